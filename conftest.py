@@ -1,0 +1,3 @@
+"""Loads errpath's pytest plugin."""
+
+pytest_plugins = ["harness.plugin"]

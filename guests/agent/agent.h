@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The in-guest agent: a static program that carries out a fixed table of verbs for the host.
+ *
+ * Wire format, both directions, on the virtio-serial port "errpath.agent": two big-endian u32, the
+ * length of the JSON text and the length of the blob, then the JSON, then the blob. A request is
+ * {"id": n, "verb": "…", …}; its reply repeats the id and carries either "ok": true and the verb's
+ * results or "error": {"errno": n, "what": "…"}. Nothing on this wire is ever handed to a shell.
+ */
+#ifndef ERRPATH_AGENT_H
+#define ERRPATH_AGENT_H
+
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct blob {
+	uint8_t *data;
+	size_t size;
+};
+
+/* A verb reads its arguments from `request` and `in`, and adds its results to `reply` and `out`.
+ * It returns 0 or -errno; with -errno, `what` says which operation failed. */
+struct call {
+	json_t *request;
+	struct blob in;
+	json_t *reply;
+	struct blob out;
+	char what[256];
+};
+
+typedef int (*verb_fn)(struct call *call);
+
+/* init.c */
+void init_mounts(void);
+_Noreturn void init_supervise(void);
+
+/* channel.c */
+int channel_open(void);
+int channel_receive(int port, json_t **request, struct blob *in);
+int channel_send(int port, json_t *message, const struct blob *out);
+
+/* files.c */
+int verb_file_read(struct call *call);
+int verb_file_write(struct call *call);
+int verb_module_load(struct call *call);
+int verb_module_unload(struct call *call);
+int verb_exec(struct call *call);
+int verb_dmesg(struct call *call);
+int verb_symbols(struct call *call);
+int write_text(const char *path, const char *text);
+int read_text(const char *path, char *buffer, size_t size);
+
+/* device.c */
+struct device {
+	char path[32];
+	int number;	/* loop device, -1 without one */
+	int held;	/* descriptor that holds the device exclusively, -1 without one */
+};
+
+int verb_image_put(struct call *call);
+int verb_image_drop(struct call *call);
+int device_attach(struct call *call, json_t *spec, struct device *device);
+/* 0, or -EBUSY where somebody still holds the device: a leak that kmemleak cannot see. */
+int device_detach(struct device *device);
+
+/* steps.c: what a case's own task does. */
+#define STEPS_MAX 16
+#define LOG_MAX 2048
+
+struct step_result {
+	int done;
+	int error;		/* errno, 0 for success */
+	char syscall[24];	/* the call that gave `error`, or the last one */
+	char log[LOG_MAX];	/* what the fs_context's own log said, lines joined by \n */
+};
+
+int step_run(json_t *step, const char *source, struct step_result *result);
+
+/* case.c */
+int verb_case_run(struct call *call);
+
+/* system.c */
+int verb_sleep(struct call *call);
+int verb_quiesce(struct call *call);
+int verb_poweroff(struct call *call);
+
+#endif

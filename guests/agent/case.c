@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* One mount case: device, fault, the steps in a task of their own, then everything taken down. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FAIL_FUNCTION "/sys/kernel/debug/fail_function/"
+
+/* The function whose kprobe is in place. Placing one costs more than a mount, so it stays until
+ * another is wanted; times=0 keeps it harmless for cases without a fault. */
+static char armed_function[256];
+
+static int set(struct call *call, const char *file, const char *value)
+{
+	char path[400];
+
+	snprintf(path, sizeof(path), FAIL_FUNCTION "%s", file);
+	int error = write_text(path, value);
+	if (error)
+		snprintf(call->what, sizeof(call->what), "write %.120s to %.120s", value, path);
+	return error;
+}
+
+static int arm(struct call *call, json_t *fault)
+{
+	static int prepared;
+	const char *function = json_string_value(json_object_get(fault, "function"));
+	char value[300], file[300];
+	int error = 0;
+
+	if (!prepared) {
+		error = set(call, "task-filter", "Y") ?: set(call, "probability", "100") ?:
+			set(call, "interval", "1") ?: set(call, "verbose", "0") ?: set(call, "space", "0");
+		prepared = !error;
+	}
+	if (!error)
+		error = set(call, "times", "0");
+	if (error || !function)
+		return error;
+	if (strcmp(function, armed_function) != 0) {
+		if (armed_function[0]) {
+			snprintf(value, sizeof(value), "!%s", armed_function);
+			armed_function[0] = '\0';
+			error = set(call, "inject", value);
+		}
+		error = error ?: set(call, "inject", function);
+		if (error)
+			return error;
+		snprintf(armed_function, sizeof(armed_function), "%s", function);
+	}
+	snprintf(file, sizeof(file), "%s/retval", function);
+	snprintf(value, sizeof(value), "%#llx", json_integer_value(json_object_get(fault, "retval")));
+	error = set(call, file, value);
+	snprintf(value, sizeof(value), "%d", (int)json_integer_value(json_object_get(fault, "times")));
+	return error ?: set(call, "times", value);
+}
+
+/* How often the fault hit, from what is left of its times. */
+static int fired(struct call *call, json_t *fault)
+{
+	char left[32];
+	int error = read_text(FAIL_FUNCTION "times", left, sizeof(left));
+
+	if (error < 0)
+		return error;
+	json_object_set_new(call->reply, "fired",
+			    json_integer(json_integer_value(json_object_get(fault, "times")) - atoi(left)));
+	return set(call, "times", "0");
+}
+
+int verb_fault_clear(struct call *call)
+{
+	char value[300];
+
+	if (!armed_function[0])
+		return 0;
+	snprintf(value, sizeof(value), "!%s", armed_function);
+	armed_function[0] = '\0';
+	return set(call, "inject", value);
+}
+
+/* What the kernel logged since the last call. */
+static void kernel_messages(struct call *call, const char *key)
+{
+	static int file = -1;
+	static char all[32768];
+	char record[4096];
+	size_t used = 0;
+
+	if (file < 0) {
+		file = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+		lseek(file, 0, SEEK_END);
+		return;
+	}
+	for (;;) {
+		ssize_t got = read(file, record, sizeof(record) - 1);
+		if (got < 0 && errno == EPIPE)
+			continue;	/* records were overwritten; go on with the oldest */
+		if (got <= 0)
+			break;
+		record[got] = '\0';
+		/* "priority,sequence,time,flags;message\n key=value…" */
+		char *message = strchr(record, ';');
+		char *end = message ? strchr(message, '\n') : NULL;
+		size_t size = end ? (size_t)(end - message) : 0;
+		if (size && used + size < sizeof(all)) {
+			memcpy(all + used, message + 1, size);
+			used += size;
+		}
+	}
+	if (key)
+		json_object_set_new(call->reply, key, json_stringn_nocheck(all, used));
+}
+
+#define TRACING "/sys/kernel/tracing/"
+
+_Noreturn static void child(const char *name, json_t *steps, const char *source, int trace,
+			    struct step_result *results)
+{
+	char pid[16];
+	json_t *step;
+	size_t i;
+
+	prctl(PR_SET_NAME, name);
+	/* The host has chosen tracer and functions; only this task's calls are wanted. */
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	if (trace && (write_text(TRACING "set_ftrace_pid", pid) != 0 ||
+		      write_text(TRACING "tracing_on", "1") != 0))
+		_exit(ENOTSUP);
+	json_array_foreach(steps, i, step) {
+		int error = step_run(step, source, &results[i]);
+		if (error)
+			_exit(-error);
+		if (results[i].error && !json_is_true(json_object_get(step, "go_on")))
+			break;
+	}
+	_exit(0);
+}
+
+/* Waits for the case's task to end; with its time up it is killed, and what then still does not
+ * end is hung in the kernel. */
+static int wait_for(struct call *call, pid_t pid, int timeout_ms)
+{
+	struct pollfd task = { .fd = syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
+	int status = 0;
+
+	if (task.fd < 0)
+		return -errno;
+	int ready = poll(&task, 1, timeout_ms);
+	if (ready == 0) {
+		char path[64], stack[4096];
+		snprintf(path, sizeof(path), "/proc/%d/stack", pid);
+		if (read_text(path, stack, sizeof(stack)) >= 0)
+			json_object_set_new(call->reply, "stack", json_string_nocheck(stack));
+		json_object_set_new(call->reply, "hung", json_true());
+		kill(pid, SIGKILL);
+		ready = poll(&task, 1, 2000);
+	}
+	close(task.fd);
+	if (ready <= 0)
+		return 0;
+	waitpid(pid, &status, 0);
+	if (WIFSIGNALED(status))
+		json_object_set_new(call->reply, "signal", json_integer(WTERMSIG(status)));
+	else
+		json_object_set_new(call->reply, "status", json_integer(WEXITSTATUS(status)));
+	return 0;
+}
+
+/* {"name": task name, "device": …, "fault": {"function", "retval", "times"} or null, "steps": […],
+ *  "timeout_ms": n, "trace": bool}. A step that fails ends the case, unless it says "go_on". */
+int verb_case_run(struct call *call)
+{
+	json_t *steps = json_object_get(call->request, "steps");
+	json_t *fault = json_object_get(call->request, "fault");
+	const char *name = json_string_value(json_object_get(call->request, "name"));
+	struct device device;
+
+	if (!name || json_array_size(steps) > STEPS_MAX) {
+		snprintf(call->what, sizeof(call->what), "case: expected a name and at most %d steps",
+			 STEPS_MAX);
+		return -EINVAL;
+	}
+	int error = device_attach(call, json_object_get(call->request, "device"), &device);
+	if (error)
+		return error;
+	struct step_result *results = mmap(NULL, STEPS_MAX * sizeof(*results), PROT_READ | PROT_WRITE,
+					   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (results == MAP_FAILED) {
+		device_detach(&device);
+		return -ENOMEM;
+	}
+	error = arm(call, json_is_object(fault) ? fault : NULL);
+	kernel_messages(call, NULL);
+	if (!error) {
+		pid_t pid = fork();
+		if (pid == 0)
+			child(name, steps, device.path,
+			      json_is_true(json_object_get(call->request, "trace")), results);
+		json_object_set_new(call->reply, "pid", json_integer(pid));
+		error = pid < 0 ? -errno
+				: wait_for(call, pid,
+					   json_integer_value(json_object_get(call->request, "timeout_ms")));
+	}
+	if (!error && json_is_object(fault))
+		error = fired(call, fault);
+	json_t *list = json_array();
+	for (size_t i = 0; i < json_array_size(steps) && results[i].done; i++)
+		json_array_append_new(list, json_pack("{s:i, s:s, s:o}", "errno", results[i].error,
+						      "syscall", results[i].syscall, "log",
+						      json_string_nocheck(results[i].log)));
+	json_object_set_new(call->reply, "steps", list);
+	munmap(results, STEPS_MAX * sizeof(*results));
+	/* A hung task may hold the locks that the take-down needs: leave that guest alone. */
+	if (!json_object_get(call->reply, "hung")) {
+		int mounts = 0;
+		while (mounts < 64 && umount2("/mnt", 0) == 0)
+			mounts++;
+		json_object_set_new(call->reply, "left_mounted", json_integer(mounts));
+		json_object_set_new(call->reply, "device_errno", json_integer(-device_detach(&device)));
+	}
+	kernel_messages(call, "kmsg");
+	return error;
+}

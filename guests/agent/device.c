@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Images in tmpfs and the loop devices that serve them to a mount. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/loop.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+/* A block node of the major and minor that a case names, whether or not a driver has them. */
+#define NODE "/dev/errpath-node"
+
+static void image_path(char *path, size_t size, const char *id)
+{
+	snprintf(path, size, "/images/%s", id);
+}
+
+static int write_extents(int file, json_t *extents, const uint8_t *data, size_t size)
+{
+	json_t *extent;
+	size_t i, used = 0;
+
+	json_array_foreach(extents, i, extent) {
+		json_int_t offset = json_integer_value(json_array_get(extent, 0));
+		size_t length = json_integer_value(json_array_get(extent, 1));
+		if (length > size - used)
+			return -EBADMSG;
+		if (pwrite(file, data + used, length, offset) != (ssize_t)length)
+			return errno ? -errno : -ENOSPC;
+		used += length;
+	}
+	return used == size ? 0 : -EBADMSG;
+}
+
+/* {"image": id, "size": bytes, "extents": [[offset, length], …]} and the extents' bytes. */
+int verb_image_put(struct call *call)
+{
+	const char *id = json_string_value(json_object_get(call->request, "image"));
+	json_int_t size = json_integer_value(json_object_get(call->request, "size"));
+	char path[300];
+
+	if (!id || strchr(id, '/') || strlen(id) > 200) {
+		snprintf(call->what, sizeof(call->what), "image id: expected a plain name");
+		return -EINVAL;
+	}
+	image_path(path, sizeof(path), id);
+	int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int error = file < 0 ? -errno : 0;
+	if (!error && ftruncate(file, size) != 0)
+		error = -errno;
+	if (!error)
+		error = write_extents(file, json_object_get(call->request, "extents"), call->in.data,
+				      call->in.size);
+	if (file >= 0)
+		close(file);
+	if (error)
+		snprintf(call->what, sizeof(call->what), "image %s", id);
+	return error;
+}
+
+int verb_image_drop(struct call *call)
+{
+	const char *id = json_string_value(json_object_get(call->request, "image"));
+	char path[300];
+
+	image_path(path, sizeof(path), id ? id : "");
+	if (unlink(path) != 0) {
+		snprintf(call->what, sizeof(call->what), "image %s", id ? id : "(none)");
+		return -errno;
+	}
+	return 0;
+}
+
+/* A fresh copy for every mount: even a read-only looking mount may write (an unclean HFS volume
+ * keeps its UNMNT bit cleared). Holes stay holes. */
+static int copy_image(const char *id, const char *path)
+{
+	char from_path[300], buffer[65536];
+	image_path(from_path, sizeof(from_path), id);
+	int from = open(from_path, O_RDONLY | O_CLOEXEC);
+	if (from < 0)
+		return -errno;
+	int to = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int error = to < 0 ? -errno : 0;
+	off_t size = lseek(from, 0, SEEK_END), at = 0;
+
+	if (!error && ftruncate(to, size) != 0)
+		error = -errno;
+	while (!error && (at = lseek(from, at, SEEK_DATA)) >= 0) {
+		off_t end = lseek(from, at, SEEK_HOLE);
+		while (!error && at < end) {
+			size_t want = end - at < (off_t)sizeof(buffer) ? end - at : (off_t)sizeof(buffer);
+			ssize_t got = pread(from, buffer, want, at);
+			if (got <= 0 || pwrite(to, buffer, got, at) != got)
+				error = errno ? -errno : -EIO;
+			else
+				at += got;
+		}
+	}
+	close(from);
+	if (error && to >= 0)
+		close(to);
+	return error ? error : to;
+}
+
+/* {"image": id, "extents": [...] (bytes from the call's blob), "readonly": bool,
+ *  "held": bool, "block_size": bytes} or {"node": [major, minor]} or {} for no device at all. */
+int device_attach(struct call *call, json_t *spec, struct device *device)
+{
+	const char *id = json_string_value(json_object_get(spec, "image"));
+	json_t *extents = json_object_get(spec, "extents");
+	struct loop_config config = { 0 };
+	int error = 0;
+
+	*device = (struct device){ .number = -1, .held = -1 };
+	if (!id) {
+		json_t *node = json_object_get(spec, "node");
+		snprintf(device->path, sizeof(device->path), "%s", node ? NODE : "none");
+		if (!node)
+			return 0;
+		unlink(NODE);
+		snprintf(call->what, sizeof(call->what), "mknod " NODE);
+		return mknod(NODE, S_IFBLK | 0600,
+			     makedev(json_integer_value(json_array_get(node, 0)),
+				     json_integer_value(json_array_get(node, 1)))) != 0 ? -errno : 0;
+	}
+	snprintf(call->what, sizeof(call->what), "loop device for image %s", id);
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	if (control < 0)
+		return -errno;
+	int number = ioctl(control, LOOP_CTL_GET_FREE);
+	error = number < 0 ? -errno : 0;
+	close(control);
+	if (error)
+		return error;
+	snprintf(device->path, sizeof(device->path), "/dev/loop%d", number);
+
+	char copy[64];
+	snprintf(copy, sizeof(copy), "/images/.loop%d", number);
+	int file = copy_image(id, copy);
+	if (file < 0)
+		return file;
+	unlink(copy);
+	if (extents)
+		error = write_extents(file, extents, call->in.data, call->in.size);
+	int loop = open(device->path, O_RDWR | O_CLOEXEC);
+	if (!error && loop < 0)
+		error = -errno;
+	config.fd = file;
+	config.block_size = json_integer_value(json_object_get(spec, "block_size"));
+	if (!error && ioctl(loop, LOOP_CONFIGURE, &config) != 0)
+		error = -errno;
+	close(file);
+	if (!error)
+		device->number = number;
+	/* Always set: the flag of an earlier case stays with the loop device. */
+	int readonly = json_is_true(json_object_get(spec, "readonly"));
+	if (!error && ioctl(loop, BLKROSET, &readonly) != 0)
+		error = -errno;
+	if (loop >= 0)
+		close(loop);
+	if (!error && json_is_true(json_object_get(spec, "held"))) {
+		device->held = open(device->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+		if (device->held < 0)
+			error = -errno;
+	}
+	if (error && device->number >= 0)
+		device_detach(device);
+	return error;
+}
+
+int device_detach(struct device *device)
+{
+	int busy = 0;
+
+	if (device->held >= 0)
+		close(device->held);
+	device->held = -1;
+	if (device->number < 0)
+		return 0;
+	int loop = open(device->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (loop < 0) {
+		busy = -errno;
+		loop = open(device->path, O_RDONLY | O_CLOEXEC);
+	}
+	int error = loop < 0 || ioctl(loop, LOOP_CLR_FD) != 0 ? -errno : 0;
+	if (loop >= 0)
+		close(loop);
+	device->number = -1;
+	return busy ? busy : error;
+}

@@ -1,0 +1,297 @@
+"""Cases → verdicts: batches in one guest, one leak check, a second look before red.
+
+A batch runs its cases one after another, each in a task of its own name, and then checks for leaks
+once. A canary is found before the first case of a guest and, by the same check, after the last case
+of every batch; otherwise every case of the batch is an ERROR. A guest that crashes or hangs costs
+the case that did it; the others run again in a new guest. What is suspected is repeated in a fresh
+guest before it is called a leak.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.cases import MountCase, Outcome
+from harness.errors import ErrpathError, GuestPoisonedError
+from harness.guest.channel import AgentError
+from harness.guest.machine import Guest
+from harness.leaks import canary, kmemleak
+from harness.leaks.kmemleak import Record
+from harness.oops import find_crashes
+from harness.ownership import Story, trace_case
+from harness.progress import Progress
+from harness.runcase import run_case
+from harness.verdict import Leak, Status, Verdict, judge, rig_error
+
+__all__ = ["Executor", "PreparedGuest", "Result"]
+
+# So many different leaks get their ownership story; more would only repeat it.
+_STORIES_MAX = 12
+
+
+@dataclass(frozen=True)
+class PreparedGuest:
+    """A booted guest with the modules and injection targets that its cases need."""
+
+    guest: Guest
+    # Where its console log and QEMU's argv are.
+    artefacts: Path
+    # Functions that cannot be failed in it, and why.
+    unknown: dict[str, str] = field(default_factory=dict)
+    # Modules of each filesystem, for the tracer's filter.
+    modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A verdict with what the report shows beside it."""
+
+    verdict: Verdict
+    artefacts: Path | None = None
+    story: Story | None = None
+
+
+@dataclass
+class _Batch:
+    """Cases that ran in one guest, not judged yet."""
+
+    prepared: PreparedGuest
+    done: list[tuple[MountCase, Outcome]] = field(default_factory=list)
+    # Cases that the rig could not run.
+    failed: list[Result] = field(default_factory=list)
+
+
+Signature = tuple[int, tuple[str, ...]]
+Check = Callable[[Guest], tuple[Record, ...]]
+
+
+class Executor:
+    """Runs cases of one kernel and one guest definition."""
+
+    def __init__(
+        self,
+        boot: Callable[[], PreparedGuest],
+        *,
+        repeats: int = 2,
+        progress: Progress,
+        check: Check = kmemleak.slow_check,
+    ) -> None:
+        """`boot` gives a fresh guest; `repeats` is how often a suspect is run again."""
+        self._boot = boot
+        self._repeats = repeats
+        self._progress = progress
+        self._check = check
+        self._prepared: PreparedGuest | None = None
+        self._numbers = itertools.count(1)
+        # Leaks that no case's task allocated and that did not come again.
+        self.stray: list[Record] = []
+
+    def close(self) -> None:
+        """End the guest."""
+        if self._prepared is not None:
+            self._prepared.guest.close()
+            self._prepared = None
+
+    def run(self, cases: Sequence[MountCase]) -> dict[str, Result]:
+        """A result for every case, by id; never fewer."""
+        results: dict[str, Result] = {}
+        pending = list(cases)
+        with self._progress.step(f"{len(pending)} cases", total=len(pending)) as step:
+
+            def show(done: int, note: str) -> None:
+                step.update(len(results) + done, note=note)
+
+            while pending:
+                for result in self._batch(pending, show):
+                    results[result.verdict.case.id] = result
+                pending = [case for case in pending if case.id not in results]
+        return results
+
+    # -- one batch -------------------------------------------------------------------------------
+
+    def _batch(
+        self, cases: Sequence[MountCase], show: Callable[[int, str], None]
+    ) -> Iterable[Result]:
+        """Results for at least one of `cases`: of all, unless a case took the guest down."""
+        try:
+            show(0, "booting")
+            batch = _Batch(self._guest())
+        except ErrpathError as error:
+            return [Result(rig_error(case, str(error))) for case in cases]
+        fatal = self._run_cases(batch, cases, show)
+        if fatal is not None:
+            # What ran before cannot be checked in this guest any more: it runs again.
+            return [*batch.failed, Result(fatal, batch.prepared.artefacts)]
+        show(len(batch.done), "checking for leaks")
+        return [*batch.failed, *self._judge(batch, show)]
+
+    def _run_cases(
+        self, batch: _Batch, cases: Sequence[MountCase], show: Callable[[int, str], None]
+    ) -> Verdict | None:
+        """Run what can be run; the verdict of a case that took the guest down, if one did."""
+        prepared = batch.prepared
+        for number, case in enumerate(cases):
+            show(number, case.id)
+            if case.fault is not None and case.fault.function in prepared.unknown:
+                reason = prepared.unknown[case.fault.function]
+                batch.failed.append(Result(rig_error(case, reason)))
+                continue
+            try:
+                outcome = run_case(prepared.guest, case, self._task())
+            except AgentError as error:
+                batch.failed.append(Result(rig_error(case, str(error)), prepared.artefacts))
+                continue
+            except GuestPoisonedError as error:
+                return self._died(prepared, case, str(error))
+            if outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg)):
+                verdict = judge(case, outcome, None)
+                prepared.guest.poison(f"{case.id}: {verdict.reasons[0]}")
+                self.close()
+                return verdict
+            batch.done.append((case, outcome))
+        return None
+
+    def _died(self, prepared: PreparedGuest, case: MountCase, cause: str) -> Verdict:
+        """The guest is gone. The kernel is blamed only where it said so itself."""
+        console = prepared.guest.console
+        crashes = console.crashes() if console is not None else ()
+        self.close()
+        if not any(crash.fatal for crash in crashes):
+            return rig_error(case, cause)
+        reasons = tuple(f"kernel {crash.kind}: {crash.title}" for crash in crashes)
+        return Verdict(case, Status.FAIL, reasons, None, None, crashes)
+
+    def _judge(self, batch: _Batch, show: Callable[[int, str], None]) -> list[Result]:
+        prepared = batch.prepared
+        results: list[Result] = []
+        try:
+            own, others = self._leaks(prepared.guest, [outcome for _, outcome in batch.done])
+        except ErrpathError as error:
+            self.close()
+            return [
+                Result(rig_error(case, str(error), outcome), prepared.artefacts)
+                for case, outcome in batch.done
+            ]
+        suspects = [case for case, outcome in batch.done if own[outcome.task]]
+        confirmed: dict[str, int] = {}
+        stories: dict[str, Story] = {}
+        problem = ""
+        if suspects:
+            show(len(batch.done), f"a second look at {len(suspects)} suspected leaks")
+            signatures = {
+                case.id: {record.signature for record in own[outcome.task]}
+                for case, outcome in batch.done
+            }
+            try:
+                confirmed, stories = self._second_look(suspects, signatures)
+            except ErrpathError as error:
+                problem = f"a suspected leak could not be confirmed: {error}"
+        culprit = self._culprit([case for case, _ in batch.done], others, show) if others else None
+        if others and culprit is None:
+            self.stray += others
+        for case, outcome in batch.done:
+            records = tuple(own[outcome.task])
+            leak = Leak(records, confirmed.get(case.id, 0), self._repeats) if records else None
+            if leak and problem:
+                verdict = replace(rig_error(case, problem, outcome), leak=leak)
+            elif culprit is not None and case.id in culprit:
+                verdict = judge(case, outcome, Leak((*records, *others)))
+            else:
+                verdict = judge(case, outcome, leak)
+            results.append(Result(verdict, prepared.artefacts, stories.get(case.id)))
+        return results
+
+    # -- leaks -----------------------------------------------------------------------------------
+
+    def _leaks(
+        self, guest: Guest, outcomes: Sequence[Outcome]
+    ) -> tuple[dict[str, list[Record]], tuple[Record, ...]]:
+        """Records by task name, and those of other origin, of a check that found its canary."""
+        planted = canary.plant(guest)
+        records = planted.take_from(self._check(guest))
+        canary.reap(guest)
+        kmemleak.clear(guest)
+        own, other = kmemleak.split_by_task(records, [(o.task, o.pid) for o in outcomes])
+        return {task: found for (task, _), found in own.items()}, tuple(other)
+
+    def _second_look(
+        self, suspects: Sequence[MountCase], signatures: Mapping[str, set[Signature]]
+    ) -> tuple[dict[str, int], dict[str, Story]]:
+        """How many repeats of each suspect leaked the same again, and the stories of the first."""
+        self.close()
+        prepared = self._guest()
+        runs = [
+            (case, run_case(prepared.guest, case, self._task()))
+            for case in suspects
+            for _ in range(self._repeats)
+        ]
+        own, _ = self._leaks(prepared.guest, [outcome for _, outcome in runs])
+        confirmed = dict.fromkeys((case.id for case in suspects), 0)
+        for case, outcome in runs:
+            if any(record.signature in signatures[case.id] for record in own[outcome.task]):
+                confirmed[case.id] += 1
+        stories: dict[str, Story] = {}
+        told: set[tuple[object, ...]] = set()
+        for case in suspects:
+            kind = (case.filesystem, case.point, case.steps[0].op, *map(str, signatures[case.id]))
+            if confirmed[case.id] and kind not in told and len(told) < _STORIES_MAX:
+                told.add(kind)
+                modules = prepared.modules.get(case.filesystem, ())
+                stories[case.id] = trace_case(prepared.guest, case, self._task(), modules)
+        # The traced runs leaked as well: the next batch starts from a guest without them.
+        self.close()
+        return confirmed, stories
+
+    def _culprit(
+        self,
+        cases: Sequence[MountCase],
+        others: Sequence[Record],
+        show: Callable[[int, str], None],
+    ) -> set[str] | None:
+        """Ids of the fewest cases that leave `others` again, by halving; None if it does not come
+        again. What a worker thread allocated carries no case's name."""
+        wanted = {record.signature for record in others}
+        group = list(cases)
+        if not self._leaves(group, wanted):
+            return None
+        while len(group) > 1:
+            show(len(cases), f"a leak of other origin: looking among {len(group)} cases")
+            half = group[: len(group) // 2]
+            if self._leaves(half, wanted):
+                group = half
+            elif self._leaves(group[len(half) :], wanted):
+                group = group[len(half) :]
+            else:
+                break
+        return {case.id for case in group}
+
+    def _leaves(self, cases: Sequence[MountCase], wanted: set[Signature]) -> bool:
+        self.close()
+        guest = self._guest().guest
+        outcomes = [run_case(guest, case, self._task()) for case in cases]
+        _, others = self._leaks(guest, outcomes)
+        self.close()
+        return any(record.signature in wanted for record in others)
+
+    # -- guests ----------------------------------------------------------------------------------
+
+    def _guest(self) -> PreparedGuest:
+        """The guest in use, or a fresh one that has shown that its leak check can see."""
+        if self._prepared is not None and self._prepared.guest.poisoned is not None:
+            self.close()
+        if self._prepared is None:
+            prepared = self._boot()
+            self._prepared = prepared
+            try:
+                self._leaks(prepared.guest, ())
+            except BaseException:
+                self.close()
+                raise
+        return self._prepared
+
+    def _task(self) -> str:
+        """A name no other case of this executor has; task names have at most 15 bytes."""
+        return f"errpath-{next(self._numbers):06d}"

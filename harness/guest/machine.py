@@ -1,0 +1,272 @@
+"""A running guest: QEMU, its console and the agent in it."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import process
+from harness.deadline import Deadline
+from harness.errors import BootError, GuestPoisonedError, RigError
+from harness.guest.agent import build_initramfs
+from harness.guest.channel import Channel, ChannelClosedError, Reply, SocketChannel
+from harness.guest.console import Console
+from harness.guest.definition import GuestDefinition
+from harness.guest.qemu import QEMU, Launch, qemu_argv
+from harness.images import Image
+
+__all__ = ["Guest", "GuestSymbol", "ProgramOutput", "boot"]
+
+# Seconds that an ordinary verb may take under TCG on a busy machine.
+_VERB_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class ProgramOutput:
+    """A program that ran in the guest."""
+
+    # Exit status, or minus the signal that ended it.
+    status: int
+    # Standard output and error together.
+    output: str
+
+
+@dataclass(frozen=True)
+class GuestSymbol:
+    """A function as the guest's /proc/kallsyms has it."""
+
+    name: str
+    address: int
+    # Name of the module, "" for built-in code.
+    module: str
+
+
+class Guest:
+    """What tests and the harness do with a guest.
+
+    The first fatal event poisons it: every later use raises `GuestPoisonedError` with the original
+    cause, so that nothing is ever concluded from a guest past use.
+    """
+
+    def __init__(self, channel: Channel, *, release: str = "", console: Console | None = None):
+        self._channel = channel
+        self.console = console
+        # What uname says in the guest.
+        self.release = release
+        self._poison: str | None = None
+        self._images: set[str] = set()
+
+    # -- the agent's verbs -----------------------------------------------------------------------
+
+    def call(
+        self,
+        verb: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        blob: bytes = b"",
+        seconds: float = _VERB_SECONDS,
+    ) -> Reply:
+        """Have the agent carry out one verb.
+
+        Raises:
+            AgentError: it failed in the guest, with the guest's errno.
+            GuestPoisonedError: the guest is past use, now or since earlier.
+        """
+        if self._poison is not None:
+            raise GuestPoisonedError(self._poison)
+        try:
+            return self._channel.call(
+                verb, arguments or {}, blob=blob, deadline=Deadline.after(seconds, verb)
+            )
+        except ChannelClosedError as error:
+            raise self.poison(str(error)) from None
+
+    def poison(self, cause: str) -> GuestPoisonedError:
+        """Put the guest past use; the kernel's own last word beats `cause` where there is one."""
+        if self._poison is None:
+            fatal = None
+            if self.console is not None:
+                # The console may still hold what the kernel said before the channel broke.
+                self.console.wait_end(Deadline.after(1.0, "the console"))
+                fatal = next((crash for crash in self.console.crashes() if crash.fatal), None)
+            self._poison = f"guest is past use: {fatal.title if fatal else cause}"
+        return GuestPoisonedError(self._poison)
+
+    @property
+    def poisoned(self) -> str | None:
+        """The original cause, or None while the guest is good."""
+        return self._poison
+
+    def write_file(
+        self, path: str, data: bytes | str, *, mode: int | None = None, task: str | None = None
+    ) -> None:
+        """Write `data` in one write(); with `mode` the file is created or truncated, with `task` a
+        task of that name does it and ends."""
+        arguments: dict[str, Any] = {"path": path}
+        if mode is not None:
+            arguments["mode"] = mode
+        if task is not None:
+            arguments["as"] = task
+        self.call("file.write", arguments, blob=data.encode() if isinstance(data, str) else data)
+
+    def read_file(self, path: str) -> bytes:
+        """Everything up to end of file, however many reads that takes."""
+        return self.call("file.read", {"path": path}).blob
+
+    def run(self, argv: Sequence[str], *, seconds: float = 30.0) -> ProgramOutput:
+        """Run a program of the guest (busybox's applets are in /bin)."""
+        reply = self.call(
+            "exec",
+            {"argv": list(argv), "timeout_ms": int(seconds * 1000)},
+            seconds=seconds + _VERB_SECONDS,
+        )
+        return ProgramOutput(int(reply.values["status"]), reply.blob.decode(errors="replace"))
+
+    def dmesg(self) -> str:
+        """The kernel log."""
+        return self.call("dmesg").blob.decode(errors="replace")
+
+    def load_module(self, name: str, image: bytes, *, parameters: str = "") -> None:
+        """Load a module from the bytes of its .ko file."""
+        self.call("module.load", {"name": name, "parameters": parameters}, blob=image)
+
+    def unload_module(self, name: str) -> None:
+        self.call("module.unload", {"name": name})
+
+    def symbols(self, names: Iterable[str]) -> tuple[GuestSymbol, ...]:
+        """Functions of these names, and their compiler-made clones (`name.isra.0`)."""
+        reply = self.call("symbols", {"names": list(names)})
+        # The agent's JSON integers are signed.
+        return tuple(
+            GuestSymbol(name, address & (2**64 - 1), module)
+            for name, address, module in reply.values["symbols"]
+        )
+
+    def put_image(self, image: Image) -> str:
+        """Bring an image into the guest, once; its id is its content's hash."""
+        key = image.sha256[:32]
+        if key not in self._images:
+            extents = [[offset, len(data)] for offset, data in image.extents]
+            self.call(
+                "image.put",
+                {"image": key, "size": image.size, "extents": extents},
+                blob=b"".join(data for _, data in image.extents),
+            )
+            self._images.add(key)
+        return key
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass on the guest's clock."""
+        self.call("sleep", {"ms": int(seconds * 1000)}, seconds=seconds + _VERB_SECONDS)
+
+    def quiesce(self) -> None:
+        """Let the kernel finish what it put off (see guests/agent/system.c)."""
+        self.call("quiesce")
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+class _Machine(Guest):
+    """A guest in a QEMU process of ours."""
+
+    def __init__(
+        self, qemu: subprocess.Popen[bytes], channel: SocketChannel, console: Console, release: str
+    ) -> None:
+        super().__init__(channel, release=release, console=console)
+        self._finish = weakref.finalize(self, _end, qemu, channel, console)
+
+    def close(self) -> None:
+        self._finish()
+
+
+def boot(
+    definition: GuestDefinition,
+    kernel: Path,
+    *,
+    artefacts: Path,
+    accel: str = "tcg",
+    append: Sequence[str] = (),
+    gdb_port: int | None = None,
+) -> Guest:
+    """Boot a guest and wait for its agent.
+
+    `artefacts` gets console.log, qemu.log and qemu.argv. QEMU dies with this process, whatever ends
+    it: it is started with a parent-death signal, and all it uses are inherited descriptors.
+
+    Raises:
+        BootError: the kernel did not reach the agent in time; the text has its last console line.
+        RigError: QEMU itself failed.
+    """
+    process.find_program(QEMU)
+    artefacts.mkdir(parents=True, exist_ok=True)
+    initramfs = build_initramfs()
+    host_console, guest_console = socket.socketpair()
+    host_agent, guest_agent = socket.socketpair()
+    argv = (
+        process.find_program("setpriv"),
+        *("--pdeathsig", "KILL"),
+        *qemu_argv(
+            definition,
+            Launch(
+                kernel,
+                initramfs,
+                accel,
+                guest_console.fileno(),
+                guest_agent.fileno(),
+                tuple(append),
+                gdb_port,
+            ),
+        ),
+    )
+    (artefacts / "qemu.argv").write_text("\n".join(argv) + "\n")
+    log = artefacts / "qemu.log"
+    with guest_console, guest_agent, log.open("wb") as errors:
+        qemu = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=errors,
+            stderr=errors,
+            pass_fds=(guest_console.fileno(), guest_agent.fileno()),
+            # Ctrl-C is ours to handle: the guest is ended in order.
+            start_new_session=True,
+        )
+    console = Console(host_console, artefacts / "console.log")
+    channel = SocketChannel(host_agent)
+    try:
+        seconds = definition.boot_seconds
+        hello = channel.hello(Deadline.after(seconds, "the agent's first word"))
+    except ChannelClosedError as error:
+        console.wait_end(Deadline.after(1.0, "the console"))
+        said = log.read_text(errors="replace").strip().splitlines()
+        booted = console.text.strip()
+        last = console.last_line
+        fatal = next((crash.title for crash in console.crashes() if crash.fatal), None)
+        _end(qemu, channel, console)
+        if not booted and said:
+            raise RigError(f"{QEMU}: {said[0]}") from None
+        raise BootError(
+            f"kernel {kernel}: did not reach the agent ({error}): {fatal or last}; "
+            f"see {artefacts / 'console.log'}"
+        ) from None
+    except BaseException:
+        _end(qemu, channel, console)
+        raise
+    return _Machine(qemu, channel, console, str(hello["release"]))
+
+
+def _end(qemu: subprocess.Popen[bytes], channel: SocketChannel, console: Console) -> None:
+    """End QEMU and take down what watched it. Safe to call for one that has ended."""
+    channel.close()
+    if qemu.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            qemu.send_signal(signal.SIGKILL)
+    qemu.wait()
+    console.close()

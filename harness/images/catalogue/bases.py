@@ -1,0 +1,114 @@
+"""The valid images that catalogue entries corrupt, by name.
+
+Each is the smallest one that has what its corruptions need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+
+from harness.errors import UsageError
+from harness.images import hfs, hfsplus
+from harness.images.entries import Directory, Entry, File, HardLink, Symlink, default_entries
+from harness.images.formats import PARTITION_MAP_ENTRY
+from harness.images.hfsplus_items import PRIVATE_DIRECTORY
+from harness.images.image import SECTOR, Image, blank
+from harness.images.partition import NEW_SIGNATURE, with_new_map, with_old_map
+
+__all__ = ["BASES", "base_image"]
+
+
+def _many(count: int = 12) -> tuple[Entry, ...]:
+    files = (File(path=f"folder/file{n:02}", data=b"%02d\n" % n) for n in range(count))
+    return (Directory(path="folder"), *files)
+
+
+def _fragmented(pieces: int, block: int) -> tuple[Entry, ...]:
+    data = bytes(range(256)) * (pieces * block // 256)
+    file = File(path="fragmented", data=data, fragments=pieces, resource=b"resource fork\n")
+    return (*default_entries(), file)
+
+
+def _links() -> tuple[Entry, ...]:
+    return (
+        *default_entries(),
+        Symlink(path="symlink", target="folder/nested"),
+        HardLink(path="hardlink", target="readme"),
+    )
+
+
+def _attributes() -> tuple[Entry, ...]:
+    value = (("user.errpath", b"value"), ("user.other", b"x" * 100))
+    return (*default_entries(), File(path="attributes", xattrs=value))
+
+
+def _map_to_the_end() -> Image:
+    """A `PM` map of which every sector behind the first is an entry, up to the device's end."""
+    total = 16
+    entry = PARTITION_MAP_ENTRY.pack(
+        {
+            "pmSig": NEW_SIGNATURE,
+            "pmMapBlkCnt": 0x7FFFFFFF,
+            "pmParType": b"Apple_Free".ljust(32, b"\0"),
+        }
+    )
+    pieces = [(number * SECTOR, entry) for number in range(1, total)]
+    return Image.of("map-to-the-end", total * SECTOR, pieces)
+
+
+BASES: Mapping[str, Callable[[], Image]] = {
+    "blank": lambda: blank(64 * 1024),
+    "map-to-the-end": _map_to_the_end,
+    "hfs": lambda: hfs.volume().image(),
+    # Sectors of 4096 bytes can hold it: blocks as large as sectors, from such a sector on.
+    "hfs-4k": lambda: hfs.HfsVolume(
+        block_size=4096, entries=default_entries(), size=48 * 4096, extra_sectors=4
+    ).image(),
+    "hfs-deep": lambda: hfs.volume(entries=_many(), records_per_node=3).image(),
+    "hfs-fragmented": lambda: hfs.volume(entries=_fragmented(10, 512)).image(),
+    # A file in the root directory that is named like the volume.
+    "hfs-namesake": lambda: hfs.volume(entries=(File(path="errpath"),)).image(),
+    # Valid, but the catalog's header node is less than a page before the device's end.
+    "hfs-smallest": lambda: hfs.volume(entries=(), free_blocks=1, spare_nodes=0).image(),
+    "hfs-old-map": lambda: with_old_map(hfs.volume().image()),
+    "hfs-new-map": lambda: with_new_map(hfs.volume().image()),
+    "hfsplus": lambda: hfsplus.volume().image(),
+    "hfsplus-512": lambda: hfsplus.volume(block_size=512, size=64 * 1024).image(),
+    "hfsplus-attributes": lambda: hfsplus.volume(entries=_attributes()).image(),
+    "hfsplus-deep": lambda: hfsplus.volume(entries=_many(), records_per_node=3).image(),
+    "hfsplus-fragmented": lambda: hfsplus.volume(entries=_fragmented(20, 4096)).image(),
+    # Neither a free node nor a free block, so that the catalog cannot take a new directory.
+    "hfsplus-full": lambda: hfsplus.volume(
+        private_directory=False, spare_nodes=0, free_blocks=0
+    ).image(),
+    "hfsplus-journaled": lambda: hfsplus.volume(journaled=True).image(),
+    "hfsplus-links": lambda: hfsplus.volume(entries=_links()).image(),
+    # Volume names whose lengths decide what fits a record.
+    "hfsplus-name-8": lambda: hfsplus.volume(name="errpath8").image(),
+    "hfsplus-name-39": lambda: hfsplus.volume(name="errpath" + "-" * 32).image(),
+    "hfsplus-name-255": lambda: hfsplus.volume(name="errpath" + "-" * 248).image(),
+    "hfsplus-namesake": lambda: hfsplus.volume(entries=(File(path="errpath"),)).image(),
+    "hfsplus-new-map": lambda: with_new_map(hfsplus.volume().image()),
+    "hfsplus-no-private": lambda: hfsplus.volume(private_directory=False).image(),
+    "hfsplus-old-map": lambda: with_old_map(hfsplus.volume().image()),
+    # A file that is named like the private metadata directory.
+    "hfsplus-private-file": lambda: hfsplus.volume(
+        private_directory=False, entries=(File(path=PRIVATE_DIRECTORY),)
+    ).image(),
+    "hfsplus-wrapped": lambda: hfs.wrapper(hfsplus.volume().image()).image(),
+    "hfsx": lambda: hfsplus.volume(hfsx=True, case_sensitive=True).image(),
+    "hfsx-folding": lambda: hfsplus.volume(hfsx=True).image(),
+}
+
+
+@cache
+def base_image(name: str) -> Image:
+    """The base image of this name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in BASES:
+        raise UsageError(f"base {name!r}: expected one of {', '.join(BASES)}")
+    return BASES[name]().renamed(name)

@@ -1,0 +1,52 @@
+"""What is read from a module's ELF file: its modinfo and its symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+__all__ = ["Symbol", "function_symbols", "modinfo"]
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """One function's code."""
+
+    name: str
+    # Bytes from the start of its section (module), or virtual address (vmlinux).
+    address: int
+    # Bytes of code; 0 if unknown.
+    size: int
+    # `.text`, `.init.text`, …; empty in vmlinux.
+    section: str = ""
+
+
+def modinfo(module: Path) -> dict[str, tuple[str, ...]]:
+    """Key -> values of a module's `.modinfo` section, in file order."""
+    found: dict[str, tuple[str, ...]] = {}
+    with module.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(".modinfo")
+        data: bytes = section.data() if section is not None else b""
+    for entry in filter(None, data.split(b"\0")):
+        key, _, value = entry.decode(errors="replace").partition("=")
+        found[key] = (*found.get(key, ()), value)
+    return found
+
+
+def function_symbols(module: Path) -> tuple[Symbol, ...]:
+    """Every function symbol that a module defines, static ones too."""
+    found = []
+    with module.open("rb") as file:
+        elf = ELFFile(file)
+        names = [section.name for section in elf.iter_sections()]
+        table = elf.get_section_by_name(".symtab")
+        for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
+            index = symbol["st_shndx"]
+            if symbol["st_info"]["type"] == "STT_FUNC" and isinstance(index, int):
+                found.append(
+                    Symbol(symbol.name, symbol["st_value"], symbol["st_size"], names[index])
+                )
+    return tuple(found)

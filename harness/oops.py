@@ -1,0 +1,116 @@
+"""Kernel log text → crashes. Pure.
+
+Knows the first line of everything that the kernel prints when it noticed that something is wrong:
+oopses, BUG, WARN, panics, hangs, stalls, sanitizers, lockdep, slab and VFS consistency checks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["Crash", "find_crashes", "strip_prefix"]
+
+# "[   12.345678][  T123] " of the console.
+_PREFIX = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ", re.MULTILINE)
+
+# (kind, first line, whether the guest is past use). The first that matches a line names it.
+_STARTS: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
+    (kind, re.compile(pattern), fatal)
+    for kind, pattern, fatal in (
+        ("panic", r"Kernel panic - not syncing", True),
+        ("kasan", r"BUG: KASAN: ", True),
+        ("kfence", r"BUG: KFENCE: ", True),
+        ("ubsan", r"UBSAN: ", False),
+        ("hang", r"INFO: task .* blocked (?:for more than|in I/O wait)", True),
+        ("hang", r"watchdog: BUG: soft lockup", True),
+        ("hang", r"rcu: INFO: rcu\S* (?:self-)?detected", True),
+        ("lockdep", r"(?:WARNING|INFO): (?:possible|suspicious|inconsistent|bad unlock)", False),
+        ("lockdep", r"WARNING: lock held when returning to user space", False),
+        (
+            "oops",
+            r"(?:Oops|general protection fault|stack segment|double fault|divide error)\b",
+            True,
+        ),
+        ("oops", r"BUG: (?:unable to handle|kernel NULL pointer|Bad page|stack guard page)", True),
+        ("bug", r"kernel BUG at ", True),
+        ("slab", r"BUG \S+ \((?:Not tainted|Tainted)", True),
+        ("bug", r"BUG: (?!workqueue lockup)", True),
+        ("warning", r"WARNING: ", False),
+        ("vfs", r"VFS: Busy inodes after unmount", False),
+        ("corruption", r"list_(?:add|del) corruption|refcount_t: ", False),
+        ("slab", r"Slab .* (?:Objects remaining|objects remaining)", False),
+    )
+)
+# A report ends here, at the next report, or at the end of the text.
+_END = re.compile(r"---\[ end (?:trace|Kernel panic)")
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One report of the kernel about itself."""
+
+    # "oops", "bug", "warning", "hang", "panic", …
+    kind: str
+    # Its first line, without the time stamp.
+    title: str
+    # All its lines.
+    text: str
+    # Whether the guest can no longer be trusted.
+    fatal: bool
+
+
+def strip_prefix(text: str) -> str:
+    """Console text without the kernel's time stamps."""
+    return _PREFIX.sub("", text)
+
+
+def find_crashes(text: str) -> tuple[Crash, ...]:
+    """The reports in `text`, console or log, in order.
+
+    An oops begins with several such lines ("BUG: unable to handle …", "Oops: …"): lines up to the
+    report's end belong to the first.
+    """
+    crashes: list[Crash] = []
+    open_lines: list[str] = []
+    opened: tuple[str, bool] | None = None
+
+    def close() -> None:
+        nonlocal opened
+        if opened is not None:
+            kind, fatal = opened
+            crashes.append(Crash(kind, open_lines[0], "\n".join(open_lines), fatal))
+        opened = None
+        open_lines.clear()
+
+    for line in strip_prefix(text).splitlines():
+        start = _start(line)
+        if opened is None and start is None:
+            continue
+        if opened is None or (start is not None and _new_report(open_lines, line)):
+            close()
+            opened = start
+        open_lines.append(line)
+        if start is not None and opened is not None and start[1]:
+            opened = (opened[0], True)
+        if _END.search(line):
+            close()
+    close()
+    return tuple(crashes)
+
+
+def _start(line: str) -> tuple[str, bool] | None:
+    for kind, pattern, fatal in _STARTS:
+        if pattern.search(line):
+            return kind, fatal
+    return None
+
+
+def _new_report(so_far: Iterable[str], line: str) -> bool:
+    """Whether a starting line inside an open report begins another one.
+
+    The headline, "Oops: …" and "kernel BUG at …" lines of one oops stand together before its
+    registers; after a call trace, a new start is a new report.
+    """
+    return any("Call Trace:" in seen for seen in so_far) and "Kernel panic" not in line

@@ -1,0 +1,138 @@
+"""The options that say what to test, shared by pytest and the `errpath` command."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.cache import cache_root, store_bytes
+from harness.errors import UsageError
+from harness.guest.accel import ACCELS
+from harness.guest.definition import load_guest
+from harness.kernel import KernelRequest
+from harness.rig import RigOptions
+
+__all__ = ["Choice", "add_options", "choices", "given_words", "rerun_words"]
+
+_DEFAULT_KERNEL = "debian:7.2"
+
+
+def add_options(add: Callable[..., Any]) -> None:
+    """Declare the options through `add`, which takes what `argparse.add_argument` takes."""
+    add(
+        "--kernel",
+        action="append",
+        default=[],
+        metavar="[NAME=]SPEC",
+        help="kernel under test: debian:7.2 (default), debian:latest, a tree, tree@revision, a "
+        "tarball or a build directory; repeat it to test several",
+    )
+    add(
+        "--patch",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="mail or diff applied to a copy of the kernel under test; - reads standard input",
+    )
+    add(
+        "--kconfig-add",
+        action="append",
+        default=[],
+        metavar="CONFIG_X=y",
+        help="line added to the kernel configuration",
+    )
+    add(
+        "--append",
+        action="append",
+        default=[],
+        metavar="ARGS",
+        help="words added to the kernel command line",
+    )
+    add("--guest", default="microvm", metavar="NAME", help="guest definition under guests/")
+    add("--accel", default="auto", choices=ACCELS, help="accelerator (auto proves KVM first)")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One kernel that the user chose to test."""
+
+    name: str
+    rig: RigOptions
+    # The same choice as command line words, for a rerun.
+    words: tuple[str, ...]
+
+
+def choices(options: argparse.Namespace) -> tuple[Choice, ...]:
+    """What `options` ask for: one choice per kernel.
+
+    Raises:
+        UsageError: an option cannot be used.
+    """
+    guest = load_guest(options.guest)
+    patches = tuple(_patch(Path(name)) for name in options.patch)
+    append = tuple(word for words in options.append for word in shlex.split(words))
+    shared = _shared_words(options)
+    specs = options.kernel or [_DEFAULT_KERNEL]
+    chosen: dict[str, Choice] = {}
+    for given in specs:
+        name, spec = _split(given)
+        if name in chosen:
+            raise UsageError(f"--kernel {given}: name {name!r} is taken; expected NAME=SPEC")
+        request = KernelRequest(
+            spec=spec,
+            patches=patches,
+            kconfig_add=tuple(options.kconfig_add),
+            fragments=guest.fragments,
+            name=name,
+        )
+        words = (*(("--kernel", given) if options.kernel else ()), *shared)
+        rig = RigOptions(request, options.guest, options.accel, append)
+        chosen[name] = Choice(name, rig, words)
+    return tuple(chosen.values())
+
+
+def _shared_words(options: argparse.Namespace) -> list[str]:
+    """All the options but --kernel, as command line words."""
+    return [
+        *(word for patch in options.patch for word in ("--patch", patch)),
+        *(word for line in options.kconfig_add for word in ("--kconfig-add", line)),
+        *(f"--append={words}" for words in options.append),
+        *(("--guest", options.guest) if options.guest != "microvm" else ()),
+        *(("--accel", options.accel) if options.accel != "auto" else ()),
+    ]
+
+
+def given_words(options: argparse.Namespace) -> list[str]:
+    """What the user chose, as command line words."""
+    kernels = [word for given in options.kernel for word in ("--kernel", given)]
+    return kernels + _shared_words(options)
+
+
+def _split(given: str) -> tuple[str, str]:
+    """NAME=SPEC; a path may hold a `=` after a `/`."""
+    name, mark, spec = given.partition("=")
+    if mark and name and "/" not in name:
+        return name, spec
+    return given, given
+
+
+def _patch(path: Path) -> Path:
+    """A patch as a file: standard input is read once and kept by content."""
+    if str(path) == "-":
+        text = sys.stdin.buffer.read()
+        name = hashlib.sha256(text).hexdigest()[:32]
+        return store_bytes(cache_root() / "patches" / f"{name}.patch", text)
+    if not path.is_file():
+        raise UsageError(f"--patch {path}: no such file; expected a mail or a diff")
+    return path.absolute()
+
+
+def rerun_words(case_id: str, words: Sequence[str]) -> str:
+    """The one-line command that runs one case again."""
+    return shlex.join(("errpath", "run", case_id, *words))

@@ -1,0 +1,302 @@
+"""pytest: options, fixtures, batching. Thin: what is decided is decided elsewhere.
+
+A test takes a `case` (parametrized with `MountCase`) and a `verdict`. The cases that a worker was
+given run in batches; a test waits for its batch when it is the first of it. An infrastructure
+failure is an error of the test's set-up, so that pytest reports ERROR and never FAILED for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cases import MountCase
+from harness.errors import ErrpathError, UsageError
+from harness.filesystems import known_filesystems, load_filesystem
+from harness.options import Choice, add_options, choices
+from harness.progress import Progress
+from harness.session import Group, Session, run_directory, split_evenly
+from harness.userguest import UserGuest
+from harness.verdict import Status, Verdict
+
+__all__: list[str] = []
+
+# Cases of one batch; more would only make a crash in the middle dearer.
+_BATCH_MAX = 1024
+
+_session_key = pytest.StashKey[Session]()
+_stray_key = pytest.StashKey[list[str]]()
+_groups_key = pytest.StashKey[dict[tuple[str, str], Group]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("errpath", "kernel fault injection")
+    add_options(group.addoption)
+    group.addoption(
+        "--artefacts",
+        type=Path,
+        default=Path("errpath-results"),
+        metavar="DIR",
+        help="where what is not a pass leaves its artefacts",
+    )
+    group.addoption(
+        "--repeats",
+        type=int,
+        default=2,
+        metavar="N",
+        help="how often a suspected leak is run again before it is called one",
+    )
+    group.addoption(
+        "--case", action="append", default=[], metavar="ID", help="run only the case of this id"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, text in _markers().items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+    # A batch must reach one worker whole.
+    if config.getoption("numprocesses", None) and config.getoption("dist") in ("load", "no"):
+        config.option.dist = "loadgroup"
+    try:
+        options = argparse.Namespace(**vars(config.option))
+        chosen = {choice.name: choice for choice in choices(options)}
+        if config.option.repeats < 1:
+            raise UsageError(f"--repeats: got {config.option.repeats}; expected at least 1")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    worker = _worker(config)
+    config.stash[_session_key] = Session(
+        chosen,
+        run_directory(config.option.artefacts.absolute(), worker=worker),
+        _progress(config, worker),
+        repeats=config.option.repeats,
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = config.stash.get(_session_key, None)
+    if session is not None:
+        session.close()
+
+
+def _worker(config: pytest.Config) -> str:
+    """ "-gw0" in a worker of xdist, else nothing."""
+    values = getattr(config, "workerinput", None)
+    return f"-{values['workerid']}" if values else ""
+
+
+def _progress(config: pytest.Config, worker: str) -> Progress:
+    manager = config.pluginmanager.getplugin("capturemanager")
+    if manager is None:
+        return Progress(prefix=worker.lstrip("-"))
+    return Progress(prefix=worker.lstrip("-"), guard=manager.global_and_fixture_disabled)
+
+
+def _markers() -> dict[str, str]:
+    """Markers that select by filesystem, point and errno."""
+    markers = {
+        "filesystems(*names)": "filesystems that the `guest` fixture loads",
+    }
+    for name in known_filesystems():
+        filesystem = load_filesystem(name)
+        markers[name] = f"cases of {name}"
+        markers[filesystem.fill_super] = f"cases in which {filesystem.fill_super} is failed"
+        markers[filesystem.reconfigure] = f"cases in which {filesystem.reconfigure} is failed"
+    for point in (
+        "setup_bdev_super",
+        "readonly_device",
+        "held_device",
+        "no_driver",
+        "options",
+        "context",
+        "remount",
+        "repeat",
+        "none",
+    ):
+        markers[point] = f"cases of the point {point}"
+    for errno in ("EIO", "ENOMEM", "EACCES", "EBUSY", "EINVAL", "ENXIO"):
+        markers[errno] = f"cases that end in -{errno}"
+    return markers
+
+
+# -- collection ----------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Several kernels: every test that asks for a verdict runs on each."""
+    names = list(metafunc.config.stash[_session_key].choices)
+    if "kernel_name" in metafunc.fixturenames:
+        ids = names if len(names) > 1 else [pytest.HIDDEN_PARAM]
+        metafunc.parametrize("kernel_name", names, ids=ids)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = set(config.option.case)
+    for item in items:
+        case = _case(item)
+        if case is not None:
+            for name in (case.filesystem, case.point, case.errno):
+                if name:
+                    item.add_marker(name)
+            item.add_marker("qemu")
+    if wanted:
+        kept = [item for item in items if (case := _case(item)) and case.id in wanted]
+        missing = wanted - {case.id for item in kept if (case := _case(item))}
+        if missing:
+            raise pytest.UsageError(f"--case {min(missing)}: no such case; expected a case's id")
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
+    """Divide what is left after all selection into batches.
+
+    xdist keeps tests together whose ids end in the same `@group`. It is told so only here, where a
+    worker reports its collection: everywhere else the ids stay as they read.
+    """
+    config = session.config
+    names = _divide(session)
+    if not hasattr(config, "workerinput"):
+        yield
+        return
+    plain = [item.nodeid for item in session.items]
+    for item in session.items:
+        case = _case(item)
+        if case is not None:
+            item._nodeid = f"{item.nodeid}@{names[_kernel(item), case.id]}"
+    try:
+        yield
+    finally:
+        for item, nodeid in zip(session.items, plain, strict=True):
+            item._nodeid = nodeid
+
+
+def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
+    """Note the batches; the batch's name by kernel and case id."""
+    by_kernel: dict[str, dict[str, MountCase]] = {}
+    for item in session.items:
+        case = _case(item)
+        if case is not None:
+            cases = by_kernel.setdefault(_kernel(item), {})
+            if case.id in cases:
+                raise pytest.UsageError(f"case {case.id}: twice; expected every id once")
+            cases[case.id] = case
+    groups: dict[tuple[str, str], Group] = {}
+    names: dict[tuple[str, str], str] = {}
+    for kernel, cases in by_kernel.items():
+        count = max(_worker_count(session.config), -(-len(cases) // _BATCH_MAX))
+        for number, part in enumerate(split_evenly(list(cases.values()), count)):
+            for case in part:
+                groups[kernel, case.id] = Group(kernel, part)
+                names[kernel, case.id] = f"{kernel}-{number}".replace("@", "_")
+    session.config.stash[_groups_key] = groups
+    return names
+
+
+def _worker_count(config: pytest.Config) -> int:
+    values = getattr(config, "workerinput", None)
+    return int(values["workercount"]) if values else 1
+
+
+def _case(item: pytest.Item) -> MountCase | None:
+    spec = getattr(item, "callspec", None)
+    case = spec.params.get("case") if spec is not None else None
+    return case if isinstance(case, MountCase) else None
+
+
+def _kernel(item: pytest.Item) -> str:
+    spec = getattr(item, "callspec", None)
+    if spec is not None and "kernel_name" in spec.params:
+        return str(spec.params["kernel_name"])
+    return next(iter(item.config.stash[_session_key].choices))
+
+
+# -- fixtures ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def verdict(request: pytest.FixtureRequest, case: MountCase, kernel_name: str) -> Verdict:
+    """The verdict on the test's `case`; an infrastructure failure is an error of the set-up."""
+    config = request.config
+    session = config.stash[_session_key]
+    group = config.stash[_groups_key][kernel_name, case.id]
+    try:
+        result = session.result(group, case)
+    except ErrpathError as error:
+        # What cannot be built or booted at all is said once, not once per case.
+        if not hasattr(config, "workerinput"):
+            pytest.exit(str(error), returncode=error.exit_status)
+        pytest.fail(str(error), pytrace=False)
+    if result.verdict.status is Status.ERROR:
+        pytest.fail(session.report(group, case), pytrace=False)
+    return result.verdict
+
+
+@pytest.fixture
+def expect_pass(
+    request: pytest.FixtureRequest, case: MountCase, kernel_name: str, verdict: Verdict
+) -> Callable[[], None]:
+    """A function that fails the test with the whole story unless the verdict is a pass."""
+
+    def check() -> None:
+        if verdict.status is not Status.PASS:
+            session = request.config.stash[_session_key]
+            group = request.config.stash[_groups_key][kernel_name, case.id]
+            pytest.fail(session.report(group, case), pytrace=False)
+
+    return check
+
+
+@pytest.fixture
+def kernel_choice(request: pytest.FixtureRequest, kernel_name: str) -> Choice:
+    """The kernel that a test runs on, as the user chose it."""
+    return request.config.stash[_session_key].choices[kernel_name]
+
+
+@pytest.fixture
+def guest(request: pytest.FixtureRequest, kernel_name: str) -> Iterator[UserGuest]:
+    """A fresh guest with the filesystems of the test's `filesystems` mark loaded."""
+    session = request.config.stash[_session_key]
+    mark = request.node.get_closest_marker("filesystems")
+    names = tuple(mark.args) if mark is not None else ()
+    try:
+        running = UserGuest(session.rig(kernel_name), names)
+    except ErrpathError as error:
+        pytest.fail(str(error), pytrace=False)
+    yield running
+    running.close()
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands what it must tell at the end to the controller."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["errpath_stray"] = _stray(session.config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    lines = node.config.stash.setdefault(_stray_key, [])
+    lines += getattr(node, "workeroutput", {}).get("errpath_stray", [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Leaks that belong to no case: told, because nobody would look for them."""
+    config = terminalreporter.config
+    lines = [*config.stash.get(_stray_key, []), *_stray(config)]
+    if lines:
+        terminalreporter.section("leaks of other origin that did not come again")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _stray(config: pytest.Config) -> list[str]:
+    return [record.raw for record in config.stash[_session_key].stray]

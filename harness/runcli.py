@@ -1,0 +1,41 @@
+"""`errpath run CASE-ID`: one case, or a few, again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UsageError
+from harness.options import add_options, given_words
+
+__all__ = ["add_parser"]
+
+SUITES = Path(__file__).resolve().parent.parent / "suites"
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `run` command."""
+    parser = commands.add_parser("run", help="run cases by their ids")
+    parser.add_argument("case", nargs="+", metavar="CASE-ID", help="as in a test's brackets")
+    add_options(parser.add_argument)
+    parser.add_argument("--artefacts", type=Path, default=Path("errpath-results"), metavar="DIR")
+    parser.set_defaults(handler=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """pytest's own status: 0 passed, 1 failed."""
+    if not SUITES.is_dir():
+        raise UsageError(f"{SUITES}: no suites; expected errpath to run from its checkout")
+    words = [str(path) for path in sorted(SUITES.iterdir()) if _holds_cases(path)]
+    words += [word for case in arguments.case for word in ("--case", case)]
+    words += given_words(arguments)
+    words += ["--artefacts", str(arguments.artefacts), "--rootdir", str(SUITES.parent), "-q"]
+    sys.stdout.flush()
+    return int(pytest.main(words))
+
+
+def _holds_cases(path: Path) -> bool:
+    return path.is_dir() and path.name not in ("selftest", "__pycache__")

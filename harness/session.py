@@ -1,0 +1,138 @@
+"""One test session: rigs per kernel, batches of cases, reports and artefacts.
+
+Knows nothing of pytest: the plugin hands it the cases in groups and asks for one result at a time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.artefacts import write_artefacts
+from harness.cases import MountCase
+from harness.errors import ErrpathError
+from harness.executor import Executor, Result
+from harness.kernel import KernelStore
+from harness.leaks.kmemleak import Record
+from harness.options import Choice, rerun_words
+from harness.progress import Progress
+from harness.reports.text import render
+from harness.rig import Rig, executor_boot
+from harness.verdict import Status
+
+__all__ = ["Group", "Session", "run_directory"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases of one kernel that are run as one batch."""
+
+    kernel: str
+    cases: tuple[MountCase, ...]
+
+
+@dataclass
+class Session:
+    """Results are computed group by group, when the first of a group is asked for."""
+
+    choices: Mapping[str, Choice]
+    # Artefacts of this run.
+    directory: Path
+    progress: Progress
+    repeats: int = 2
+    # Leaks that belong to no case, told at the end.
+    stray: list[Record] = field(default_factory=list)
+    _rigs: dict[str, Rig] = field(default_factory=dict)
+    _executors: dict[tuple[str, tuple[str, ...]], Executor] = field(default_factory=dict)
+    _results: dict[tuple[str, str], Result] = field(default_factory=dict)
+    _reports: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def rig(self, kernel: str) -> Rig:
+        """The rig of one kernel; its kernel is built when it is first used."""
+        if kernel not in self._rigs:
+            store = KernelStore(progress=self.progress)
+            options = self.choices[kernel].rig
+            self._rigs[kernel] = Rig(
+                options, store=store, artefacts=self.directory / "guests", progress=self.progress
+            )
+        return self._rigs[kernel]
+
+    def result(self, group: Group, case: MountCase) -> Result:
+        """The result of one case; the first of a group runs the group."""
+        key = (group.kernel, case.id)
+        if key not in self._results:
+            self._run(group)
+        return self._results[key]
+
+    def report(self, group: Group, case: MountCase) -> str:
+        """The text of a result that is not a pass."""
+        key = (group.kernel, case.id)
+        if key not in self._reports:
+            self._reports[key] = self._render(group, self._results[key])
+        return self._reports[key]
+
+    def close(self) -> None:
+        """End every guest."""
+        for executor in self._executors.values():
+            executor.close()
+        self._executors.clear()
+
+    def _run(self, group: Group) -> None:
+        filesystems = tuple(dict.fromkeys(case.filesystem for case in group.cases))
+        functions = dict.fromkeys(case.fault.function for case in group.cases if case.fault)
+        rig = self.rig(group.kernel)
+        executor = Executor(
+            executor_boot(rig, filesystems, tuple(functions)),
+            repeats=self.repeats,
+            progress=self.progress,
+        )
+        try:
+            for case_id, result in executor.run(group.cases).items():
+                self._results[group.kernel, case_id] = result
+        finally:
+            executor.close()
+        self.stray += executor.stray
+
+    def _render(self, group: Group, result: Result) -> str:
+        case = result.verdict.case
+        decoder = None
+        folder = None
+        note = ""
+        try:
+            if result.verdict.leak is not None or result.verdict.crashes:
+                decoder = self.rig(group.kernel).symbolizer((case.filesystem,))
+            if result.verdict.status is not Status.PASS:
+                folder = write_artefacts(result, self.directory / group_folder(group), decoder)
+        except ErrpathError as error:
+            note = f"\n  report     incomplete: {error}"
+        rerun = rerun_words(case.id, self.choices[group.kernel].words)
+        text = render(result, decoder, rerun=rerun, folder=folder) + note
+        if folder is not None:
+            (folder / "report.txt").write_text(text + "\n")
+        return text
+
+
+def group_folder(group: Group) -> str:
+    """Name of the artefact folder of a group's kernel."""
+    return "".join(c if c.isalnum() or c in ".-_" else "_" for c in group.kernel)
+
+
+def run_directory(root: Path, *, worker: str = "") -> Path:
+    """A new directory for one run's artefacts, named by time and process."""
+    stamp = time.strftime("%Y%m%dT%H%M%S")
+    return root / f"{stamp}-{os.getpid()}{worker}"
+
+
+def split_evenly(cases: Sequence[MountCase], groups: int) -> list[tuple[MountCase, ...]]:
+    """At most `groups` runs of neighbours, as even as can be."""
+    groups = max(1, min(groups, len(cases)))
+    size, more = divmod(len(cases), groups)
+    out, at = [], 0
+    for number in range(groups):
+        end = at + size + (number < more)
+        out.append(tuple(cases[at:end]))
+        at = end
+    return out

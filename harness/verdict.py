@@ -1,0 +1,105 @@
+"""Outcome, leaks and crashes → verdict. Pure.
+
+PASS and FAIL are about the kernel; ERROR is about the rig; SKIP says why nothing was tried. The
+order matters: a crash beats everything, a rig that cannot be believed beats the rest.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.cases import MountCase, Outcome
+from harness.errno_names import errno_name, errno_value
+from harness.leaks.kmemleak import Record
+from harness.oops import Crash, find_crashes
+
+__all__ = ["Leak", "Status", "Verdict", "judge", "rig_error"]
+
+
+class Status(enum.Enum):
+    PASS = "pass"
+    FAIL = "fail"
+    ERROR = "error"
+
+
+@dataclass(frozen=True)
+class Leak:
+    """What a case left behind, after the second look."""
+
+    records: tuple[Record, ...]
+    # In `confirmed` of `repeats` further runs, alone in a fresh guest, the same leak was found.
+    confirmed: int = 0
+    repeats: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is said of one case."""
+
+    case: MountCase
+    status: Status
+    # One line each, the worst first: why it is not a pass.
+    reasons: tuple[str, ...] = ()
+    outcome: Outcome | None = None
+    leak: Leak | None = None
+    crashes: tuple[Crash, ...] = ()
+    # What else the check of the same batch found: leaks that no case's task allocated.
+    others: tuple[Record, ...] = ()
+
+
+def rig_error(case: MountCase, reason: str, outcome: Outcome | None = None) -> Verdict:
+    """No verdict on the kernel: the rig failed."""
+    return Verdict(case, Status.ERROR, (reason,), outcome)
+
+
+def judge(
+    case: MountCase, outcome: Outcome, leak: Leak | None, *, others: Sequence[Record] = ()
+) -> Verdict:
+    """The verdict on a case whose check can be believed."""
+    crashes = find_crashes(outcome.kmsg)
+    failures = [f"kernel {crash.kind}: {crash.title}" for crash in crashes]
+    if outcome.hung:
+        failures.append(f"hang: the task did not end within {case.seconds:g} s")
+    elif outcome.signal is not None and not crashes:
+        failures.append(f"the task was killed by signal {outcome.signal}")
+    if not failures:
+        if outcome.status != 0:
+            reason = f"the task could not try a step ({errno_name(outcome.status)})"
+            return rig_error(case, reason, outcome)
+        if case.fault is not None and not outcome.fired:
+            reason = f"never reached: the fault in {case.fault.function} did not fire"
+            return rig_error(case, reason, outcome)
+        failures += _wrong_errnos(case, outcome)
+    if leak is not None and leak.records and (leak.confirmed or not leak.repeats):
+        failures.insert(0, _leak_line(leak))
+    elif leak is not None and leak.records:
+        reason = f"a suspected leak was confirmed in 0 of {leak.repeats} repeats"
+        return Verdict(case, Status.ERROR, (reason, *failures), outcome, leak, crashes)
+    if outcome.device_errno and not outcome.hung:
+        failures.append(
+            f"the block device is still held after the case ({errno_name(outcome.device_errno)})"
+        )
+    status = Status.FAIL if failures else Status.PASS
+    return Verdict(case, status, tuple(failures), outcome, leak, crashes, tuple(others))
+
+
+def _wrong_errnos(case: MountCase, outcome: Outcome) -> list[str]:
+    wrong = []
+    for step, got in zip(case.steps, outcome.steps, strict=False):
+        want = errno_value(step.expect) if step.expect else 0
+        if got.errno != want:
+            expected = errno_name(want)
+            wrong.append(f"{step.op}: {got}; expected {expected if want else 'success'}")
+    if not wrong and len(outcome.steps) < len(case.steps):
+        wrong.append(f"{case.steps[len(outcome.steps)].op}: not tried")
+    return wrong
+
+
+def _leak_line(leak: Leak) -> str:
+    total = sum(record.size for record in leak.records)
+    count = len(leak.records)
+    objects = "1 unreferenced object" if count == 1 else f"{count} unreferenced objects"
+    look = f", confirmed {leak.confirmed} of {leak.repeats}" if leak.repeats else ""
+    return f"leak: {objects}, {total} bytes{look}"

@@ -1,0 +1,104 @@
+"""The catalogue's entries against a second reading of the kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.errors import DefinitionError, UsageError
+from harness.images.catalogue import BASES, Case, Catalogue, base_image, catalogue, find_case
+from harness.images.document import dumps, loads
+from harness.yamlfile import load
+from suites.selftest.images.kernel_model import Device, Hang, Outcome, mount_hfs, mount_hfsplus
+
+_ALL = [(fs, case) for fs in ("hfs", "hfsplus") for case in catalogue(fs).cases]
+_IDS = [case.name for _, case in _ALL]
+# Those that fail because of what was changed in a base image that mounts; of the others, the base
+# itself, the options or the device make the case.
+_CORRUPTED = [
+    (fs, case)
+    for fs, case in _ALL
+    if (case.set or case.text or case.truncate) and case.errno and case.base != "hfsplus-full"
+]
+
+
+def _model(filesystem: str, case: Case) -> Outcome:
+    mount = {"hfs": mount_hfs, "hfsplus": mount_hfsplus}[filesystem]
+    device = Device(case.image().to_bytes(), case.logical_block_size)
+    return mount(device, case.options, read_only=case.mount_read_only)
+
+
+@pytest.mark.parametrize(("filesystem", "case"), _ALL, ids=_IDS)
+def test_expected_outcome_is_what_the_model_of_the_kernel_says(filesystem: str, case: Case) -> None:
+    if case.known_issue.startswith("hang"):
+        with pytest.raises(Hang):
+            _model(filesystem, case)
+        return
+    outcome = _model(filesystem, case)
+    assert (outcome.errno, outcome.readonly) == (case.errno, case.readonly), outcome.messages
+    text = "\n".join(outcome.messages)
+    assert case.message in text, f"the model printed {text!r}"
+
+
+@pytest.mark.parametrize(("filesystem", "case"), _CORRUPTED, ids=[c.name for _, c in _CORRUPTED])
+def test_the_crafted_image_is_what_makes_the_difference(filesystem: str, case: Case) -> None:
+    """Without its corruption, options and device, a case that fails would mount."""
+    mount = {"hfs": mount_hfs, "hfsplus": mount_hfsplus}[filesystem]
+    device = Device(case.base_image().to_bytes(), case.logical_block_size)
+    outcome = mount(device, read_only=case.mount_read_only)
+    assert outcome.errno == "", outcome.messages
+    assert case.image() != case.base_image()
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_base_images_load_with_nothing_lost(name: str) -> None:
+    image = base_image(name)
+    assert dumps(loads(image)) == image
+
+
+def test_every_row_of_the_exits_has_a_case_or_a_reason() -> None:
+    wanted = {
+        "hfs": {f"H{n}" for n in range(26)},
+        "hfsplus": {f"P{n}" for n in range(26)},
+    }
+    for filesystem, rows in wanted.items():
+        table = catalogue(filesystem)
+        told = {case.exit for case in table.cases} | {item.exit for item in table.unreachable}
+        assert rows - told == set()
+
+
+def test_find_case_knows_the_filesystem() -> None:
+    assert find_case("hfsplus-version-3")[0] == "hfsplus"
+    with pytest.raises(UsageError, match="errpath images list"):
+        find_case("no-such-image")
+
+
+def test_a_crafted_image_refuses_a_field_that_its_base_lacks() -> None:
+    case = Case(name="x", base="hfs", exit="H10", function="f", check="c", set={"vh.version": 1})
+    with pytest.raises(UsageError, match=r"expected an image with an HFS\+ volume"):
+        case.image()
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("{name: a, base: nosuch, exit: H1, function: f, check: c}", "base 'nosuch': expected"),
+        ("{name: a, base: hfs, exit: H1, function: f, check: c, errno: 22}", "errno"),
+        ("{name: a, base: hfs, exit: H1, function: f, check: c, errno: EFOO}", "EFOO"),
+        (
+            "{name: a, base: hfs, exit: H1, function: f, check: c, logical_block_size: 500}",
+            "logical_block_size 500",
+        ),
+        (
+            "{name: a, base: hfs, exit: H1, function: f, check: c, errno: EIO, readonly: true}",
+            "readonly",
+        ),
+    ],
+)
+def test_a_wrong_entry_is_refused_with_file_and_line(tmp_path: Path, line: str, error: str) -> None:
+    path = tmp_path / "hfs.yaml"
+    path.write_text(f"filesystem: hfs\ncases:\n  - {line}\n", encoding="utf-8")
+    with pytest.raises(DefinitionError, match=error) as caught:
+        load(path, Catalogue)
+    assert f"{path}:3:" in str(caught.value)
