@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct blob {
 	uint8_t *data;
@@ -33,7 +34,9 @@ typedef int (*verb_fn)(struct call *call);
 
 /* init.c */
 void init_mounts(void);
-_Noreturn void init_supervise(void);
+_Noreturn void init_supervise(int (*agent_main)(void));
+/* Ends this agent; process 1 takes `successor` for the agent from now on. */
+_Noreturn void init_hand_over(pid_t successor);
 
 /* channel.c */
 int channel_open(void);

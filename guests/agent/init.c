@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -53,20 +55,31 @@ static void shell_if_asked(void)
 	}
 }
 
-_Noreturn void init_supervise(void)
-{
-	pid_t agent = fork();
+/* Who the agent is now, shared between process 1 and every agent. */
+static volatile pid_t *agent;
 
-	if (agent == 0) {
-		char *argv[] = { "agent", NULL };
-		execv("/init", argv);
-		_exit(127);
+_Noreturn void init_hand_over(pid_t successor)
+{
+	*agent = successor;
+	_exit(0);
+}
+
+_Noreturn void init_supervise(int (*agent_main)(void))
+{
+	agent = mmap(NULL, sizeof(*agent), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t first = fork();
+
+	if (first == 0) {
+		/* Its allocations are the rig's, not a case's. */
+		prctl(PR_SET_NAME, "errpath-agent");
+		_exit(agent_main());
 	}
+	*agent = first;
 	shell_if_asked();
 	for (;;) {
 		int status;
 		pid_t pid = wait(&status);
-		if (pid == agent || (pid < 0 && errno == ECHILD)) {
+		if (pid == *agent || (pid < 0 && errno == ECHILD)) {
 			printf("errpath: agent ended with status %#x\n", status);
 			fflush(stdout);
 			break;

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -81,15 +80,8 @@ static int serve(int port)
 	return error;
 }
 
-int main(void)
+static int agent_main(void)
 {
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (getpid() == 1) {
-		init_mounts();
-		init_supervise();
-	}
-	/* Its allocations are the rig's, not a case's. */
-	prctl(PR_SET_NAME, "errpath-agent");
 	signal(SIGPIPE, SIG_IGN);
 	int port = channel_open();
 	if (port < 0) {
@@ -100,4 +92,15 @@ int main(void)
 	int error = serve(port);
 	printf("errpath: channel: %s\n", strerror(-error));
 	return 1;
+}
+
+int main(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (getpid() != 1) {
+		fprintf(stderr, "errpath: this is the init of a guest; expected to be process 1\n");
+		return 1;
+	}
+	init_mounts();
+	init_supervise(agent_main);
 }

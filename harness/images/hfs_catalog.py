@@ -22,6 +22,7 @@ from harness.images.layout import Value
 
 __all__ = [
     "BAD_BLOCKS",
+    "CATALOG",
     "FIRST_USER",
     "ROOT",
     "Fork",
@@ -35,8 +36,9 @@ __all__ = [
     "overflow_records",
 ]
 
-# CNIDs: the root directory and its parent, the file of bad blocks, the first of users' files.
-ROOT_PARENT, ROOT, BAD_BLOCKS, FIRST_USER = 1, 2, 5, 16
+# CNIDs: the root directory and its parent, the catalog, the file of bad blocks, and the first of
+# users' files.
+ROOT_PARENT, ROOT, CATALOG, BAD_BLOCKS, FIRST_USER = 1, 2, 4, 5, 16
 
 # cdrType
 _DIRECTORY, _FILE, _DIRECTORY_THREAD, _FILE_THREAD = 1, 2, 3, 4

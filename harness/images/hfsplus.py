@@ -46,6 +46,8 @@ class HfsPlusVolume:
     spare_nodes: int = 4
     # At most so many records in a node; small numbers make deep trees out of few entries.
     records_per_node: int | None = None
+    # Extents of the catalog; over 8 need the extents tree.
+    catalog_fragments: int = 1
     # Bytes of a node: extents tree, catalog, attributes tree.
     extents_node_size: int = 4096
     catalog_node_size: int = 4096

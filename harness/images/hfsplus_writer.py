@@ -52,6 +52,8 @@ _UNMOUNTED, _JOURNALED = 0x0100, 0x2000
 # Bytes from the volume's start to behind the volume header; bytes that the alternate one ends with.
 _HEADER_END, _ALTERNATE = 1536, 1024
 _DATA, _RESOURCE = 0x00, 0xFF
+# CNID of the catalog.
+_CATALOG = 4
 _MAX_BLOCKS = 0xFFFFFFFF
 _KEY_BINARY, _KEY_FOLDED = 0xBC, 0xCF
 
@@ -93,16 +95,19 @@ class _Writer:
     def _clump(self, name: str, size: int, total: int) -> int:
         """Bytes that a special file of `size` bytes grows by, in a volume of `total` blocks.
 
-        One node, or the whole file where a node is more than a quarter of the volume: fsck takes
-        no other value.
+        One node. Where that is more than a quarter of the volume, fsck takes only the whole file,
+        or a block in the case of the attributes file.
         """
+        volume = self.volume
         node_size = {
-            "extentsFile": self.volume.extents_node_size,
-            "catalogFile": self.volume.catalog_node_size,
-            "attributesFile": self.volume.attributes_node_size,
+            "extentsFile": volume.extents_node_size,
+            "catalogFile": volume.catalog_node_size,
+            "attributesFile": volume.attributes_node_size,
         }.get(name, 0)
-        clump = max(self.volume.block_size, node_size)
-        return clump if clump <= total * self.volume.block_size // 4 else size
+        clump = max(volume.block_size, node_size)
+        if clump <= total * volume.block_size // 4:
+            return clump
+        return volume.block_size if name == "attributesFile" else size
 
     def _shapes(self) -> dict[str, TreeShape]:
         volume = self.volume
@@ -145,7 +150,9 @@ class _Writer:
             date=self.date, folder_counts=volume.hfsx, case_sensitive=volume.case_sensitive
         )
         records = {
-            "extentsFile": overflow_records(layout.forks),
+            "extentsFile": overflow_records(
+                {**layout.forks, (_CATALOG, _DATA): layout.special["catalogFile"]}
+            ),
             "catalogFile": catalog_records(self.items, layout.forks, style),
             "attributesFile": attribute_records(self.items, layout.attributes),
         }
@@ -188,8 +195,13 @@ class _Writer:
             layout.forks[info.cnid, _DATA] = Fork(data.ljust(block, b"\0"), extents)
             data = journal_buffer(volume.journal_size).ljust(volume.journal_size, b"\0")
             layout.forks[buffer.cnid, _DATA] = Fork(data, journal)
+        # In a draft, only the number of its extents matters.
+        draft = ((0, 1),) * volume.catalog_fragments
+        layout.special["catalogFile"] = Fork(b"", draft)
         for name, size in sizes.items():
-            layout.special[name] = Fork(bytes(size), allocator.fork(self._blocks(size)))
+            pieces = volume.catalog_fragments if name == "catalogFile" else 1
+            extents = allocator.fork(self._blocks(size), pieces=pieces)
+            layout.special[name] = Fork(bytes(size), extents)
         for item in self.items:
             for kind, data, pieces in self._data(item):
                 extents = allocator.fork(self._blocks(len(data)), pieces=pieces)

@@ -15,8 +15,8 @@ from harness.kernel.layout import Layout, read_json, write_json
 from harness.kernel.locks import held
 from harness.kernel.modindex import ModuleIndex, find_exporter, module_name, scan
 from harness.kernel.products import make_external, missing_modules, save_module
-from harness.kernel.state import State, load_tree
-from harness.kernel.tree import Tree
+from harness.kernel.state import State, combine, load_tree
+from harness.kernel.tree import Tree, digest
 from harness.kernel.workspace import Workspace
 from harness.progress import Progress
 
@@ -103,7 +103,7 @@ class Builder:
         if built.exists() and built.read_text() == state.core_key:
             return kbuild
         built.unlink(missing_ok=True)
-        kbuild.configure(requested, state.description)
+        self._configure(kbuild, state, tree, requested)
         kbuild.make(
             ["bzImage", "modules_prepare"], f"building {state.description}", total=_CORE_STEPS
         )
@@ -111,6 +111,21 @@ class Builder:
         shutil.copyfile(objects / "vmlinux.symvers", objects / "Module.symvers")
         built.write_text(state.core_key)
         return kbuild
+
+    def _configure(self, kbuild: Kbuild, state: State, tree: Tree, requested: Requested) -> None:
+        """Configure the object tree, unless nothing that decides a configuration has changed."""
+        inputs = digest(
+            (path, token)
+            for path, token in tree.manifest().items()
+            if path.startswith(("scripts/", "Makefile")) or "/Kconfig" in f"/{path}"
+        )
+        key = combine(inputs, requested.key, requested.text)
+        done = kbuild.objects / "errpath.configured"
+        if done.exists() and done.read_text() == key:
+            return
+        done.unlink(missing_ok=True)
+        kbuild.configure(requested, state.description)
+        done.write_text(key)
 
     def _collect(self, kbuild: Kbuild, workspace: Workspace, state: State, directory: Path) -> None:
         objects = kbuild.objects

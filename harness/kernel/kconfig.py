@@ -20,6 +20,7 @@ __all__ = [
     "load_requested",
     "lost_lines",
     "parse_config",
+    "parse_requested",
     "verify",
 ]
 
@@ -29,6 +30,8 @@ DEFAULT_FRAGMENTS: tuple[Path, ...] = tuple(
 )
 
 _SET = re.compile(r"^(CONFIG_\w+)=(.+)$")
+# The line before one that only some versions of the kernel have.
+_IF_KNOWN = "# if known"
 _UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
 
 
@@ -42,12 +45,8 @@ class Requested:
     origins: Mapping[str, str]
     # Symbols that the user asked for by hand: never dispensable.
     added: frozenset[str]
-
-    @classmethod
-    def parse(cls, text: str) -> Requested:
-        """A request from the `text` of another."""
-        values = parse_config(text)
-        return cls(values, dict.fromkeys(values, "fragments"), frozenset())
+    # Symbols that only some versions of the kernel have.
+    optional: frozenset[str] = frozenset()
 
     @property
     def key(self) -> str:
@@ -58,7 +57,12 @@ class Requested:
     @property
     def text(self) -> str:
         """One fragment that says it all, for the kernel's merge script."""
-        return "".join(f"{_line(symbol, value)}\n" for symbol, value in self.values.items())
+        lines = []
+        for symbol, value in self.values.items():
+            if symbol in self.optional:
+                lines.append(_IF_KNOWN)
+            lines.append(_line(symbol, value))
+        return "\n".join(lines) + "\n"
 
 
 def parse_config(text: str) -> dict[str, str]:
@@ -78,38 +82,64 @@ def load_requested(fragments: Iterable[Path], added: Iterable[str]) -> Requested
     Raises:
         UsageError: a fragment cannot be read, or a line is no configuration line.
     """
-    values: dict[str, str] = {}
-    origins: dict[str, str] = {}
+    reader = _Reader()
     for fragment in fragments:
         try:
-            lines = fragment.read_text().splitlines()
+            text = fragment.read_text()
         except OSError as error:
             raise UsageError(f"{fragment}: cannot be read: {error.strerror}") from error
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                _take(line, f"{fragment.name}:{number}", values, origins)
+        reader.take_text(text, fragment.name)
     by_hand = set()
     for line in added:
         word = line.strip()
         full = word if word.startswith(("CONFIG_", "#")) else f"CONFIG_{word}"
-        symbol = _take(full, "--kconfig-add", values, origins)
+        symbol = reader.take(full, "--kconfig-add", optional=False)
         if symbol is None:
             raise UsageError(f"--kconfig-add {line!r}: expected CONFIG_NAME=value")
         by_hand.add(symbol)
-    return Requested(values, origins, frozenset(by_hand))
+    return reader.requested(frozenset(by_hand))
 
 
-def _take(line: str, origin: str, values: dict[str, str], origins: dict[str, str]) -> str | None:
-    parsed = parse_config(line)
-    if not parsed:
-        if line.strip().startswith("#"):
-            return None
-        raise UsageError(f"{origin}: {line.strip()!r}: expected CONFIG_NAME=value")
-    ((symbol, value),) = parsed.items()
-    values.pop(symbol, None)
-    values[symbol] = value
-    origins[symbol] = origin
-    return symbol
+def parse_requested(text: str) -> Requested:
+    """A request from the `text` of another."""
+    reader = _Reader()
+    reader.take_text(text, "fragments")
+    return reader.requested(frozenset())
+
+
+class _Reader:
+    """Gathers configuration lines; the last line of a symbol wins."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, str] = {}
+        self._origins: dict[str, str] = {}
+        self._optional: set[str] = set()
+
+    def requested(self, added: frozenset[str]) -> Requested:
+        return Requested(self._values, self._origins, added, frozenset(self._optional))
+
+    def take_text(self, text: str, name: str) -> None:
+        optional = False
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                self.take(line, f"{name}:{number}", optional=optional)
+            optional = line.strip() == _IF_KNOWN
+
+    def take(self, line: str, origin: str, *, optional: bool) -> str | None:
+        """Take one line; its symbol, None for a comment."""
+        parsed = parse_config(line)
+        if not parsed:
+            if line.strip().startswith("#"):
+                return None
+            raise UsageError(f"{origin}: {line.strip()!r}: expected CONFIG_NAME=value")
+        ((symbol, value),) = parsed.items()
+        self._values.pop(symbol, None)
+        self._values[symbol] = value
+        self._origins[symbol] = origin
+        self._optional.discard(symbol)
+        if optional:
+            self._optional.add(symbol)
+        return symbol
 
 
 def lost_lines(requested: Requested, final: Mapping[str, str]) -> dict[str, str]:
@@ -126,10 +156,11 @@ def lost_lines(requested: Requested, final: Mapping[str, str]) -> dict[str, str]
 def verify(requested: Requested, final: Mapping[str, str], *, known: Iterable[str]) -> list[str]:
     """Check that `final` kept every requested line.
 
-    A module (`=m`) that this kernel has never heard of is dispensable unless the user asked for it
-    by hand: a tree from before a filesystem can still test the others, and asking for the module
-    itself fails with its name. `known` holds those lost symbols that the tree's Kconfig defines.
-    Returns the symbols dispensed with.
+    What this kernel has never heard of is dispensable in two cases, unless the user asked for it by
+    hand: a module (`=m`; a tree from before a filesystem can still test the others, and asking for
+    the module itself fails with its name), and a line below `# if known`, which only some versions
+    have. `known` holds those lost symbols that the tree's Kconfig defines. Returns the symbols
+    dispensed with.
 
     Raises:
         ConfigError: a line was lost; the text names each, and what it is instead.
@@ -140,7 +171,7 @@ def verify(requested: Requested, final: Mapping[str, str], *, known: Iterable[st
         symbol
         for symbol in lost
         if symbol not in defined
-        and requested.values[symbol] == "m"
+        and (requested.values[symbol] == "m" or symbol in requested.optional)
         and symbol not in requested.added
     ]
     complaints = [

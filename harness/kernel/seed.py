@@ -21,7 +21,7 @@ def seed(old: Path, new: Path) -> None:
     remove_tree(part)
     # --reflink: share the blocks where the file system can.
     run(["cp", "--archive", "--reflink=auto", old, part])
-    for name in ("errpath.log", "errpath.core"):
+    for name in ("errpath.log", "errpath.core", "errpath.configured"):
         (part / name).unlink(missing_ok=True)
     for path in [part / "Makefile", *(part / "tools").rglob("*")]:
         if path.is_file() and not path.is_symlink() and path.suffix in ("", ".cmd", ".d"):

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.kernel.kconfig import Requested
+from harness.kernel.kconfig import Requested, parse_requested
 from harness.kernel.layout import Layout, read_json, write_json
 from harness.kernel.modindex import module_directories
 from harness.kernel.spec import load_base
@@ -123,5 +123,5 @@ def load_tree(layout: Layout, key: str) -> tuple[Tree, Requested]:
         path: File((directory / f"{number}").read_bytes(), mode) if mode else None
         for number, (path, mode) in enumerate(record["overlay"])
     }
-    requested = Requested.parse(record["config"])
+    requested = parse_requested(record["config"])
     return Tree(load_base(layout, record["base"]), overlay), requested

@@ -25,6 +25,8 @@ from harness.progress import Progress
 __all__ = ["Workspace"]
 
 _UNKNOWN = "?"
+# Object trees kept for one line of sources, about 350 MiB each; the oldest goes.
+_MAX_OBJECT_TREES = 4
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,15 @@ class Workspace:
         """
         path = self.directory / f"obj-{config_key}"
         if not path.is_dir():
-            others = [log.parent for log in self.directory.glob("obj-*/errpath.log")]
+            logs = self.directory.glob("obj-*/errpath.log")
+            others = [log.parent for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
             whole = [other for other in others if not (other / "errpath.busy").exists()]
             if whole:
-                seed(max(whole, key=lambda other: (other / "errpath.log").stat().st_mtime), path)
+                seed(whole[-1], path)
             else:
                 path.mkdir(parents=True)
+            for other in others[: max(0, len(others) + 1 - _MAX_OBJECT_TREES)]:
+                remove_tree(other)
         return path
 
     def sync(self, tree: Tree, progress: Progress) -> int:

@@ -67,6 +67,13 @@ BASES: Mapping[str, Callable[[], Image]] = {
     ).image(),
     "hfs-deep": lambda: hfs.volume(entries=_many(), records_per_node=3).image(),
     "hfs-fragmented": lambda: hfs.volume(entries=_fragmented(10, 512)).image(),
+    # The catalog's first blocks are apart, and its last ones stand in the extents tree.
+    "hfs-catalog-pieces": lambda: hfs.HfsVolume(
+        entries=_many(), records_per_node=3, catalog_fragments=26
+    ).image(),
+    "hfs-catalog-pages": lambda: hfs.HfsVolume(
+        block_size=4096, entries=_many(), records_per_node=3, catalog_fragments=4, spare_nodes=8
+    ).image(),
     # A file in the root directory that is named like the volume.
     "hfs-namesake": lambda: hfs.volume(entries=(File(path="errpath"),)).image(),
     # Valid, but the catalog's header node is less than a page before the device's end.
@@ -76,6 +83,9 @@ BASES: Mapping[str, Callable[[], Image]] = {
     "hfsplus": lambda: hfsplus.volume().image(),
     "hfsplus-512": lambda: hfsplus.volume(block_size=512, size=64 * 1024).image(),
     "hfsplus-attributes": lambda: hfsplus.volume(entries=_attributes()).image(),
+    "hfsplus-catalog-pieces": lambda: hfsplus.HfsPlusVolume(
+        entries=_many(), records_per_node=3, catalog_fragments=12
+    ).image(),
     "hfsplus-deep": lambda: hfsplus.volume(entries=_many(), records_per_node=3).image(),
     "hfsplus-fragmented": lambda: hfsplus.volume(entries=_fragmented(20, 4096)).image(),
     # Neither a free node nor a free block, so that the catalog cannot take a new directory.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -32,6 +32,7 @@ def _tree(data: bytes) -> tuple[Image, dict[str, object]]:
     return Image.from_bytes(data), dict(BT_HEADER.unpack(data[14:120]))
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(_SHAPES),
     st.lists(st.integers(1, 60), max_size=80),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -32,6 +32,7 @@ def test_crafted_images_lose_nothing() -> None:
         assert dumps(loads(image)) == image, case.name
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(BASES)), st.data())
 def test_broken_images_lose_nothing(name: str, draw: st.DataObject) -> None:
     image = base_image(name)
@@ -42,6 +43,7 @@ def test_broken_images_lose_nothing(name: str, draw: st.DataObject) -> None:
     assert dumps(loads(image)) == image
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=5000))
 def test_bytes_that_are_no_image_lose_nothing(data: bytes) -> None:
     image = Image.from_bytes(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -101,6 +101,7 @@ def test_values_are_found_in_the_valid_image_before_any_is_written() -> None:
 _BASES = ("hfs-deep", "hfsplus-deep", "hfsplus-attributes", "hfsplus-wrapped")
 
 
+@settings(deadline=None)
 @given(st.sampled_from(_BASES), st.data())
 def test_every_decoded_field_can_be_addressed(base: str, draw: st.DataObject) -> None:
     """The paths of the structured form are those that fields are addressed by."""

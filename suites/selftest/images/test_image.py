@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -17,6 +17,7 @@ _SPARSE = st.lists(
 ).map(b"".join)
 
 
+@settings(deadline=None)
 @given(_SPARSE)
 def test_bytes_survive(data: bytes) -> None:
     image = Image.from_bytes(data)
@@ -25,6 +26,7 @@ def test_bytes_survive(data: bytes) -> None:
     assert all(any(piece) for _, piece in image.extents)
 
 
+@settings(deadline=None)
 @given(_SPARSE, st.data())
 def test_patch_is_a_slice_assignment(data: bytes, draw: st.DataObject) -> None:
     offset = draw.draw(st.integers(0, len(data)))
@@ -36,6 +38,7 @@ def test_patch_is_a_slice_assignment(data: bytes, draw: st.DataObject) -> None:
     assert image.read(offset, len(patch)) == patch
 
 
+@settings(deadline=None)
 @given(_SPARSE, _SPARSE)
 def test_delta_leads_from_one_image_to_the_other(one: bytes, other: bytes) -> None:
     size = max(len(one), len(other))
@@ -45,6 +48,7 @@ def test_delta_leads_from_one_image_to_the_other(one: bytes, other: bytes) -> No
     assert image.delta(image) == ()
 
 
+@settings(deadline=None)
 @given(_SPARSE, st.data())
 def test_truncation_cuts_the_end(data: bytes, draw: st.DataObject) -> None:
     size = draw.draw(st.integers(0, len(data)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -39,6 +39,7 @@ def test_structures_have_the_size_that_apple_says(name: str, size: int) -> None:
     assert getattr(formats, name).size == size
 
 
+@settings(deadline=None)
 @given(st.sampled_from(_TABLES), st.data())
 def test_any_bytes_decode_and_encode_back(table: Struct, draw: st.DataObject) -> None:
     data = draw.draw(st.binary(min_size=table.size, max_size=table.size))

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
@@ -16,6 +16,7 @@ from harness.images import macroman, unistr
 _MACROMAN = bytes(range(1, 256)).replace(b":", b"").decode("mac_roman").replace("/", "")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=_MACROMAN + ":", min_size=1, max_size=31))
 def test_hfs_names_survive(name: str) -> None:
     assert macroman.decode_name(macroman.encode_name(name)) == name

@@ -17,7 +17,9 @@ from harness.images.hfs import HfsVolume
 from harness.images.hfsplus import HfsPlusVolume
 from harness.images.mutant import Mutant
 from harness.images.strategies import hfs_volumes, hfsplus_volumes, mutants
-from suites.selftest.images.kernel_model import Device, mount_hfs, mount_hfsplus
+from suites.selftest.images.kernel_model import Device
+from suites.selftest.images.kernel_model_hfs import mount_hfs
+from suites.selftest.images.kernel_model_hfsplus import mount_hfsplus
 from suites.selftest.images.tools import fsck
 
 _BASES: list[Image] = [

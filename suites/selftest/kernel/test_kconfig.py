@@ -12,6 +12,7 @@ from harness.kernel.kconfig import (
     load_requested,
     lost_lines,
     parse_config,
+    parse_requested,
     verify,
 )
 
@@ -82,6 +83,24 @@ def test_only_an_unknown_module_is_dispensable(tmp_path: Path) -> None:
         verify(requested, {}, known=["CONFIG_NEW_FS"])
     with pytest.raises(ConfigError, match="NEW_FS"):
         verify(load_requested([], ["CONFIG_NEW_FS=m"]), {}, known=[])
+
+
+def test_line_that_only_some_versions_have(tmp_path: Path) -> None:
+    text = "# if known\nCONFIG_OLD=y\nCONFIG_A=y\n"
+    requested = load_requested([_fragment(tmp_path, text)], [])
+    again = parse_requested(requested.text)
+    assert again.values == requested.values
+    assert again.optional == {"CONFIG_OLD"}
+    assert again.key == requested.key
+    for each in (requested, again):
+        assert verify(each, {"CONFIG_A": "y"}, known=[]) == ["CONFIG_OLD"]
+        with pytest.raises(ConfigError, match="CONFIG_OLD=y"):
+            verify(each, {"CONFIG_A": "y"}, known=["CONFIG_OLD"])
+        with pytest.raises(ConfigError, match="CONFIG_A=y"):
+            verify(each, {"CONFIG_OLD": "y"}, known=[])
+    by_hand = load_requested([_fragment(tmp_path, text)], ["CONFIG_OLD=y"])
+    with pytest.raises(ConfigError, match="CONFIG_OLD=y"):
+        verify(by_hand, {"CONFIG_A": "y"}, known=[])
 
 
 def test_default_fragments_agree_with_each_other() -> None:

@@ -156,6 +156,21 @@ def test_unknown_module_is_named(rig: Rig) -> None:
         rig.store.modules(kernel, ["nosuch"])
 
 
+def test_configuration_is_made_again_only_when_kconfig_changes(rig: Rig) -> None:
+    def configured() -> int:
+        (log,) = (rig.root / "cache/work").glob("*/obj-*/errpath.log")
+        return log.read_text().count("merged")
+
+    script = rig.tree / "scripts/kconfig/merge_config.sh"
+    script.write_text(f"{script.read_text()}echo merged\n")
+    rig.store.build(rig.request())
+    rig.store.build(rig.request(CORE_PATCH))
+    assert configured() == 1
+    (rig.tree / "fs/foo/Kconfig").write_text("config FOO_FS\nconfig MORE\n")
+    rig.store.build(rig.request())
+    assert configured() == 2
+
+
 def test_lost_option_is_named(rig: Rig) -> None:
     with pytest.raises(ConfigError, match=r"CONFIG_DROPPED=y \(--kconfig-add\) is absent"):
         rig.store.build(rig.request(kconfig_add=("CONFIG_DROPPED=y",)))

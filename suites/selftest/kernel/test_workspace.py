@@ -173,6 +173,15 @@ def test_object_tree_that_was_cut_off_is_no_example(workspace: Workspace) -> Non
     assert list(workspace.object_tree("two").iterdir()) == []
 
 
+def test_oldest_object_tree_makes_room(workspace: Workspace) -> None:
+    for number in range(6):
+        log = workspace.object_tree(str(number)) / "errpath.log"
+        log.touch()
+        os.utime(log, (OLD + number, OLD + number))
+    kept = sorted(path.name for path in workspace.directory.glob("obj-*"))
+    assert kept == ["obj-2", "obj-3", "obj-4", "obj-5"]
+
+
 def test_seed_replaces_a_half_made_copy(tmp_path: Path) -> None:
     _written(tmp_path / "old")("fs/a.o", 0)
     _written(tmp_path / "new.new")("fs/half.o", 0)
