@@ -233,14 +233,16 @@ class Executor:
         for case, outcome in runs:
             if any(record.signature in signatures[case.id] for record in own[outcome.task]):
                 confirmed[case.id] += 1
+        # Cases that leak the same in the same way share one story.
+        told: dict[tuple[object, ...], Story] = {}
         stories: dict[str, Story] = {}
-        told: set[tuple[object, ...]] = set()
         for case in suspects:
             kind = (case.filesystem, case.point, case.steps[0].op, *map(str, signatures[case.id]))
             if confirmed[case.id] and kind not in told and len(told) < _STORIES_MAX:
-                told.add(kind)
                 modules = prepared.modules.get(case.filesystem, ())
-                stories[case.id] = trace_case(prepared.guest, case, self._task(), modules)
+                told[kind] = trace_case(prepared.guest, case, self._task(), modules)
+            if confirmed[case.id] and kind in told:
+                stories[case.id] = told[kind]
         # The traced runs leaked as well: the next batch starts from a guest without them.
         self.close()
         return confirmed, stories

@@ -77,6 +77,24 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """With workers, kernels are built before the workers start: one build, one message."""
+    config = session.config
+    if config.getoption("numprocesses", None) and _wants_guests(config):
+        try:
+            config.stash[_session_key].prepare()
+        except ErrpathError as error:
+            pytest.exit(str(error), returncode=error.exit_status)
+
+
+def _wants_guests(config: pytest.Config) -> bool:
+    """Whether any of the given paths may hold cases: the controller of xdist collects nothing."""
+    if config.option.collectonly:
+        return False
+    paths = [Path(argument.split("::")[0]) for argument in config.args]
+    return any("selftest" not in path.parts for path in paths)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     session = config.stash.get(_session_key, None)
     if session is not None:

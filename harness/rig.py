@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import targets
+from harness import process, targets
 from harness.errors import UnknownFunctionError
 from harness.executor import PreparedGuest
 from harness.filesystems import load_filesystem
 from harness.guest import accel
 from harness.guest.definition import GUESTS, GuestDefinition, load_guest
 from harness.guest.machine import Guest, boot
+from harness.guest.qemu import QEMU
 from harness.kernel import BuiltKernel, BuiltModule, KernelRequest, KernelStore
 from harness.kernel.functions import FunctionKind
 from harness.kernel.symbols import Symbolizer
@@ -61,6 +62,15 @@ class Rig:
     @functools.cached_property
     def kernel(self) -> BuiltKernel:
         return self._store.build(self.options.kernel)
+
+    def check(self) -> None:
+        """See that everything is there that a guest needs; builds the kernel.
+
+        Raises:
+            ErrpathError: what is missing or cannot be built, in one line.
+        """
+        process.find_program(QEMU)
+        _ = self.definition, self.accel, self.kernel
 
     @functools.cache  # noqa: B019 - a rig lives as long as its run
     def modules(self, filesystem: str) -> tuple[BuiltModule, ...]:

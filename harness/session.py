@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.artefacts import write_artefacts
 from harness.cases import MountCase
-from harness.errors import ErrpathError
+from harness.errors import ErrpathError, RigError
 from harness.executor import Executor, Result
 from harness.kernel import KernelStore
 from harness.leaks.kmemleak import Record
@@ -48,6 +48,7 @@ class Session:
     _rigs: dict[str, Rig] = field(default_factory=dict)
     _executors: dict[tuple[str, tuple[str, ...]], Executor] = field(default_factory=dict)
     _results: dict[tuple[str, str], Result] = field(default_factory=dict)
+    _broken: dict[Group, ErrpathError] = field(default_factory=dict)
     _reports: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def rig(self, kernel: str) -> Rig:
@@ -64,8 +65,21 @@ class Session:
         """The result of one case; the first of a group runs the group."""
         key = (group.kernel, case.id)
         if key not in self._results:
-            self._run(group)
+            broken = self._broken.get(group)
+            if broken is not None:
+                raise broken
+            try:
+                self._run(group)
+            except ErrpathError as error:
+                # Said for every case of the group, tried once.
+                self._broken[group] = error
+                raise
         return self._results[key]
+
+    def prepare(self) -> None:
+        """Build every chosen kernel now, so that what cannot be built is said once and first."""
+        for kernel in self.choices:
+            self.rig(kernel).check()
 
     def report(self, group: Group, case: MountCase) -> str:
         """The text of a result that is not a pass."""
@@ -84,17 +98,23 @@ class Session:
         filesystems = tuple(dict.fromkeys(case.filesystem for case in group.cases))
         functions = dict.fromkeys(case.fault.function for case in group.cases if case.fault)
         rig = self.rig(group.kernel)
+        rig.check()
         executor = Executor(
             executor_boot(rig, filesystems, tuple(functions)),
             repeats=self.repeats,
             progress=self.progress,
         )
         try:
-            for case_id, result in executor.run(group.cases).items():
-                self._results[group.kernel, case_id] = result
+            results = executor.run(group.cases)
         finally:
             executor.close()
         self.stray += executor.stray
+        reasons = {result.verdict.reasons for result in results.values()}
+        if len(reasons) == 1 and all(_never_ran(result) for result in results.values()):
+            # No guest came up: that is one message, not one per case.
+            raise RigError(next(iter(reasons))[0])
+        for case_id, result in results.items():
+            self._results[group.kernel, case_id] = result
 
     def _render(self, group: Group, result: Result) -> str:
         case = result.verdict.case
@@ -113,6 +133,11 @@ class Session:
         if folder is not None:
             (folder / "report.txt").write_text(text + "\n")
         return text
+
+
+def _never_ran(result: Result) -> bool:
+    verdict = result.verdict
+    return verdict.status is Status.ERROR and verdict.outcome is None and result.artefacts is None
 
 
 def group_folder(group: Group) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
 
 from harness.cases import Device, MountCase, Step
@@ -46,8 +47,8 @@ def image(filesystem: str, kind: str) -> Image:
         return valid.patched(_HEADER, b"\xde\xad", name=f"{filesystem}-wrong_magic")
     if kind == "truncated":
         # The header is still there, what it points to is not.
-        return valid.truncated(_HEADER + 512)
-    return valid
+        return replace(valid.truncated(_HEADER + 512), name=f"{filesystem}-truncated")
+    return replace(valid, name=f"{filesystem}-valid")
 
 
 def mount_step(
