@@ -99,7 +99,7 @@ class Executor:
         """A result for every case, by id; never fewer."""
         results: dict[str, Result] = {}
         pending = list(cases)
-        with self._progress.step(f"{len(pending)} cases", total=len(pending)) as step:
+        with self._progress.step(_count(len(pending)), total=len(pending)) as step:
 
             def show(done: int, note: str) -> None:
                 step.update(len(results) + done, note=note)
@@ -297,3 +297,7 @@ class Executor:
     def _task(self) -> str:
         """A name no other case of this executor has; task names have at most 15 bytes."""
         return f"errpath-{next(self._numbers):06d}"
+
+
+def _count(cases: int) -> str:
+    return "1 case" if cases == 1 else f"{cases} cases"

@@ -1,0 +1,59 @@
+"""`errpath shell`: typed at, as a person would."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+pytestmark = pytest.mark.qemu
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_an_interactive_guest_with_gdb() -> None:
+    port = free_port()
+    argv = ["-m", "harness.cli", "shell", "--fs", "hfs", "--gdb", str(port)]
+    shell = pexpect.spawn(sys.executable, argv, cwd=str(ROOT), timeout=120, encoding="utf-8")
+    try:
+        shell.expect(r"kernel +debian:7\.2 \(7\.2\.\d+-\S+\)")
+        shell.expect(f"target remote :{port}")
+        # The prompt of the guest's own shell; what is typed is echoed by it.
+        shell.expect("errpath# ")
+        shell.sendline("grep -c '^hfs ' /proc/modules")
+        shell.expect(r"\n1\r")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as stub:
+            # "Why did you stop?": the remote serial protocol answers with a stop reply packet.
+            stub.sendall(b"$?#3f")
+            answer = b""
+            while b"#" not in answer:
+                answer += stub.recv(64)
+            assert b"$T" in answer
+        shell.send("\x1d")
+        shell.expect(pexpect.EOF)
+        shell.wait()
+        assert shell.exitstatus == 0
+    finally:
+        shell.close(force=True)
+
+
+def test_bad_words_are_one_line() -> None:
+    argv = ["-m", "harness.cli", "shell", "--kernel", "a=debian:7.2", "--kernel", "b=debian:7.2"]
+    output, status = pexpect.run(
+        " ".join([sys.executable, *argv]),
+        cwd=str(ROOT),
+        withexitstatus=True,
+        env=os.environ,
+        encoding="utf-8",
+    )
+    assert output.strip() == "errpath: shell: expected one --kernel"
+    assert status == 2
