@@ -3,8 +3,9 @@
 A batch runs its cases one after another, each in a task of its own name, and then checks for leaks
 once. A canary is found before the first case of a guest and, by the same check, after the last case
 of every batch; otherwise every case of the batch is an ERROR. A guest that crashes or hangs costs
-the case that did it; the others run again in a new guest. What is suspected is repeated in a fresh
-guest before it is called a leak.
+the case that did it: a new guest goes on behind it, and those before it, whose leaks can no longer
+be looked for, run again at the end. What is suspected is repeated in a fresh guest, by the slow
+protocol, before it is called a leak.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.cases import MountCase, Outcome
-from harness.errors import ErrpathError, GuestPoisonedError
+from harness.errors import ErrpathError, GuestPoisonedError, KernelError
 from harness.guest.channel import AgentError
 from harness.guest.machine import Guest
 from harness.leaks import canary, kmemleak
+from harness.leaks.canary import Check
 from harness.leaks.kmemleak import Record
 from harness.oops import find_crashes
 from harness.ownership import Story, trace_case
@@ -43,6 +45,10 @@ class PreparedGuest:
     unknown: dict[str, str] = field(default_factory=dict)
     # Modules of each filesystem, for the tracer's filter.
     modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # The leak check that this guest is made for; None for the executor's own.
+    check: Check | None = None
+    # Whether a check in it, or in the guest of which it is a clone, has found its canary already.
+    proven: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,6 @@ class _Batch:
 
 
 Signature = tuple[int, tuple[str, ...]]
-Check = Callable[[Guest], tuple[Record, ...]]
 
 
 class Executor:
@@ -78,13 +83,27 @@ class Executor:
         repeats: int = 2,
         progress: Progress,
         check: Check = kmemleak.slow_check,
+        confirm: Callable[[], PreparedGuest] | None = None,
+        batch: int = 1024,
     ) -> None:
-        """`boot` gives a fresh guest; `repeats` is how often a suspect is run again."""
+        """`boot` gives a fresh guest, `confirm` one for the second look (the same unless given).
+
+        `repeats` is how often a suspect is run again; `batch` is how many cases share a guest.
+
+        Raises:
+            ValueError: `batch` is less than 1.
+        """
+        if batch < 1:
+            raise ValueError(f"batch: got {batch}; expected at least 1")
         self._boot = boot
+        self._confirm = confirm or boot
+        self._batch_size = batch
         self._repeats = repeats
         self._progress = progress
         self._check = check
         self._prepared: PreparedGuest | None = None
+        # First lines of the crashes that cases of the guest in use have answered for.
+        self._told: set[str] = set()
         self._numbers = itertools.count(1)
         # Leaks that no case's task allocated and that did not come again.
         self.stray: list[Record] = []
@@ -94,20 +113,34 @@ class Executor:
         if self._prepared is not None:
             self._prepared.guest.close()
             self._prepared = None
+            self._told.clear()
 
     def run(self, cases: Sequence[MountCase]) -> dict[str, Result]:
         """A result for every case, by id; never fewer."""
         results: dict[str, Result] = {}
-        pending = list(cases)
-        with self._progress.step(_count(len(pending)), total=len(pending)) as step:
+        size = self._batch_size
+        pending = [list(cases[at : at + size]) for at in range(0, len(cases), size)]
+        # Cases that did not take a guest down themselves, but were in one that went down.
+        again: list[MountCase] = []
+        with self._progress.step(_count(len(cases)), total=len(cases)) as step:
 
             def show(done: int, note: str) -> None:
                 step.update(len(results) + done, note=note)
 
-            while pending:
-                for result in self._batch(pending, show):
+            while pending or again:
+                if not pending:
+                    pending.append(again)
+                    again = []
+                group = pending.pop(0)
+                for result in self._batch(group, show):
                     results[result.verdict.case.id] = result
-                pending = [case for case in pending if case.id not in results]
+                last = max(at for at, case in enumerate(group) if case.id in results)
+                before = [case for case in group[:last] if case.id not in results]
+                again += before
+                if group[last + 1 :]:
+                    pending.insert(0, group[last + 1 :])
+                if size == 1:
+                    self.close()
         return results
 
     # -- one batch -------------------------------------------------------------------------------
@@ -168,7 +201,8 @@ class Executor:
         prepared = batch.prepared
         results: list[Result] = []
         try:
-            own, others = self._leaks(prepared.guest, [outcome for _, outcome in batch.done])
+            own, others = self._leaks(prepared, [outcome for _, outcome in batch.done])
+            self._no_late_crash(batch)
         except ErrpathError as error:
             self.close()
             return [
@@ -204,16 +238,29 @@ class Executor:
             results.append(Result(verdict, prepared.artefacts, stories.get(case.id)))
         return results
 
+    def _no_late_crash(self, batch: _Batch) -> None:
+        """See that every crash on the console fell into the time of a case.
+
+        Raises:
+            KernelError: one came later, from a worker say: whose it is cannot be told.
+        """
+        for _, outcome in batch.done:
+            self._told |= {crash.title for crash in find_crashes(outcome.kmsg)}
+        console = batch.prepared.guest.console
+        for crash in console.crashes() if console is not None else ():
+            if crash.title not in self._told:
+                raise KernelError(
+                    f"kernel {crash.kind} outside of every case: {crash.title}; see "
+                    f"{batch.prepared.artefacts / 'console.log'} (--isolation=case tells whose)"
+                )
+
     # -- leaks -----------------------------------------------------------------------------------
 
     def _leaks(
-        self, guest: Guest, outcomes: Sequence[Outcome]
+        self, prepared: PreparedGuest, outcomes: Sequence[Outcome]
     ) -> tuple[dict[str, list[Record]], tuple[Record, ...]]:
         """Records by task name, and those of other origin, of a check that found its canary."""
-        planted = canary.plant(guest)
-        records = planted.take_from(self._check(guest))
-        canary.reap(guest)
-        kmemleak.clear(guest)
+        records = canary.vouched(prepared.guest, prepared.check or self._check)
         own, other = kmemleak.split_by_task(records, [(o.task, o.pid) for o in outcomes])
         return {task: found for (task, _), found in own.items()}, tuple(other)
 
@@ -222,13 +269,13 @@ class Executor:
     ) -> tuple[dict[str, int], dict[str, Story]]:
         """How many repeats of each suspect leaked the same again, and the stories of the first."""
         self.close()
-        prepared = self._guest()
+        prepared = self._guest(self._confirm)
         runs = [
             (case, run_case(prepared.guest, case, self._task()))
             for case in suspects
             for _ in range(self._repeats)
         ]
-        own, _ = self._leaks(prepared.guest, [outcome for _, outcome in runs])
+        own, _ = self._leaks(prepared, [outcome for _, outcome in runs])
         confirmed = dict.fromkeys((case.id for case in suspects), 0)
         for case, outcome in runs:
             if any(record.signature in signatures[case.id] for record in own[outcome.task]):
@@ -272,23 +319,24 @@ class Executor:
 
     def _leaves(self, cases: Sequence[MountCase], wanted: set[Signature]) -> bool:
         self.close()
-        guest = self._guest().guest
-        outcomes = [run_case(guest, case, self._task()) for case in cases]
-        _, others = self._leaks(guest, outcomes)
+        prepared = self._guest(self._confirm)
+        outcomes = [run_case(prepared.guest, case, self._task()) for case in cases]
+        _, others = self._leaks(prepared, outcomes)
         self.close()
         return any(record.signature in wanted for record in others)
 
     # -- guests ----------------------------------------------------------------------------------
 
-    def _guest(self) -> PreparedGuest:
+    def _guest(self, boot: Callable[[], PreparedGuest] | None = None) -> PreparedGuest:
         """The guest in use, or a fresh one that has shown that its leak check can see."""
         if self._prepared is not None and self._prepared.guest.poisoned is not None:
             self.close()
         if self._prepared is None:
-            prepared = self._boot()
+            prepared = (boot or self._boot)()
             self._prepared = prepared
             try:
-                self._leaks(prepared.guest, ())
+                if not prepared.proven:
+                    self._leaks(prepared, ())
             except BaseException:
                 self.close()
                 raise

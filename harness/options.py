@@ -16,7 +16,7 @@ from harness.errors import UsageError
 from harness.guest.accel import ACCELS
 from harness.guest.definition import load_guest
 from harness.kernel import KernelRequest
-from harness.rig import RigOptions
+from harness.rig import ISOLATIONS, LEAK_CHECKS, RigOptions
 
 __all__ = ["Choice", "add_options", "choices", "given_words", "rerun_words"]
 
@@ -56,6 +56,20 @@ def add_options(add: Callable[..., Any]) -> None:
     )
     add("--guest", default="microvm", metavar="NAME", help="guest definition under guests/")
     add("--accel", default="auto", choices=ACCELS, help="accelerator (auto proves KVM first)")
+    add(
+        "--isolation",
+        default=ISOLATIONS[1],
+        choices=ISOLATIONS,
+        help="what cases share: nothing but a frozen guest (case), a clone of it for many cases "
+        "(batch, the default), nothing at all (boot)",
+    )
+    add(
+        "--leak-check",
+        default=LEAK_CHECKS[0],
+        choices=LEAK_CHECKS,
+        help="how leaks are looked for: without kmemleak's minimum age, and slowly what is then "
+        "suspected (fast, the default), or slowly at once",
+    )
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,9 @@ def choices(options: argparse.Namespace) -> tuple[Choice, ...]:
             name=name,
         )
         words = (*(("--kernel", given) if options.kernel else ()), *shared)
-        rig = RigOptions(request, options.guest, options.accel, append)
+        rig = RigOptions(
+            request, options.guest, options.accel, append, options.isolation, options.leak_check
+        )
         chosen[name] = Choice(name, rig, words)
     return tuple(chosen.values())
 
@@ -105,6 +121,8 @@ def _shared_words(options: argparse.Namespace) -> list[str]:
         *(f"--append={words}" for words in options.append),
         *(("--guest", options.guest) if options.guest != "microvm" else ()),
         *(("--accel", options.accel) if options.accel != "auto" else ()),
+        *(("--isolation", options.isolation) if options.isolation != ISOLATIONS[1] else ()),
+        *(("--leak-check", options.leak_check) if options.leak_check != LEAK_CHECKS[0] else ()),
     ]
 
 

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness import process, targets
-from harness.errors import UnknownFunctionError
+from harness.errors import RigError, UnknownFunctionError
 from harness.executor import PreparedGuest
 from harness.filesystems import load_filesystem
 from harness.guest import accel
+from harness.guest.agent import build_initramfs
 from harness.guest.definition import GUESTS, GuestDefinition, load_guest
-from harness.guest.machine import Guest, boot
+from harness.guest.machine import Guest, Machine, boot, resume
 from harness.guest.qemu import QEMU
+from harness.guest.qmp import CloneError
+from harness.guest.snapshot import Frozen, SnapshotStore, qemu_identity, snapshot_key
 from harness.kernel import BuiltKernel, BuiltModule, KernelRequest, KernelStore
 from harness.kernel.functions import FunctionKind
 from harness.kernel.symbols import Symbolizer
+from harness.leaks import canary, kmemleak
+from harness.leaks.canary import Check
+from harness.leaks.minage import MinAge, find_min_age, set_min_age
 from harness.progress import Progress
 
-__all__ = ["Rig", "RigOptions", "executor_boot"]
+__all__ = ["ISOLATIONS", "LEAK_CHECKS", "Rig", "RigOptions", "batch_size", "executor_boot"]
+
+# "case": a clone for every case; "batch": a clone for many; "boot": a boot for every case.
+ISOLATIONS = ("case", "batch", "boot")
+# "fast": no minimum age, and what is suspected is looked at slowly; "slow": the kernel's own 5 s.
+LEAK_CHECKS = ("fast", "slow")
+# Cases of one batch: a crash makes those before it run again, and kmemleak's scans get longer.
+BATCH_MAX = 1024
 
 _CANARY = GUESTS / "modules" / "canary"
 _TARGETS = GUESTS / "modules" / "targets"
@@ -37,6 +51,10 @@ class RigOptions:
     accel: str = "auto"
     # Kernel command line words after the guest definition's.
     append: tuple[str, ...] = ()
+    # One of ISOLATIONS: what cases share.
+    isolation: str = "batch"
+    # One of LEAK_CHECKS.
+    leak_check: str = "fast"
 
 
 class Rig:
@@ -50,6 +68,12 @@ class Rig:
         self._artefacts = artefacts
         self._progress = progress
         self._guests = itertools.count(1)
+        self._snapshots = SnapshotStore(store.layout, progress=progress)
+        self._frozen: dict[tuple[tuple[str, ...], tuple[str, ...]], Frozen] = {}
+        self._base: Frozen | None = None
+        # Why guests are booted and not cloned, once that is known.
+        self._no_clones: str | None = None
+        self._said_slow = False
 
     @functools.cached_property
     def definition(self) -> GuestDefinition:
@@ -93,7 +117,9 @@ class Rig:
         """A guest with an agent and nothing more."""
         return self._boot(append, gdb_port)[0]
 
-    def _boot(self, append: Sequence[str] = (), gdb_port: int | None = None) -> tuple[Guest, Path]:
+    def _boot(
+        self, append: Sequence[str] = (), gdb_port: int | None = None
+    ) -> tuple[Machine, Path]:
         artefacts = self._artefacts / f"guest-{next(self._guests)}"
         guest = boot(
             self.definition,
@@ -105,24 +131,145 @@ class Rig:
         )
         return guest, artefacts
 
-    def prepare(self, filesystems: Sequence[str], functions: Sequence[str]) -> PreparedGuest:
-        """A guest with the filesystems' modules, the canary and the injection targets loaded."""
-        canary_module, targets_module = self._own_modules
-        modules = {fs: self.modules(fs) for fs in filesystems}
-        guest, artefacts = self._boot()
+    def prepare(
+        self, filesystems: Sequence[str], functions: Sequence[str], *, fast: bool = False
+    ) -> PreparedGuest:
+        """A guest with the filesystems' modules, the canary and the injection targets loaded, in
+        which a leak check has found its canary: a clone where clones work, else freshly booted.
+
+        With `fast`, kmemleak's minimum age is lowered in it, unless that cannot be done.
+        """
+        if self.options.isolation != "boot" and self._no_clones is None:
+            try:
+                return self._clone(tuple(filesystems), tuple(functions), fast)
+            except CloneError as error:
+                self._no_clones = str(error)
+                self._progress.say(f"guests are booted for every use, not cloned: {error}")
+        guest, notes, artefacts = self._make(filesystems, functions, clone=False)
+        return self._prepared(guest, notes, artefacts, fast)
+
+    def _clone(
+        self, filesystems: tuple[str, ...], functions: tuple[str, ...], fast: bool
+    ) -> PreparedGuest:
+        frozen = self._frozen_guest(filesystems, functions)
+        guest, artefacts = self._resume(frozen)
+        return self._prepared(guest, frozen.notes, artefacts, fast)
+
+    def _prepared(
+        self, guest: Machine, notes: Mapping[str, Any], artefacts: Path, fast: bool
+    ) -> PreparedGuest:
+        check: Check = kmemleak.slow_check
         try:
-            loaded: set[str] = set()
-            for module in itertools.chain.from_iterable(modules.values()):
-                if module.name not in loaded:
-                    guest.load_module(module.name, module.path.read_bytes())
-                    loaded.add(module.name)
-            guest.load_module(canary_module.name, canary_module.path.read_bytes())
-            unknown = self._load_targets(guest, targets_module, functions, modules)
+            if fast and notes["min_age"] is not None:
+                set_min_age(guest, MinAge(*notes["min_age"]), lowered=True)
+                check = kmemleak.fast_check
+            elif fast and not self._said_slow:
+                self._said_slow = True
+                self._progress.say(f"leak checks are slow: {notes['why_slow']}")
         except BaseException:
             guest.close()
             raise
-        names = {fs: tuple(module.name for module in built) for fs, built in modules.items()}
-        return PreparedGuest(guest, artefacts, unknown, names)
+        modules = {name: tuple(names) for name, names in notes["modules"].items()}
+        return PreparedGuest(
+            guest, artefacts, dict(notes["unknown"]), modules, check=check, proven=True
+        )
+
+    def _frozen_guest(self, filesystems: tuple[str, ...], functions: tuple[str, ...]) -> Frozen:
+        """The guest that a batch starts from, frozen when it is first needed."""
+        wanted = (filesystems, functions)
+        if wanted not in self._frozen:
+            modules = {fs: self.modules(fs) for fs in filesystems}
+            keys = [[module.key for module in built] for built in modules.values()]
+            own = [module.key for module in self._own_modules]
+            key = snapshot_key(*self._machine_identity, filesystems, functions, keys, own)
+
+            def make() -> tuple[Machine, Mapping[str, Any]]:
+                return self._make(filesystems, functions, clone=True)[:2]
+
+            self._frozen[wanted] = self._snapshots.get(key, "cases", make)
+        return self._frozen[wanted]
+
+    @functools.cached_property
+    def _machine_identity(self) -> tuple[object, ...]:
+        """Everything that a boot of this rig depends on."""
+        return (
+            self.kernel.key,
+            self.definition,
+            self.options.append,
+            build_initramfs().name,
+            qemu_identity(),
+            self.accel,
+            _host_processor() if self.accel == "kvm" else "",
+        )
+
+    def _booted(self) -> tuple[Machine, Path]:
+        """A guest with an agent and nothing more, cloned: a changed module costs no boot."""
+        if self._base is None:
+            key = snapshot_key("base", *self._machine_identity)
+            self._base = self._snapshots.get(key, "base", lambda: (self._boot()[0], {}))
+        return self._resume(self._base)
+
+    def _resume(self, frozen: Frozen) -> tuple[Machine, Path]:
+        artefacts = self._artefacts / f"guest-{next(self._guests)}"
+        guest = resume(
+            self.definition,
+            self.kernel.bzimage,
+            artefacts=artefacts,
+            ram=frozen.copy_ram(),
+            state_fd=frozen.state_fd,
+            release=frozen.release,
+            images=frozen.images,
+            accel=self.accel,
+            append=self.options.append,
+        )
+        return guest, artefacts
+
+    def _make(
+        self, filesystems: Sequence[str], functions: Sequence[str], *, clone: bool
+    ) -> tuple[Machine, Mapping[str, Any], Path]:
+        """A guest that is ready for cases, with what there is to know of it. Its minimum age is the
+        kernel's own."""
+        canary_module, targets_module = self._own_modules
+        modules = {fs: self.modules(fs) for fs in filesystems}
+        guest, artefacts = self._booted() if clone else self._boot()
+        try:
+            loaded: set[str] = set()
+            for module in (*itertools.chain.from_iterable(modules.values()), canary_module):
+                if module.name not in loaded:
+                    guest.load_module(module.name, module.stripped.read_bytes())
+                    loaded.add(module.name)
+            unknown = self._load_targets(guest, targets_module, functions, modules)
+            min_age, why_slow = self._min_age(guest)
+            if min_age is None:
+                canary.vouched(guest, kmemleak.slow_check)
+            else:
+                set_min_age(guest, min_age, lowered=True)
+                canary.vouched(guest, kmemleak.fast_check)
+                set_min_age(guest, min_age, lowered=False)
+        except BaseException:
+            guest.close()
+            raise
+        notes = {
+            "unknown": unknown,
+            "modules": {fs: [module.name for module in built] for fs, built in modules.items()},
+            "min_age": None if min_age is None else [min_age.address, min_age.ticks],
+            "why_slow": why_slow,
+        }
+        return guest, notes, artefacts
+
+    def _min_age(self, guest: Machine) -> tuple[MinAge | None, str]:
+        """kmemleak's threshold, or None and why it cannot be lowered."""
+        try:
+            return find_min_age(guest, self.kernel.system_map, self.kernel.config), ""
+        except RigError as error:
+            return None, str(error)
+
+    def close(self) -> None:
+        """Let go of the frozen guests."""
+        for frozen in (*self._frozen.values(), *((self._base,) if self._base else ())):
+            frozen.close()
+        self._frozen.clear()
+        self._base = None
 
     def add_targets(self, prepared: PreparedGuest, functions: Sequence[str]) -> None:
         """Put `functions` on the injection list of a guest in place of those that it had."""
@@ -147,7 +294,7 @@ class Rig:
             return {}
         found = targets.resolve(functions, guest.symbols(functions))
         good = [symbol for symbol in found.values() if not isinstance(symbol, UnknownFunctionError)]
-        targets.load_targets(guest, module.path.read_bytes(), good)
+        targets.load_targets(guest, module.stripped.read_bytes(), good)
         return {
             name: self._explain(name, error, tuple(modules))
             for name, error in found.items()
@@ -167,8 +314,21 @@ class Rig:
         return str(error)
 
 
+def batch_size(options: RigOptions) -> int:
+    """How many cases share a guest before its leaks are looked for."""
+    return BATCH_MAX if options.isolation == "batch" else 1
+
+
+def _host_processor() -> str:
+    """What KVM's guests see of this machine's processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags"))}))
+
+
 def executor_boot(
-    rig: Rig, filesystems: Sequence[str], functions: Sequence[str]
+    rig: Rig, filesystems: Sequence[str], functions: Sequence[str], *, confirm: bool = False
 ) -> Callable[[], PreparedGuest]:
-    """What an executor calls for a fresh guest."""
-    return functools.partial(rig.prepare, tuple(filesystems), tuple(functions))
+    """What an executor calls for a fresh guest; with `confirm`, for one in which a suspicion is
+    looked at by the slow protocol."""
+    fast = rig.options.leak_check == "fast" and not confirm
+    return functools.partial(rig.prepare, tuple(filesystems), tuple(functions), fast=fast)

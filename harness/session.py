@@ -20,7 +20,7 @@ from harness.leaks.kmemleak import Record
 from harness.options import Choice, rerun_words
 from harness.progress import Progress
 from harness.reports.text import render
-from harness.rig import Rig, executor_boot
+from harness.rig import Rig, batch_size, executor_boot
 from harness.verdict import Status
 
 __all__ = ["Group", "Session", "run_directory"]
@@ -93,6 +93,8 @@ class Session:
         for executor in self._executors.values():
             executor.close()
         self._executors.clear()
+        for rig in self._rigs.values():
+            rig.close()
 
     def _run(self, group: Group) -> None:
         filesystems = tuple(dict.fromkeys(case.filesystem for case in group.cases))
@@ -101,6 +103,8 @@ class Session:
         rig.check()
         executor = Executor(
             executor_boot(rig, filesystems, tuple(functions)),
+            confirm=executor_boot(rig, filesystems, tuple(functions), confirm=True),
+            batch=batch_size(rig.options),
             repeats=self.repeats,
             progress=self.progress,
         )

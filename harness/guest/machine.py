@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -20,9 +21,11 @@ from harness.guest.channel import Channel, ChannelClosedError, Reply, SocketChan
 from harness.guest.console import Console
 from harness.guest.definition import GuestDefinition
 from harness.guest.qemu import QEMU, Launch, qemu_argv
+from harness.guest.qmp import CloneError, Qmp, go_on
+from harness.guest.ram import GuestRam
 from harness.images import Image
 
-__all__ = ["Guest", "GuestSymbol", "ProgramOutput", "boot"]
+__all__ = ["Guest", "GuestSymbol", "Machine", "ProgramOutput", "boot", "resume"]
 
 # Seconds that an ordinary verb may take under TCG on a busy machine.
 _VERB_SECONDS = 60.0
@@ -62,6 +65,8 @@ class Guest:
         self.release = release
         self._poison: str | None = None
         self._images: set[str] = set()
+        # The guest's memory as we can change it; None where it cannot be.
+        self.ram: GuestRam | None = None
 
     # -- the agent's verbs -----------------------------------------------------------------------
 
@@ -162,6 +167,10 @@ class Guest:
             self._images.add(key)
         return key
 
+    def note_images(self, ids: Iterable[str]) -> None:
+        """These images are in the guest already."""
+        self._images.update(ids)
+
     def sleep(self, seconds: float) -> None:
         """Let time pass on the guest's clock."""
         self.call("sleep", {"ms": int(seconds * 1000)}, seconds=seconds + _VERB_SECONDS)
@@ -174,14 +183,29 @@ class Guest:
         self._channel.close()
 
 
-class _Machine(Guest):
+class Machine(Guest):
     """A guest in a QEMU process of ours."""
 
-    def __init__(
-        self, qemu: subprocess.Popen[bytes], channel: SocketChannel, console: Console, release: str
-    ) -> None:
-        super().__init__(channel, release=release, console=console)
-        self._finish = weakref.finalize(self, _end, qemu, channel, console)
+    def __init__(self, qemu: _Qemu, release: str) -> None:
+        super().__init__(qemu.channel, release=release, console=qemu.console)
+        self._qemu = qemu
+        self.ram = qemu.ram
+        self._finish = weakref.finalize(self, qemu.end)
+
+    @property
+    def monitor(self) -> Qmp:
+        """QEMU's own monitor."""
+        return self._qemu.monitor
+
+    @property
+    def images(self) -> frozenset[str]:
+        """Ids of the images that are in the guest."""
+        return frozenset(self._images)
+
+    @property
+    def resident_bytes(self) -> tuple[int, int]:
+        """Memory of the QEMU process: what is its own, and what it shares with others."""
+        return self._qemu.resident_bytes()
 
     def close(self) -> None:
         self._finish()
@@ -195,7 +219,7 @@ def boot(
     accel: str = "tcg",
     append: Sequence[str] = (),
     gdb_port: int | None = None,
-) -> Guest:
+) -> Machine:
     """Boot a guest and wait for its agent.
 
     `artefacts` gets console.log, qemu.log and qemu.argv. QEMU dies with this process, whatever ends
@@ -205,68 +229,164 @@ def boot(
         BootError: the kernel did not reach the agent in time; the text has its last console line.
         RigError: QEMU itself failed.
     """
-    process.find_program(QEMU)
-    artefacts.mkdir(parents=True, exist_ok=True)
-    initramfs = build_initramfs()
-    host_console, guest_console = socket.socketpair()
-    host_agent, guest_agent = socket.socketpair()
-    argv = (
-        process.find_program("setpriv"),
-        *("--pdeathsig", "KILL"),
-        *qemu_argv(
-            definition,
-            Launch(
-                kernel,
-                initramfs,
-                accel,
-                guest_console.fileno(),
-                guest_agent.fileno(),
-                tuple(append),
-                gdb_port,
-            ),
-        ),
-    )
-    (artefacts / "qemu.argv").write_text("\n".join(argv) + "\n")
-    log = artefacts / "qemu.log"
-    with guest_console, guest_agent, log.open("wb") as errors:
-        qemu = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=errors,
-            stderr=errors,
-            pass_fds=(guest_console.fileno(), guest_agent.fileno()),
-            # Ctrl-C is ours to handle: the guest is ended in order.
-            start_new_session=True,
-        )
-    console = Console(host_console, artefacts / "console.log")
-    channel = SocketChannel(host_agent)
+    ram = GuestRam(definition.memory_mib << 20)
+    start = _Start(definition, kernel, artefacts, accel, tuple(append), gdb_port)
+    try:
+        qemu = _Qemu(start, ram)
+    except BaseException:
+        ram.close()
+        raise
     try:
         seconds = definition.boot_seconds
-        hello = channel.hello(Deadline.after(seconds, "the agent's first word"))
+        hello = qemu.channel.hello(Deadline.after(seconds, "the agent's first word"))
     except ChannelClosedError as error:
+        console = qemu.console
         console.wait_end(Deadline.after(1.0, "the console"))
-        said = log.read_text(errors="replace").strip().splitlines()
+        said = qemu.said()
         booted = console.text.strip()
         last = console.last_line
         fatal = next((crash.title for crash in console.crashes() if crash.fatal), None)
-        _end(qemu, channel, console)
+        qemu.end()
         if not booted and said:
-            raise RigError(f"{QEMU}: {said[0]}") from None
+            raise RigError(f"{QEMU}: {said}") from None
         raise BootError(
             f"kernel {kernel}: did not reach the agent ({error}): {fatal or last}; "
             f"see {artefacts / 'console.log'}"
         ) from None
     except BaseException:
-        _end(qemu, channel, console)
+        qemu.end()
         raise
-    return _Machine(qemu, channel, console, str(hello["release"]))
+    return Machine(qemu, str(hello["release"]))
 
 
-def _end(qemu: subprocess.Popen[bytes], channel: SocketChannel, console: Console) -> None:
-    """End QEMU and take down what watched it. Safe to call for one that has ended."""
-    channel.close()
-    if qemu.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            qemu.send_signal(signal.SIGKILL)
-    qemu.wait()
-    console.close()
+# Seconds that a frozen guest may take to answer again, on a busy machine.
+_RESUME_SECONDS = 20.0
+
+
+def resume(
+    definition: GuestDefinition,
+    kernel: Path,
+    *,
+    artefacts: Path,
+    ram: GuestRam,
+    state_fd: int,
+    release: str,
+    images: Iterable[str] = (),
+    accel: str = "tcg",
+    append: Sequence[str] = (),
+) -> Machine:
+    """A guest that goes on where a frozen one stopped; everything but RAM and state as at its boot.
+
+    `ram` is a copy of its own, which it takes over; `state_fd` is read from its beginning.
+
+    Raises:
+        CloneError: QEMU does not take the state, or the agent in it does not answer.
+    """
+    try:
+        qemu = _Qemu(_Start(definition, kernel, artefacts, accel, tuple(append)), ram, waits=True)
+    except BaseException:
+        ram.close()
+        raise
+    try:
+        # A description of its own: two clones must not share the offset.
+        incoming = os.open(f"/proc/self/fd/{state_fd}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            go_on(qemu.monitor, incoming)
+        finally:
+            os.close(incoming)
+    except BaseException:
+        qemu.end()
+        raise
+    machine = Machine(qemu, release)
+    machine.note_images(images)
+    try:
+        machine.call("ping", seconds=_RESUME_SECONDS)
+    except GuestPoisonedError as error:
+        said = qemu.said()
+        machine.close()
+        raise CloneError(f"{QEMU}: a frozen guest does not go on: {said or error}") from None
+    except BaseException:
+        machine.close()
+        raise
+    return machine
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What every start of a guest's QEMU has."""
+
+    definition: GuestDefinition
+    kernel: Path
+    artefacts: Path
+    accel: str
+    append: tuple[str, ...]
+    gdb_port: int | None = None
+
+
+class _Qemu:
+    """A QEMU process and our ends of what it inherited."""
+
+    def __init__(self, start: _Start, ram: GuestRam, *, waits: bool = False) -> None:
+        """With `waits`, the guest stands still until a state is loaded."""
+        process.find_program(QEMU)
+        start.artefacts.mkdir(parents=True, exist_ok=True)
+        initramfs = build_initramfs()
+        host_console, guest_console = socket.socketpair()
+        host_agent, guest_agent = socket.socketpair()
+        host_monitor, guest_monitor = socket.socketpair()
+        launch = Launch(
+            start.kernel,
+            initramfs,
+            start.accel,
+            guest_console.fileno(),
+            guest_agent.fileno(),
+            start.append,
+            start.gdb_port,
+            ram_fd=ram.fd,
+            monitor_fd=guest_monitor.fileno(),
+            incoming=waits,
+        )
+        argv = (
+            process.find_program("setpriv"),
+            *("--pdeathsig", "KILL"),
+            *qemu_argv(start.definition, launch),
+        )
+        (start.artefacts / "qemu.argv").write_text("\n".join(argv) + "\n")
+        self._log = start.artefacts / "qemu.log"
+        inherited = [guest_console.fileno(), guest_agent.fileno(), guest_monitor.fileno(), ram.fd]
+        with guest_console, guest_agent, guest_monitor, self._log.open("wb") as errors:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                pass_fds=inherited,
+                # Ctrl-C is ours to handle: the guest is ended in order.
+                start_new_session=True,
+            )
+        self.ram = ram
+        self.console = Console(host_console, start.artefacts / "console.log")
+        self.channel = SocketChannel(host_agent)
+        self.monitor = Qmp(host_monitor)
+
+    def said(self) -> str:
+        """The first line that QEMU itself printed, or nothing."""
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[0] if lines else ""
+
+    def resident_bytes(self) -> tuple[int, int]:
+        rows = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines()
+        sizes = {row.split(":")[0]: int(row.split()[1]) << 10 for row in rows[1:]}
+        own = sizes["Private_Clean"] + sizes["Private_Dirty"]
+        return own, sizes["Rss"] - own
+
+    def end(self) -> None:
+        """End QEMU and take down what watched it. Safe to call for one that has ended."""
+        self.channel.close()
+        self.monitor.close()
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        self.console.close()
+        self.ram.close()

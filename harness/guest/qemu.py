@@ -29,6 +29,12 @@ class Launch:
     append: tuple[str, ...] = ()
     # Open QEMU's gdb stub on this TCP port of the loopback address.
     gdb_port: int | None = None
+    # Inherited descriptor of the file that is the guest's RAM; None for RAM of QEMU's own.
+    ram_fd: int | None = None
+    # Inherited socket of QEMU's monitor.
+    monitor_fd: int | None = None
+    # Do not boot: a frozen guest's state will be loaded through the monitor.
+    incoming: bool = False
 
 
 def qemu_argv(guest: GuestDefinition, launch: Launch) -> tuple[str, ...]:
@@ -44,7 +50,7 @@ def qemu_argv(guest: GuestDefinition, launch: Launch) -> tuple[str, ...]:
         *("-nodefaults", "-no-user-config", "-display", "none"),
         # A guest that resets has ended; the host decides what follows.
         "-no-reboot",
-        *("-machine", guest.machine),
+        *("-machine", guest.machine + (",memory-backend=ram" if launch.ram_fd is not None else "")),
         *("-accel", launch.accel),
         *("-cpu", "host" if launch.accel == "kvm" else guest.cpu),
         *("-m", f"{guest.memory_mib}M"),
@@ -61,6 +67,19 @@ def qemu_argv(guest: GuestDefinition, launch: Launch) -> tuple[str, ...]:
         *("-device", f"virtserialport,bus=agentbus.0,chardev=agent,name={AGENT_PORT}"),
         *guest.devices,
     ]
+    if launch.ram_fd is not None:
+        argv += [
+            "-object",
+            f"memory-backend-file,id=ram,size={guest.memory_mib}M,"
+            f"mem-path=/proc/self/fd/{launch.ram_fd},share=on",
+        ]
+    if launch.monitor_fd is not None:
+        argv += [
+            *("-chardev", f"socket,id=monitor,fd={launch.monitor_fd}"),
+            *("-mon", "chardev=monitor,mode=control"),
+        ]
+    if launch.incoming:
+        argv += ["-incoming", "defer"]
     if launch.gdb_port is not None:
         argv += ["-gdb", f"tcp:127.0.0.1:{launch.gdb_port}"]
     return tuple(argv)

@@ -9,15 +9,19 @@ each the most recent allocation of its cache (guests/modules/canary).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.errors import RigError
+from harness.leaks import kmemleak
 from harness.leaks.kmemleak import LeakGuest, Record
 
-__all__ = ["CANARY_FILE", "CanaryMissedError", "Planted", "plant", "reap"]
+__all__ = ["CANARY_FILE", "CanaryMissedError", "Check", "Planted", "plant", "reap", "vouched"]
 
 CANARY_FILE = "/sys/kernel/debug/errpath_canary"
+# A protocol: everything that is unreferenced now, except what was cleared before.
+Check = Callable[[LeakGuest], tuple[Record, ...]]
+
 _FUNCTION = "errpath_canary_plant"
 _TASK = "canary"
 
@@ -67,3 +71,16 @@ def plant(guest: LeakGuest) -> Planted:
 def reap(guest: LeakGuest) -> None:
     """Free everything that was planted."""
     guest.write_file(CANARY_FILE, "reap")
+
+
+def vouched(guest: LeakGuest, check: Check) -> tuple[Record, ...]:
+    """What `check` finds, in a run of it that also found its canary. Then all is forgotten.
+
+    Raises:
+        CanaryMissedError: it did not.
+    """
+    planted = plant(guest)
+    records = planted.take_from(check(guest))
+    reap(guest)
+    kmemleak.clear(guest)
+    return records

@@ -23,6 +23,7 @@ __all__ = [
     "LeakGuest",
     "Record",
     "clear",
+    "fast_check",
     "parse_records",
     "slow_check",
     "split_by_task",
@@ -156,6 +157,23 @@ def slow_check(guest: LeakGuest) -> tuple[Record, ...]:
     first = {record.address for record in _read(guest)}
     _scan(guest)
     return tuple(record for record in _read(guest) if record.address in first)
+
+
+def fast_check(guest: LeakGuest) -> tuple[Record, ...]:
+    """The same without the wait, for a guest whose minimum age is lowered to nothing.
+
+    Quiesce and two scans: the first notes the checksum of what it has not seen before, the second
+    reports. It finds all that `slow_check` would, and perhaps what is only in flight: what it finds
+    is a suspicion. In a guest with the kernel's own threshold it finds next to nothing, which the
+    canary tells.
+
+    Raises:
+        RigError: kmemleak has disabled itself, or its text cannot be read.
+    """
+    guest.quiesce()
+    _scan(guest)
+    _scan(guest)
+    return _read(guest)
 
 
 def _read(guest: LeakGuest) -> tuple[Record, ...]:
