@@ -62,7 +62,7 @@ def _shell(arguments: argparse.Namespace) -> int:
         guest = rig.boot(append=("errpath.shell",), gdb_port=arguments.gdb)
         try:
             for module in modules.values():
-                guest.load_module(module.name, module.path.read_bytes())
+                guest.load_module(module.name, module.stripped.read_bytes())
             _greet(rig, arguments.gdb, tuple(modules))
             assert guest.console is not None
             _talk(guest.console)

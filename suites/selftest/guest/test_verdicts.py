@@ -15,7 +15,7 @@ from suites.selftest.guest.conftest import RunCases
 pytestmark = pytest.mark.qemu
 
 # What guests/patches/hfs-misbehave.patch makes of the option `part=`.
-_WARN, _BUG, _HANG, _WILD = 9001, 9002, 9003, 9004
+_WARN, _BUG, _HANG, _WILD, _LATE = 9001, 9002, 9003, 9004, 9005
 
 
 def mount_case(name: str, data: str = "", *, seconds: float = 20.0) -> MountCase:
@@ -56,6 +56,15 @@ def test_each_case_pays_for_itself_alone(run_cases: RunCases) -> None:
     assert verdicts["hangs"].outcome is not None
     assert "hfs_fill_super" in verdicts["hangs"].outcome.stack
     assert "kernel NULL pointer dereference" in verdicts["wild"].reasons[0]
+
+
+def test_a_crash_after_the_last_case_spoils_the_batch(run_cases: RunCases) -> None:
+    """Nobody can say whose it was: no verdict, rather than a pass."""
+    cases = [mount_case("before"), mount_case("late", f"part={_LATE}")]
+    results = run_cases(cases, patches=["hfs-misbehave.patch"])
+    for result in results.values():
+        assert result.verdict.status is Status.ERROR
+        assert "kernel warning outside of every case: WARNING: " in result.verdict.reasons[0]
 
 
 def test_without_slab_debug_there_is_no_verdict(run_cases: RunCases) -> None:
