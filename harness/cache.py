@@ -57,17 +57,29 @@ def scratch_directory() -> Iterator[Path]:
     parent = cache_root() / "tmp"
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        for old in parent.iterdir():
-            _remove_unused(old)
-        path = Path(tempfile.mkdtemp(prefix="step-", dir=parent))
-        descriptor = os.open(path, os.O_RDONLY)
+        with _locked(parent):
+            for old in parent.iterdir():
+                _remove_unused(old)
+            path = Path(tempfile.mkdtemp(prefix="step-", dir=parent))
+            descriptor = os.open(path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
         raise RigError(f"{parent}: {error.strerror}; expected room to write the cache") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """One at a time: between its making and its locking a directory looks like nobody's."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
         os.close(descriptor)
 
 

@@ -223,7 +223,13 @@ class Executor:
                 confirmed, stories = self._second_look(suspects, signatures)
             except ErrpathError as error:
                 problem = f"a suspected leak could not be confirmed: {error}"
-        culprit = self._culprit([case for case, _ in batch.done], others, show) if others else None
+        culprit = None
+        untraced = ""
+        if others:
+            try:
+                culprit = self._culprit([case for case, _ in batch.done], others, show)
+            except ErrpathError as error:
+                untraced = f"a leak of other origin could not be traced to its case: {error}"
         if others and culprit is None:
             self.stray += others
         for case, outcome in batch.done:
@@ -235,6 +241,8 @@ class Executor:
                 verdict = judge(case, outcome, Leak((*records, *others)))
             else:
                 verdict = judge(case, outcome, leak)
+                if untraced and verdict.status is Status.PASS:
+                    verdict = rig_error(case, untraced, outcome)
             results.append(Result(verdict, prepared.artefacts, stories.get(case.id)))
         return results
 

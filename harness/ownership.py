@@ -70,9 +70,9 @@ def parse_graph(text: str) -> Story:
     calls = []
     for line in text.splitlines():
         body = line.rpartition("|")[2] if "|" in line else line
-        if line.startswith("#") or "(" not in body or "/*" in body.split("(")[0]:
+        name, bracket, _ = body.partition("(")
+        if line.startswith("#") or not bracket or not name.strip() or "/*" in name:
             continue
-        name = body.split("(")[0]
         calls.append(Call((len(name) - len(name.lstrip())) // 2, name.split()[0]))
     least = min((call.depth for call in calls), default=0)
     return Story(tuple(Call(call.depth - least, call.function) for call in calls))

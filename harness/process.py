@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.deadline import Deadline
 from harness.errors import RigError, ToolMissingError
@@ -108,28 +109,34 @@ def run(
 
     Raises:
         ToolMissingError: the program is not installed.
+        RigError: it cannot be started.
         ProgramError: it failed (with `check`) or overran `deadline`.
     """
     name = str(argv[0])
     words = [name if "/" in name else find_program(name), *(str(word) for word in argv[1:])]
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(log.open("ab")) if log is not None else None
-        child = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-            stdout=sink or subprocess.PIPE,
-            stderr=subprocess.STDOUT if sink else subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=pass_fds,
-        )
         try:
-            out, err = _communicate(child, stdin, deadline, tick)
+            child = subprocess.Popen(
+                words,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                stdin=stack.enter_context(_input(stdin)) if stdin else subprocess.DEVNULL,
+                stdout=sink or subprocess.PIPE,
+                stderr=subprocess.STDOUT if sink else subprocess.PIPE,
+                start_new_session=True,
+                pass_fds=pass_fds,
+            )
+        except OSError as error:
+            what = "; expected a program" if error.filename in (None, words[0]) else ""
+            raise RigError(f"{name}: {error.strerror}: {error.filename or name}{what}") from None
+        try:
+            out, err = _communicate(child, deadline, tick)
         except subprocess.TimeoutExpired:
-            _kill_group(child)
-            done = Completed(tuple(words), -signal.SIGKILL, b"", b"")
-            raise ProgramError(f"{name}: timed out waiting for {deadline}", done) from None
+            out, err = _kill_group(child)
+            done = Completed(tuple(words), -signal.SIGKILL, out, err)
+            said = f"; see {log}" if log else f"; its last words: {_last_line(done)}"
+            raise ProgramError(f"{name}: timed out waiting for {deadline}{said}", done) from None
         except BaseException:
             _kill_group(child)
             raise
@@ -140,28 +147,44 @@ def run(
     return done
 
 
+def _input(data: bytes) -> BinaryIO:
+    """Standard input as a file in memory: a pipe would have to be fed between the ticks."""
+    file = os.fdopen(os.memfd_create("stdin"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
+
+
 def _communicate(
     child: subprocess.Popen[bytes],
-    stdin: bytes | None,
     deadline: Deadline | None,
     tick: Callable[[], None] | None,
 ) -> tuple[bytes | None, bytes | None]:
     if tick is None:
-        return child.communicate(stdin, timeout=deadline.remaining if deadline else None)
+        return child.communicate(timeout=deadline.remaining if deadline else None)
     while True:
         tick()
         left = deadline.remaining if deadline else _TICK_SECONDS
         try:
-            return child.communicate(stdin, timeout=min(_TICK_SECONDS, left))
+            return child.communicate(timeout=min(_TICK_SECONDS, left))
         except subprocess.TimeoutExpired:
             if deadline is not None and deadline.expired:
                 raise
 
 
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
+def _kill_group(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """End a program with all that it started; what it had printed."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+    out = err = None
+    # Whoever left the group may still hold the pipes.
+    with contextlib.suppress(subprocess.TimeoutExpired, ValueError):
+        out, err = child.communicate(timeout=_TICK_SECONDS)
+    for pipe in (child.stdout, child.stderr):
+        if pipe is not None:
+            pipe.close()
+    return out or b"", err or b""
 
 
 def _last_line(done: Completed) -> str:

@@ -7,6 +7,7 @@ at most every ten seconds.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -105,9 +106,11 @@ class Progress:
                 print(self._prefix + line, file=out, flush=True)
                 return
             self._erase()
-            out.write(line[:110])
+            # A line that wraps could not be wiped again.
+            shown = line[: _columns(out) - 1]
+            out.write(shown)
             out.flush()
-            self._width = min(110, len(line))
+            self._width = len(shown)
 
     def _erase(self) -> None:
         if self._width:
@@ -126,6 +129,14 @@ class _Silent(Progress):
 def silent() -> Progress:
     """Progress that nobody sees, for tests."""
     return _Silent()
+
+
+def _columns(out: TextIO) -> int:
+    """Width of a terminal; one that does not say has the usual 80."""
+    try:
+        return os.get_terminal_size(out.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def _clock(seconds: float) -> str:

@@ -61,7 +61,9 @@ def resolve(
     found: dict[str, GuestSymbol | UnknownFunctionError] = {}
     for function in functions:
         exact = [symbol for symbol in known if symbol.name == function]
-        clones = sorted({s.name for s in known if s.name.startswith(f"{function}.")})
+        # The cold part of a function is no function: nothing calls it.
+        copies = {s.name for s in known if s.name.startswith(f"{function}.")}
+        clones = sorted(name for name in copies if not name.endswith(".cold"))
         if len(exact) > 1:
             places = ", ".join(symbol.module or "vmlinux" for symbol in exact)
             found[function] = UnknownFunctionError(

@@ -64,6 +64,8 @@ def judge(
         failures.append(f"hang: the task did not end within {case.seconds:g} s")
     elif outcome.signal is not None and not crashes:
         failures.append(f"the task was killed by signal {outcome.signal}")
+    # What the kernel did to itself is certain, whatever else is in doubt.
+    certain = bool(failures)
     if not failures:
         if outcome.status != 0:
             reason = f"the task could not try a step ({errno_name(outcome.status)})"
@@ -76,7 +78,9 @@ def judge(
         failures.insert(0, _leak_line(leak))
     elif leak is not None and leak.records:
         reason = f"a suspected leak was confirmed in 0 of {leak.repeats} repeats"
-        return Verdict(case, Status.ERROR, (reason, *failures), outcome, leak, crashes)
+        reasons = (*failures, reason) if certain else (reason, *failures)
+        status = Status.FAIL if certain else Status.ERROR
+        return Verdict(case, status, reasons, outcome, leak, crashes, tuple(others))
     if outcome.device_errno and not outcome.hung:
         failures.append(
             f"the block device is still held after the case ({errno_name(outcome.device_errno)})"

@@ -46,7 +46,8 @@ def load(path: Path, kind: type[T]) -> T:
         line = mark.line + 1 if mark else 1
         raise DefinitionError(f"{path}:{line}: {error.problem}; expected valid YAML") from None
     except yaml.YAMLError as error:
-        raise DefinitionError(f"{path}:1: {error}; expected valid YAML") from None
+        reason = " ".join(str(error).split())
+        raise DefinitionError(f"{path}:1: {reason}; expected valid YAML") from None
     if node is None:
         raise DefinitionError(f"{path}:1: empty; expected a mapping")
     value: T = _Reader(path).read(node, kind, "the file")
@@ -76,7 +77,8 @@ class _Reader:
         if origin is dict:
             item = typing.get_args(kind)[1]
             return {
-                key: self.read(child, item, f"{what}.{key}") for key, child in self._pairs(node)
+                key.value: self.read(child, item, f"{what}.{key.value}")
+                for key, child in self._pairs(node, what)
             }
         return self._scalar(node, kind, what)
 
@@ -85,10 +87,11 @@ class _Reader:
         hints = typing.get_type_hints(kind)
         values: dict[str, Any] = {}
         for key, child in self._pairs(node, what):
-            if key not in fields:
+            name = key.value
+            if name not in fields:
                 expected = ", ".join(fields)
-                raise self._error(child, f"unknown key {key!r}; expected one of: {expected}")
-            values[key] = self.read(child, hints[key], key)
+                raise self._error(key, f"unknown key {name!r}; expected one of: {expected}")
+            values[name] = self.read(child, hints[name], name)
         for name, field in fields.items():
             missing = (
                 field.default is dataclasses.MISSING
@@ -103,21 +106,26 @@ class _Reader:
         except ValueError as error:
             raise self._error(node, str(error)) from None
 
-    def _pairs(self, node: yaml.Node, what: str = "this") -> list[tuple[str, yaml.Node]]:
+    def _pairs(self, node: yaml.Node, what: str) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
         if not isinstance(node, yaml.MappingNode):
             raise self._wrong(node, what, "a mapping")
-        pairs: dict[str, yaml.Node] = {}
-        for key, child in node.value:
-            name = str(key.value)
-            if name in pairs:
-                raise self._error(key, f"duplicate key {name!r}; expected each key once")
-            pairs[name] = child
-        return list(pairs.items())
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._wrong(key, f"a key of {what}", "a string")
+            if key.value in seen:
+                raise self._error(key, f"duplicate key {key.value!r}; expected each key once")
+            seen.add(key.value)
+        return list(node.value)
 
     def _scalar(self, node: yaml.Node, kind: Any, what: str) -> Any:
         if not isinstance(node, yaml.ScalarNode):
             raise self._wrong(node, what, _name(kind))
-        value = yaml.SafeLoader("").construct_object(node, deep=True)
+        try:
+            value = yaml.SafeLoader("").construct_object(node, deep=True)
+        except (yaml.YAMLError, ValueError):
+            # A tag that does not exist or does not fit, such as a date that is none.
+            raise self._wrong(node, what, _name(kind)) from None
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         # A bool is an int to Python, and 1 is no answer to a yes-or-no question.

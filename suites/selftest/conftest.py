@@ -1,0 +1,24 @@
+"""What all the harness's own tests share: how hypothesis runs, and rewriting golden files."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A shared machine may take any time for one example: a deadline would only fail the innocent.
+settings.register_profile("errpath", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The same examples on every run: a red build is reproduced by running it again.
+settings.register_profile(
+    "errpath-ci", settings.get_profile("errpath"), derandomize=True, print_blob=True
+)
+settings.load_profile("errpath-ci" if os.environ.get("CI") else "errpath")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden",
+        action="store_true",
+        help="rewrite the expected part of the golden files instead of comparing with it",
+    )
