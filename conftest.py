@@ -1,3 +1,3 @@
-"""Loads errpath's pytest plugin."""
+"""Loads errpath's pytest plugins."""
 
-pytest_plugins = ["harness.plugin"]
+pytest_plugins = ["harness.plugin", "harness.resultplugin", "harness.killsb.plugin"]

@@ -90,6 +90,8 @@ class MountCase:
     # What the case is about, for markers: the point of failure and the errno that it forces.
     point: str = "none"
     errno: str = ""
+    # Cases of the same batch share guests, and no others: what one of them breaks, only they lose.
+    batch: str = ""
     # Seconds of wall time after which the task counts as hung.
     seconds: float = 20.0
 

@@ -7,9 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from harness import __version__, doctor, runcli, shell
+from harness import __version__, bench, doctor, runcli, shell
 from harness.errors import ErrpathError
+from harness.history import cli as history_cli
 from harness.kernel import cli as kernel_cli
+from harness.killsb import bisect, compare
+from harness.nightly import cli as nightly_cli
+from harness.nightly import mergecli
 
 __all__ = ["main"]
 
@@ -26,8 +30,20 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"errpath {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for area in (doctor, kernel_cli, runcli, shell):
+    for area in (
+        bench,
+        bisect,
+        compare,
+        doctor,
+        history_cli,
+        kernel_cli,
+        mergecli,
+        nightly_cli,
+        runcli,
+        shell,
+    ):
         area.add_parser(commands)
+    history_cli.add_diff_parser(commands)
     return parser
 
 

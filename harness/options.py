@@ -70,6 +70,12 @@ def add_options(add: Callable[..., Any]) -> None:
         help="how leaks are looked for: without kmemleak's minimum age, and slowly what is then "
         "suspected (fast, the default), or slowly at once",
     )
+    add(
+        "--conservation",
+        action="store_true",
+        help="count as well what repeats of each case leave behind: objects that something still "
+        "points to, pages, references to modules",
+    )
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,13 @@ def choices(options: argparse.Namespace) -> tuple[Choice, ...]:
         )
         words = (*(("--kernel", given) if options.kernel else ()), *shared)
         rig = RigOptions(
-            request, options.guest, options.accel, append, options.isolation, options.leak_check
+            request,
+            options.guest,
+            options.accel,
+            append,
+            options.isolation,
+            options.leak_check,
+            options.conservation,
         )
         chosen[name] = Choice(name, rig, words)
     return tuple(chosen.values())
@@ -123,6 +135,7 @@ def _shared_words(options: argparse.Namespace) -> list[str]:
         *(("--accel", options.accel) if options.accel != "auto" else ()),
         *(("--isolation", options.isolation) if options.isolation != ISOLATIONS[1] else ()),
         *(("--leak-check", options.leak_check) if options.leak_check != LEAK_CHECKS[0] else ()),
+        *(("--conservation",) if options.conservation else ()),
     ]
 
 

@@ -23,7 +23,7 @@ from harness.session import Group, Session, run_directory, split_evenly
 from harness.userguest import UserGuest
 from harness.verdict import Status, Verdict
 
-__all__: list[str] = []
+__all__ = ["case_of", "kernel_of", "session_of"]
 
 # Cases of one batch; more would only make a crash in the middle dearer.
 _BATCH_MAX = 1024
@@ -122,8 +122,9 @@ def _markers() -> dict[str, str]:
     for name in known_filesystems():
         filesystem = load_filesystem(name)
         markers[name] = f"cases of {name}"
-        markers[filesystem.fill_super] = f"cases in which {filesystem.fill_super} is failed"
-        markers[filesystem.reconfigure] = f"cases in which {filesystem.reconfigure} is failed"
+        for function in (filesystem.fill_super, filesystem.reconfigure):
+            if function:
+                markers[function] = f"cases in which {function} is failed"
     for point in (
         "setup_bdev_super",
         "readonly_device",
@@ -207,11 +208,17 @@ def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
     groups: dict[tuple[str, str], Group] = {}
     names: dict[tuple[str, str], str] = {}
     for kernel, cases in by_kernel.items():
-        count = max(_worker_count(session.config), -(-len(cases) // _BATCH_MAX))
-        for number, part in enumerate(split_evenly(list(cases.values()), count)):
-            for case in part:
-                groups[kernel, case.id] = Group(kernel, part)
-                names[kernel, case.id] = f"{kernel}-{number}".replace("@", "_")
+        batches: dict[str, list[MountCase]] = {}
+        for case in cases.values():
+            batches.setdefault(case.batch, []).append(case)
+        for batch, members in batches.items():
+            # A named batch stays whole; the others are spread over the workers.
+            least = 1 if batch else _worker_count(session.config)
+            count = max(least, -(-len(members) // _BATCH_MAX))
+            for number, part in enumerate(split_evenly(members, count)):
+                for case in part:
+                    groups[kernel, case.id] = Group(kernel, part)
+                    names[kernel, case.id] = f"{kernel}-{batch}{number}".replace("@", "_")
     session.config.stash[_groups_key] = groups
     return names
 
@@ -317,4 +324,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _stray(config: pytest.Config) -> list[str]:
-    return [record.raw for record in config.stash[_session_key].stray]
+    session = config.stash[_session_key]
+    return [*(record.raw for record in session.stray), *session.notes]
+
+
+# -- for plugins beside this one -----------------------------------------------------------------
+
+
+def session_of(config: pytest.Config) -> Session:
+    """The session of this pytest run."""
+    return config.stash[_session_key]
+
+
+case_of = _case
+kernel_of = _kernel

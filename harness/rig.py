@@ -55,6 +55,8 @@ class RigOptions:
     isolation: str = "batch"
     # One of LEAK_CHECKS.
     leak_check: str = "fast"
+    # Whether what cases leave behind is counted as well (harness/conserve.py).
+    conservation: bool = False
 
 
 class Rig:
@@ -145,6 +147,12 @@ class Rig:
             except CloneError as error:
                 self._no_clones = str(error)
                 self._progress.say(f"guests are booted for every use, not cloned: {error}")
+        return self.prepare_by_boot(filesystems, functions, fast=fast)
+
+    def prepare_by_boot(
+        self, filesystems: Sequence[str], functions: Sequence[str], *, fast: bool = False
+    ) -> PreparedGuest:
+        """The same, booted for this use alone."""
         guest, notes, artefacts = self._make(filesystems, functions, clone=False)
         return self._prepared(guest, notes, artefacts, fast)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+
 from harness.cases import MountCase, Outcome
 from harness.guest.machine import Guest
 
@@ -20,9 +23,11 @@ def run_case(guest: Guest, case: MountCase, task: str, *, trace: bool = False) -
     """
     image = case.device.image
     image_id = guest.put_image(image) if image is not None else None
+    began = time.monotonic()
     reply = guest.call(
         "case.run",
         case.as_request(task, image_id, trace=trace),
         seconds=case.seconds + _SLACK_SECONDS,
     )
-    return Outcome.from_reply(task, reply.values)
+    outcome = Outcome.from_reply(task, reply.values)
+    return replace(outcome, extra={"seconds": time.monotonic() - began})

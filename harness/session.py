@@ -8,19 +8,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from harness.artefacts import write_artefacts
 from harness.cases import MountCase
-from harness.errors import ErrpathError, RigError
+from harness.conserve import conserved
+from harness.errors import ErrpathError, RigError, UsageError
 from harness.executor import Executor, Result
+from harness.filesystems import load_filesystem
 from harness.kernel import KernelStore
 from harness.leaks.kmemleak import Record
 from harness.options import Choice, rerun_words
 from harness.progress import Progress
 from harness.reports.text import render
-from harness.rig import Rig, batch_size, executor_boot
+from harness.rig import Rig, RigOptions, batch_size, executor_boot
 from harness.verdict import Status
 
 __all__ = ["Group", "Session", "run_directory"]
@@ -45,21 +48,30 @@ class Session:
     repeats: int = 2
     # Leaks that belong to no case, told at the end.
     stray: list[Record] = field(default_factory=list)
+    # Artefact folders by kernel and case id; what is kept of each built kernel, by name.
+    folders: dict[tuple[str, str], Path] = field(default_factory=dict)
+    described: dict[str, dict[str, Any]] = field(default_factory=dict)
+    # What else no case is to blame for alone.
+    notes: list[str] = field(default_factory=list)
     _rigs: dict[str, Rig] = field(default_factory=dict)
     _executors: dict[tuple[str, tuple[str, ...]], Executor] = field(default_factory=dict)
     _results: dict[tuple[str, str], Result] = field(default_factory=dict)
     _broken: dict[Group, ErrpathError] = field(default_factory=dict)
     _reports: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def rig(self, kernel: str) -> Rig:
-        """The rig of one kernel; its kernel is built when it is first used."""
-        if kernel not in self._rigs:
+    def rig(self, kernel: str, own_kernel: tuple[str, ...] = ()) -> Rig:
+        """The rig of one kernel; its kernel is built when it is first used.
+
+        `own_kernel` are configuration lines of filesystems that cannot share it: they get another
+        build of the same sources.
+        """
+        key = "-".join((kernel, *own_kernel))
+        if key not in self._rigs:
             store = KernelStore(progress=self.progress)
-            options = self.choices[kernel].rig
-            self._rigs[kernel] = Rig(
-                options, store=store, artefacts=self.directory / "guests", progress=self.progress
-            )
-        return self._rigs[kernel]
+            options = with_lines(self.choices[kernel].rig, own_kernel)
+            artefacts = self.directory / "guests" / str(len(self._rigs))
+            self._rigs[key] = Rig(options, store=store, artefacts=artefacts, progress=self.progress)
+        return self._rigs[key]
 
     def result(self, group: Group, case: MountCase) -> Result:
         """The result of one case; the first of a group runs the group."""
@@ -88,6 +100,18 @@ class Session:
             self._reports[key] = self._render(group, self._results[key])
         return self._reports[key]
 
+    def known(self, kernel: str, case_id: str) -> Result | None:
+        """The result of a case that has run."""
+        return self._results.get((kernel, case_id))
+
+    def rerun(self, kernel: str, case_id: str) -> str:
+        """The command that runs one case again."""
+        return rerun_words(case_id, self.choices[kernel].words)
+
+    def built_rigs(self) -> tuple[tuple[str, Rig], ...]:
+        """Rigs whose kernel has been built, by name."""
+        return tuple((name, rig) for name, rig in self._rigs.items() if "kernel" in vars(rig))
+
     def close(self) -> None:
         """End every guest."""
         for executor in self._executors.values():
@@ -99,7 +123,10 @@ class Session:
     def _run(self, group: Group) -> None:
         filesystems = tuple(dict.fromkeys(case.filesystem for case in group.cases))
         functions = dict.fromkeys(case.fault.function for case in group.cases if case.fault)
-        rig = self.rig(group.kernel)
+        own = dict.fromkeys(load_filesystem(name).own_kernel for name in filesystems)
+        if len(own) > 1:
+            raise UsageError(f"{', '.join(filesystems)}: cannot share a kernel; run them apart")
+        rig = self.rig(group.kernel, next(iter(own), ()))
         rig.check()
         executor = Executor(
             executor_boot(rig, filesystems, tuple(functions)),
@@ -117,6 +144,10 @@ class Session:
         if len(reasons) == 1 and all(_never_ran(result) for result in results.values()):
             # No guest came up: that is one message, not one per case.
             raise RigError(next(iter(reasons))[0])
+        if rig.options.conservation:
+            boot = executor_boot(rig, filesystems, tuple(functions))
+            results, unload = conserved(boot, results, self.progress)
+            self.notes += unload
         for case_id, result in results.items():
             self._results[group.kernel, case_id] = result
 
@@ -127,14 +158,16 @@ class Session:
         note = ""
         try:
             if result.verdict.leak is not None or result.verdict.crashes:
-                decoder = self.rig(group.kernel).symbolizer((case.filesystem,))
+                own_kernel = load_filesystem(case.filesystem).own_kernel
+                decoder = self.rig(group.kernel, own_kernel).symbolizer((case.filesystem,))
             if result.verdict.status is not Status.PASS:
                 folder = write_artefacts(result, self.directory / group_folder(group), decoder)
         except ErrpathError as error:
             note = f"\n  report     incomplete: {error}"
-        rerun = rerun_words(case.id, self.choices[group.kernel].words)
+        rerun = self.rerun(group.kernel, case.id)
         text = render(result, decoder, rerun=rerun, folder=folder) + note
         if folder is not None:
+            self.folders[group.kernel, case.id] = folder
             (folder / "report.txt").write_text(text + "\n")
         return text
 
@@ -142,6 +175,12 @@ class Session:
 def _never_ran(result: Result) -> bool:
     verdict = result.verdict
     return verdict.status is Status.ERROR and verdict.outcome is None and result.artefacts is None
+
+
+def with_lines(options: RigOptions, lines: tuple[str, ...]) -> RigOptions:
+    """The options of the same kernel with more configuration lines; the user's own still win."""
+    added = (*lines, *options.kernel.kconfig_add)
+    return replace(options, kernel=replace(options.kernel, kconfig_add=added))
 
 
 def group_folder(group: Group) -> str:

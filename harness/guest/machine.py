@@ -171,6 +171,10 @@ class Guest:
         """These images are in the guest already."""
         self._images.update(ids)
 
+    def memory_bytes(self) -> tuple[int, int]:
+        """What the guest's RAM takes, and what its machine takes beside it; of ours, nothing."""
+        return 0, 0
+
     def sleep(self, seconds: float) -> None:
         """Let time pass on the guest's clock."""
         self.call("sleep", {"ms": int(seconds * 1000)}, seconds=seconds + _VERB_SECONDS)
@@ -202,10 +206,9 @@ class Machine(Guest):
         """Ids of the images that are in the guest."""
         return frozenset(self._images)
 
-    @property
-    def resident_bytes(self) -> tuple[int, int]:
-        """Memory of the QEMU process: what is its own, and what it shares with others."""
-        return self._qemu.resident_bytes()
+    def memory_bytes(self) -> tuple[int, int]:
+        """What the guest's RAM takes, and what QEMU takes beside it."""
+        return self._qemu.memory_bytes()
 
     def close(self) -> None:
         self._finish()
@@ -374,11 +377,11 @@ class _Qemu:
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[0] if lines else ""
 
-    def resident_bytes(self) -> tuple[int, int]:
-        rows = Path(f"/proc/{self._process.pid}/smaps_rollup").read_text().splitlines()
-        sizes = {row.split(":")[0]: int(row.split()[1]) << 10 for row in rows[1:]}
-        own = sizes["Private_Clean"] + sizes["Private_Dirty"]
-        return own, sizes["Rss"] - own
+    def memory_bytes(self) -> tuple[int, int]:
+        rows = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        sizes = {row.split(":")[0]: row.split()[1] for row in rows if row.endswith(" kB")}
+        # Shared memory is the RAM; what is mapped from files is shared with all other clones.
+        return self.ram.allocated, int(sizes["RssAnon"]) << 10
 
     def end(self) -> None:
         """End QEMU and take down what watched it. Safe to call for one that has ended."""

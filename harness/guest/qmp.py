@@ -57,8 +57,8 @@ class Qmp:
             self._ready = True
             self.command("qmp_capabilities", deadline=deadline)
         request = {"execute": name, **({"arguments": arguments} if arguments else {})}
-        self._socket.settimeout(max(deadline.remaining, 0.001))
         try:
+            self._socket.settimeout(max(deadline.remaining, 0.001))
             socket.send_fds(self._socket, [json.dumps(request).encode() + b"\n"], list(fds))
         except OSError as error:
             raise QmpError(f"QEMU: {name}: monitor closed ({error})") from None

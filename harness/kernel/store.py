@@ -129,6 +129,21 @@ class KernelStore:
         file = tree.read(path)
         return file.content.decode(errors="replace") if file is not None else None
 
+    def changed(self, one: BuiltKernel, other: BuiltKernel) -> frozenset[str] | None:
+        """Directories (with their `/`) of nothing but modules in which two kernels differ.
+
+        None where the kernels proper differ, so that every module does.
+        """
+        states = (load_state(self.layout, one.state), load_state(self.layout, other.state))
+        if one.key != other.key or states[0] is None or states[1] is None:
+            return None
+        digests = (states[0].module_digests, states[1].module_digests)
+        return frozenset(
+            directory
+            for directory in {*digests[0], *digests[1]}
+            if digests[0].get(directory) != digests[1].get(directory)
+        )
+
     def list(self) -> tuple[StoredKernel, ...]:
         """Every kernel in the cache, the latest built first."""
         return Shelf(self.layout).list()

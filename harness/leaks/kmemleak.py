@@ -176,10 +176,9 @@ def fast_check(guest: LeakGuest) -> tuple[Record, ...]:
     finds is a suspicion. In a guest with the kernel's own threshold it finds next to nothing, which
     the canary tells.
 
-    Task stacks are left out of these scans. A sleeping kernel thread's stack keeps what
-    __schedule() had in its registers, such as the task that ran next; that task dies, its memory
-    is used again, and the stale pointer hides a leak: measured, up to one in ten objects of
-    kmalloc-2k.
+    Task stacks are left out of these scans. A sleeping kernel thread's stack keeps what was in the
+    registers of __schedule(), such as the task that ran next; that task dies, its memory is used
+    again, and the stale pointer hides a leak: measured, up to one in ten objects of kmalloc-2k.
 
     Raises:
         RigError: kmemleak has disabled itself, or its text cannot be read.

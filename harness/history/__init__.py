@@ -1,0 +1,1 @@
+"""Results over time, in one SQLite file."""

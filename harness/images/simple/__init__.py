@@ -1,0 +1,25 @@
+"""Writers of filesystems for which Debian has no mkfs: an empty root directory and no more.
+
+Each gives the smallest image that its kernel driver mounts, the same bytes every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from harness.images import hfs, hfsplus
+from harness.images.image import Image
+from harness.images.simple import affs, efs, omfs, qnx4
+
+__all__ = ["WRITERS"]
+
+# Writer by name: bytes of the device → image. hfs and hfsplus have writers of their own, which
+# choose the size themselves when it is left to them.
+WRITERS: Mapping[str, Callable[[int], Image]] = {
+    "affs": affs.empty,
+    "efs": efs.empty,
+    "hfs": lambda size: hfs.volume(size=size).image(),
+    "hfsplus": lambda size: hfsplus.volume(size=size).image(),
+    "omfs": omfs.empty,
+    "qnx4": qnx4.empty,
+}

@@ -1,0 +1,65 @@
+"""pytest: the options and markers of suites/killsb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from harness.errors import ErrpathError
+from harness.filesystems import EVENTS, EXPECTATIONS, known_filesystems, load_filesystem
+from harness.killsb.matrix import Planned, parse_events, parse_filesystems, plan
+
+__all__ = ["killsb_parameters"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("errpath", "kernel fault injection")
+    group.addoption(
+        "--fs", default="", metavar="NAME,NAME", help="suites/killsb: only these filesystems"
+    )
+    events = "; ".join(f"{letter}: {text}" for letter, text in EVENTS.items())
+    group.addoption(
+        "--event",
+        default="",
+        metavar="LETTERS",
+        help=f"suites/killsb: only these events ({events})",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    markers = {f"event_{letter}": f"suites/killsb: {text}" for letter, text in EVENTS.items()}
+    markers["image"] = "cases of an image that the filesystem refuses by itself"
+    for name in known_filesystems():
+        filesystem = load_filesystem(name)
+        for what in EXPECTATIONS:
+            errno = filesystem.expected(what)
+            if errno:
+                markers[errno] = f"cases that end in -{errno}"
+    for name, text in markers.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+
+
+def killsb_parameters(config: pytest.Config) -> list[object]:
+    """The chosen cases of the matrix as pytest parameters; what is not run is a skip.
+
+    Raises:
+        pytest.UsageError: an option names what does not exist, or an image cannot be made.
+    """
+    try:
+        filesystems = parse_filesystems(config.getoption("fs"))
+        events = parse_events(config.getoption("event"))
+        return _parameters(plan(filesystems, events))
+    except ErrpathError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _parameters(planned: Iterable[Planned]) -> list[object]:
+    parameters: list[object] = []
+    for one in planned:
+        marks = [getattr(pytest.mark, f"event_{one.event}")]
+        if one.reason:
+            reason = f"{one.filesystem} ({one.event}): {one.reason}"
+            marks += [pytest.mark.skip(reason=reason), getattr(pytest.mark, one.filesystem)]
+        parameters.append(pytest.param(one.case, id=one.id, marks=marks))
+    return parameters

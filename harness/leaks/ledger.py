@@ -1,0 +1,234 @@
+"""What the kernel holds, counted: the second oracle beside kmemleak.
+
+kmemleak sees only memory to which nothing points. A reference that is never given back, an inode
+that a page still points to, a block of pages: for those, what is held is counted before and after
+repeats of the same thing. A count that grows by one or more with every repeat is a loss; what grows
+once and then stays is a cache.
+
+Formats: mm/slab_common.c (slabinfo), mm/slub.c (alloc_traces), kernel/module/procfs.c (modules),
+mm/vmalloc.c (vmallocinfo), lib/alloc_tag.c (allocinfo), mm/vmstat.c (vmstat, zoneinfo).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.errors import RigError
+from harness.guest.channel import AgentError
+from harness.leaks.kmemleak import LeakGuest
+
+__all__ = [
+    "CACHE_ORACLES",
+    "ORACLES",
+    "Holding",
+    "Ledger",
+    "Loss",
+    "grown",
+    "read_ledger",
+    "read_traces",
+]
+
+_PAGE_BYTES = 4096
+# The kernel's counters of pages whose use it tells, in pages (include/linux/mmzone.h).
+_ACCOUNTED = (
+    "nr_free_pages",
+    "nr_slab_reclaimable",
+    "nr_slab_unreclaimable",
+    "nr_file_pages",
+    "nr_anon_pages",
+    "nr_page_table_pages",
+    # Where a kernel does not tell, the pages of vmalloc count too.
+    "nr_vmalloc",
+)
+# Between a slab cache and the stack that allocated.
+_FROM = " from "
+# Rounds of settling, at most.
+_ROUNDS_MAX = 6
+_TRACE = re.compile(r"^ +(\d+) (\S+)")
+
+
+@dataclass(frozen=True)
+class Holding:
+    """One thing of which the kernel holds a number."""
+
+    # One of ORACLES.
+    oracle: str
+    # Slab cache, module, or function that allocated it; with the way to it where that is known.
+    name: str
+
+    @property
+    def cache(self) -> str:
+        """The name without the way to it."""
+        return self.name.split(_FROM)[0]
+
+    def __str__(self) -> str:
+        return f"{self.oracle}: {self.name}"
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What did not come back."""
+
+    holding: Holding
+    # How many more there are, after how many repeats.
+    more: int
+    repeats: int
+
+    def __str__(self) -> str:
+        return f"{self.holding}: {self.more} more after {self.repeats} repeats"
+
+
+Ledger = Mapping[Holding, int]
+
+
+def read_ledger(guest: LeakGuest) -> Ledger:
+    """Everything that the kernel can count, after it has settled.
+
+    Settled means that another round of dropping caches frees nothing more: an inode that goes in
+    one round lets its buffers and dentries go in the next.
+
+    Raises:
+        RigError: a file that every kernel has cannot be read.
+    """
+    ledger = last = _settled_once(guest)
+    for _ in range(_ROUNDS_MAX):
+        ledger = _settled_once(guest)
+        if all(ledger.get(holding, 0) >= count for holding, count in last.items()):
+            break
+        last = ledger
+    return ledger
+
+
+def _settled_once(guest: LeakGuest) -> Ledger:
+    guest.quiesce()
+    ledger: Counter[Holding] = Counter()
+    for parse, path, needed in _SOURCES:
+        try:
+            text = guest.read_file(path).decode(errors="replace")
+        except AgentError:
+            if needed:
+                raise
+            continue
+        ledger.update(dict(parse(text)))
+    return ledger
+
+
+def read_traces(guest: LeakGuest, caches: Iterable[str]) -> Ledger:
+    """The live objects of these slab caches by allocation stack (slab_debug=U). Does not settle."""
+    ledger: Counter[Holding] = Counter()
+    for cache in caches:
+        try:
+            text = guest.read_file(f"/sys/kernel/debug/slab/{cache}/alloc_traces").decode()
+        except AgentError:
+            continue
+        for stack, count in _traces(text):
+            ledger[Holding(_cache_oracle(cache), f"{cache}{_FROM}{stack}")] += count
+    return ledger
+
+
+def grown(before: Ledger, after: Ledger, repeats: int) -> tuple[Loss, ...]:
+    """What grew by one or more with every repeat; of many repeats, an eighth may be noise."""
+    least = repeats - repeats // 8
+    return tuple(
+        Loss(holding, count - before.get(holding, 0), repeats)
+        for holding, count in sorted(after.items(), key=lambda item: str(item[0]))
+        if count - before.get(holding, 0) >= least
+    )
+
+
+def _cache_oracle(cache: str) -> str:
+    if cache == "buffer_head":
+        return "buffer heads"
+    if cache == "dentry":
+        return "dentries"
+    if cache.endswith(("inode_cache", "icache")):
+        return "inodes"
+    return "slab objects"
+
+
+def _slabinfo(text: str) -> Iterable[tuple[Holding, int]]:
+    for line in text.splitlines()[2:]:
+        words = line.split()
+        # One per object of everybody else: it mirrors what the others say.
+        if words and words[0] != "kmemleak_object":
+            yield Holding(_cache_oracle(words[0]), words[0]), int(words[1])
+
+
+def _modules(text: str) -> Iterable[tuple[Holding, int]]:
+    for line in text.splitlines():
+        words = line.split()
+        # "-" where the kernel cannot unload modules and does not count.
+        if words[2] != "-":
+            yield Holding("module references", words[0]), int(words[2])
+
+
+def _vmallocinfo(text: str) -> Iterable[tuple[Holding, int]]:
+    areas: Counter[str] = Counter()
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > 2 and "+0x" in words[2]:
+            areas[words[2].split("+")[0]] += 1
+    for name, count in areas.items():
+        yield Holding("vmalloc areas", name), count
+
+
+def _allocinfo(text: str) -> Iterable[tuple[Holding, int]]:
+    """Lines of bytes, calls, file:line and func:name."""
+    calls: Counter[str] = Counter()
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) >= 3 and words[0].isdigit() and words[1].isdigit():
+            calls[" ".join(words[2:])] += int(words[1])
+    for name, count in calls.items():
+        yield Holding("allocations", name), count
+
+
+def _zoneinfo(text: str) -> Iterable[tuple[Holding, int]]:
+    """Pages that are in use and in none of the counts: taken from the page allocator directly."""
+    managed = sum(int(n) for n in re.findall(r"^ +managed +(\d+)$", text, re.MULTILINE))
+    waiting = sum(int(n) for n in re.findall(r"^ +count: +(\d+)$", text, re.MULTILINE))
+    told = 0
+    for name in _ACCOUNTED:
+        found = re.findall(rf"^ +{name} +(\d+)$", text, re.MULTILINE)
+        told += sum(map(int, found))
+    stacks = sum(int(n) for n in re.findall(r"^ +nr_kernel_stack +(\d+)$", text, re.MULTILINE))
+    held = managed - waiting - told - stacks * 1024 // _PAGE_BYTES
+    yield Holding("pages", "of the page allocator"), held
+
+
+def _traces(text: str) -> Iterable[tuple[str, int]]:
+    """(stack, count) of alloc_traces: a line of count and site, then the stack, innermost first."""
+    for block in text.split("\n\n"):
+        lines = block.strip("\n").splitlines()
+        head = _TRACE.match(lines[0]) if lines else None
+        if head is None:
+            if lines and lines[0].strip() not in ("", "No data"):
+                raise RigError(f"alloc_traces: cannot read {lines[0]!r}")
+            continue
+        stack = [line.split("+")[0].strip() for line in lines[1:]] or [head[2].split("+")[0]]
+        yield " < ".join(stack[:6]), int(head[1])
+
+
+_Parser = Callable[[str], Iterable[tuple[Holding, int]]]
+# Parser, file, whether every kernel has it.
+_SOURCES: tuple[tuple[_Parser, str, bool], ...] = (
+    (_slabinfo, "/proc/slabinfo", True),
+    (_modules, "/proc/modules", True),
+    (_vmallocinfo, "/proc/vmallocinfo", True),
+    (_zoneinfo, "/proc/zoneinfo", True),
+    # CONFIG_MEM_ALLOC_PROFILING: every allocation of every kind by its line.
+    (_allocinfo, "/proc/allocinfo", False),
+)
+
+# Those that count the objects of a slab cache.
+CACHE_ORACLES = ("slab objects", "buffer heads", "inodes", "dentries")
+ORACLES = (
+    *CACHE_ORACLES,
+    "module references",
+    "vmalloc areas",
+    "pages",
+    "allocations",
+)

@@ -1,0 +1,1 @@
+"""Regression jobs that run by themselves: every kernel, guest and suite, night after night."""

@@ -1,0 +1,19 @@
+"""Every event of a superblock's life on every block filesystem; see harness/killsb/matrix.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.cases import MountCase
+from harness.killsb.plugin import killsb_parameters
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        metafunc.parametrize("case", killsb_parameters(metafunc.config))
+
+
+def test_killsb(case: MountCase, expect_pass: Callable[[], None]) -> None:
+    expect_pass()

@@ -1,0 +1,140 @@
+"""The scheduler: limits, failures, deadlines, and nothing left running, with fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.deadline import Deadline
+from harness.nightly.job import JobKernel
+from harness.nightly.plan import Limits, Unit
+from harness.nightly.schedule import Ended, Schedule, estimate_left
+from harness.records import TrackRecord
+from suites.selftest.nightly.fakes import Deed, FakeClock, FakeLauncher
+
+_TRACK = TrackRecord("j", "k", "g", "s")
+_LIMITS = Limits(2, 1000)
+
+
+def _unit(
+    id: str,
+    *needs: str,
+    cores: int = 1,
+    memory: int = 100,
+    seconds: float = 100.0,
+) -> Unit:
+    return Unit(id, "suite", _TRACK, JobKernel("k", "x"), needs, cores, memory, seconds)
+
+
+def _run(
+    tmp_path: Path,
+    units: list[Unit],
+    deeds: dict[str, Deed] | None = None,
+    *,
+    limits: Limits = _LIMITS,
+    deadline: Callable[[FakeClock], Deadline] | None = None,
+) -> tuple[FakeLauncher, dict[str, Ended]]:
+    launcher = FakeLauncher(tmp_path, {"suite": Deed(), **(deeds or {})})
+    ended: dict[str, Ended] = {}
+
+    def report(end: Ended) -> bool:
+        ended[end.unit.id] = end
+        return end.how == "done" and end.status == 0
+
+    clock = launcher.clock
+    schedule = Schedule(
+        launcher, limits, deadline(clock) if deadline else None, report, clock=clock
+    )
+    schedule.run(units)
+    assert not launcher.alive
+    return launcher, ended
+
+
+def test_everything_runs_after_what_it_needs(tmp_path: Path) -> None:
+    launcher, ended = _run(tmp_path, [_unit("b", "a"), _unit("c", "b"), _unit("a")])
+    assert launcher.started == ["a", "b", "c"]
+    assert {end.how for end in ended.values()} == {"done"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "cores", "memory", "most"),
+    [
+        (Limits(4, 1000), 1, 100, 4),
+        (Limits(4, 1000), 2, 100, 2),
+        (Limits(4, 1000), 1, 400, 2),
+        # Larger than the machine: alone, rather than never.
+        (Limits(1, 50), 3, 100, 1),
+    ],
+)
+def test_limits(tmp_path: Path, limits: Limits, cores: int, memory: int, most: int) -> None:
+    units = [_unit(str(n), cores=cores, memory=memory) for n in range(6)]
+    launcher, ended = _run(tmp_path, units, limits=limits)
+    assert len(ended) == 6
+    assert launcher.most == most
+
+
+def test_a_failure_costs_only_what_needs_it(tmp_path: Path) -> None:
+    units = [_unit("bad"), _unit("x", "bad"), _unit("y", "x"), _unit("good"), _unit("z", "good")]
+    _, ended = _run(tmp_path, units, {"bad": Deed(status=3)})
+    assert {id: end.how for id, end in ended.items()} == {
+        "bad": "failed",
+        "x": "blocked",
+        "y": "blocked",
+        "good": "done",
+        "z": "done",
+    }
+    assert ended["x"].detail == "bad did not end well"
+
+
+def test_what_hangs_is_given_up(tmp_path: Path) -> None:
+    """The clock stands still but for what the other unit takes."""
+    deeds = {"hung": Deed(status=None), "long": Deed(seconds=200.0)}
+    units = [_unit("hung"), _unit("long", seconds=1000.0), _unit("next", "long")]
+    _, ended = _run(tmp_path, units, deeds)
+    assert ended["hung"].how == "late"
+    assert ended["hung"].detail == "did not end within 1.66667 min"
+    assert ended["next"].how == "done"
+
+
+def test_the_deadline_cuts(tmp_path: Path) -> None:
+    deeds = {"hung": Deed(status=None), "long": Deed(seconds=50.0)}
+    units = [_unit("hung"), _unit("long"), _unit("never", "hung")]
+    _, ended = _run(
+        tmp_path, units, deeds, deadline=lambda clock: Deadline.after(40.0, "x", clock=clock)
+    )
+    assert {id: end.how for id, end in ended.items()} == {
+        "hung": "cut",
+        "long": "done",
+        "never": "cut",
+    } or ended["long"].how == "cut"
+    assert ended["never"].detail == "time was up before it began"
+
+
+def test_whatever_happens_nothing_is_left(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    launcher = FakeLauncher(tmp_path, {"a": Deed(status=None), "b": Deed(first=interrupt)})
+    schedule = Schedule(launcher, Limits(2, 1000), None, lambda _: True, clock=launcher.clock)
+    with pytest.raises(KeyboardInterrupt):
+        schedule.run([_unit("a"), _unit("b")])
+    assert launcher.started == ["a"]
+    assert not launcher.alive
+
+
+def test_estimates() -> None:
+    past = {"a": (10.0, 12.0, 11.0), "b": (40.0,), "c": (30.0,)}
+    one, two = Limits(1, 1000), Limits(2, 1000)
+    units = [_unit("a"), _unit("b"), _unit("c")]
+    assert estimate_left(units, {}, past, one) == (81.0, 0)
+    assert estimate_left(units, {}, past, two) == (41.0, 0)
+    # What is needed first counts, and so does what runs.
+    assert estimate_left([_unit("c", "a")], {_unit("b"): 15.0}, past, two) == (30.0, 0)
+    chained = [_unit("a", cores=2), _unit("b", "a"), _unit("c", "a")]
+    assert estimate_left(chained, {}, past, two) == (51.0, 0)
+    # Longer than ever before: a tenth more, not nothing.
+    assert estimate_left([], {_unit("b"): 100.0}, past, two) == (10.0, 0)
+    # Nothing is made up for what never ran.
+    assert estimate_left([_unit("new")], {}, past, two) == (0.0, 1)

@@ -1,0 +1,308 @@
+"""Real guests: clones, the fast check, the ledgers, equal verdicts however isolated."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import rig as rig_module
+from harness.bench import PLANTED, two_scans
+from harness.cases import Device, MountCase, Step
+from harness.conserve import examine
+from harness.executor import Executor
+from harness.faults import FaultPlan
+from harness.filesystems import load_filesystem
+from harness.guest.definition import GUESTS, load_guest
+from harness.guest.qmp import CloneError
+from harness.images import hfs as hfs_images
+from harness.images import hfsplus as hfsplus_images
+from harness.kernel import KernelRequest, KernelStore
+from harness.leaks import canary, kmemleak
+from harness.leaks.canary import CanaryMissedError
+from harness.leaks.kmemleak import Record
+from harness.leaks.ledger import grown, read_ledger
+from harness.progress import Progress, silent
+from harness.rig import ISOLATIONS, Rig, RigOptions, batch_size, executor_boot
+from harness.runcase import run_case
+from harness.verdict import Status
+
+pytestmark = [pytest.mark.qemu, pytest.mark.xdist_group("guests")]
+
+_FILESYSTEMS = ("hfs", "hfsplus")
+_FUNCTIONS = ("setup_bdev_super", "hfs_fill_super", "hfsplus_fill_super")
+_LEAKING = GUESTS / "patches" / "hfs-kill-sb-leak.patch"
+
+
+def _rig(folder: Path, *, patch: Path | None = None) -> Rig:
+    request = KernelRequest(fragments=load_guest("microvm").fragments)
+    if patch is not None:
+        request = replace(request, patches=(patch,))
+    progress = Progress()
+    store = KernelStore(progress=progress)
+    return Rig(RigOptions(request), store=store, artefacts=folder, progress=progress)
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    one = _rig(tmp_path_factory.mktemp("stock"))
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def leaking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    one = _rig(tmp_path_factory.mktemp("leaking"), patch=_LEAKING)
+    yield one
+    one.close()
+
+
+def _cases() -> tuple[MountCase, ...]:
+    """Of each filesystem: a failure below, one in fill_super, and a mount that works."""
+    found = []
+    for name, image in (
+        ("hfs", hfs_images.volume().image()),
+        ("hfsplus", hfsplus_images.volume().image()),
+    ):
+        fs = load_filesystem(name)
+        for point in ("setup_bdev_super", fs.fill_super):
+            step = Step("mount", fs.fstype, armed=True, expect="EIO")
+            fault = FaultPlan(point, "EIO")
+            found.append(MountCase(f"{name}-{point}", name, Device(image), (step,), fault))
+        steps = (Step("mount", fs.fstype), Step("umount"))
+        found.append(MountCase(f"{name}-works", name, Device(image), steps))
+    return tuple(found)
+
+
+# -- clones --------------------------------------------------------------------------------------
+
+
+def test_clones_share_nothing(rig: Rig) -> None:
+    one, other = (rig.prepare(_FILESYSTEMS, _FUNCTIONS).guest for _ in range(2))
+    try:
+        one.write_file("/images/mine", b"one", mode=0o600)
+        assert one.read_file("/images/mine") == b"one"
+        assert other.run(["ls", "/images"]).output.split() == []
+        outcomes = [run_case(guest, _cases()[0], "errpath-test") for guest in (one, other)]
+        # Frozen at the same moment, they give out the same next pid.
+        assert outcomes[0].steps == outcomes[1].steps
+    finally:
+        one.close()
+        other.close()
+
+
+def test_a_clone_is_ready_long_before_a_boot(rig: Rig) -> None:
+    rig.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
+    began = time.monotonic()
+    rig.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
+    clone = time.monotonic() - began
+    began = time.monotonic()
+    rig.boot().close()
+    boot = time.monotonic() - began
+    assert clone * 4 < boot, f"clone {clone:.2f} s, boot {boot:.2f} s"
+
+
+_CHILD = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from suites.selftest.speed.test_guests import _rig, _FILESYSTEMS, _FUNCTIONS
+prepared = _rig(Path(sys.argv[1])).prepare(_FILESYSTEMS, _FUNCTIONS)
+print("QEMU", prepared.guest._qemu._process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_clone_dies_with_its_harness_and_leaves_nothing(rig: Rig, tmp_path: Path) -> None:
+    rig.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
+    root = str(Path(__file__).parents[3])
+    argv = [sys.executable, "-c", _CHILD, str(tmp_path), root]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        pid = next(int(line.split()[1]) for line in child.stdout if line.startswith("QEMU"))
+        opened = [str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()]
+        memory = [name for name in opened if "memfd:errpath-ram" in name]
+        assert memory, "the guest's RAM is in a file with a name"
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    until = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        os.sched_yield()
+    assert not Path(f"/proc/{pid}").exists()
+    assert {path.name for path in (tmp_path / "guest-1").iterdir()} == {
+        "console.log",
+        "qemu.argv",
+        "qemu.log",
+    }
+
+
+def test_where_cloning_cannot_work_guests_are_booted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise CloneError("this QEMU cannot migrate")
+
+    monkeypatch.setattr(rig_module, "resume", refuse)
+    one = _rig(tmp_path)
+    for _ in range(2):
+        prepared = one.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+        assert run_case(prepared.guest, _cases()[0], "errpath-test").fired == 1
+        prepared.guest.close()
+    one.close()
+    said = capfd.readouterr().err
+    assert said.count("booted for every use, not cloned: this QEMU cannot migrate") == 1
+
+
+# -- the fast check ------------------------------------------------------------------------------
+
+
+def _lost(records: tuple[Record, ...]) -> int:
+    return sum(any(s.function == "errpath_canary_lose" for s in r.backtrace) for r in records)
+
+
+def test_fast_finds_all_that_slow_finds(rig: Rig) -> None:
+    found = {}
+    for fast in (True, False):
+        prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=fast)
+        assert prepared.check is not None
+        for number in range(PLANTED):
+            prepared.guest.write_file(canary.CANARY_FILE, "lose", task=f"lose-{number}")
+        found[fast] = canary.vouched(prepared.guest, prepared.check)
+        prepared.guest.close()
+    assert _lost(found[True]) == _lost(found[False]) == PLANTED
+    assert {r.signature for r in found[False]} <= {r.signature for r in found[True]}
+    # Nothing else is taken for a leak: every record is a planted one.
+    assert len(found[True]) == PLANTED
+
+
+def test_without_a_lowered_threshold_the_canary_tells(rig: Rig) -> None:
+    prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=False)
+    try:
+        with pytest.raises(CanaryMissedError):
+            canary.vouched(prepared.guest, kmemleak.fast_check)
+    finally:
+        prepared.guest.close()
+
+
+def test_two_scans_four_seconds_apart_are_no_check(rig: Rig) -> None:
+    prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=False)
+    try:
+        with pytest.raises(CanaryMissedError):
+            canary.vouched(prepared.guest, two_scans)
+    finally:
+        prepared.guest.close()
+
+
+# -- isolation -----------------------------------------------------------------------------------
+
+
+def _verdicts(rig: Rig, isolation: str, leak_check: str = "fast") -> dict[str, tuple[Status, int]]:
+    """Status and number of leaked objects of each case."""
+    rig.options = replace(rig.options, isolation=isolation, leak_check=leak_check)
+    executor = Executor(
+        executor_boot(rig, _FILESYSTEMS, _FUNCTIONS),
+        confirm=executor_boot(rig, _FILESYSTEMS, _FUNCTIONS, confirm=True),
+        batch=batch_size(rig.options),
+        progress=silent(),
+    )
+    try:
+        results = executor.run(_cases())
+    finally:
+        executor.close()
+        rig.options = replace(rig.options, isolation="batch", leak_check="fast")
+    return {
+        name: (
+            result.verdict.status,
+            len(result.verdict.leak.records) if result.verdict.leak else 0,
+        )
+        for name, result in results.items()
+    }
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_stock_verdicts_are_equal(rig: Rig, isolation: str) -> None:
+    assert _verdicts(rig, isolation) == {case.id: (Status.PASS, 0) for case in _cases()}
+
+
+@pytest.mark.parametrize("isolation", ISOLATIONS)
+def test_leaking_verdicts_are_equal(leaking: Rig, isolation: str) -> None:
+    lost = {"hfs-setup_bdev_super", "hfs-hfs_fill_super"}
+    lost |= {"hfsplus-setup_bdev_super", "hfsplus-hfsplus_fill_super"}
+    found = _verdicts(leaking, isolation)
+    assert {name for name, (status, _) in found.items() if status is Status.FAIL} == lost
+    assert {name for name, (_, records) in found.items() if records} == lost
+
+
+def test_leaking_verdicts_are_equal_slowly(leaking: Rig) -> None:
+    assert _verdicts(leaking, "batch", "slow") == _verdicts(leaking, "batch", "fast")
+
+
+# -- conservation --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("what", "oracle"),
+    [
+        ("object", "slab objects: kmalloc-512"),
+        ("buffer", "buffer heads: buffer_head"),
+        ("inode", "inodes: debugfs_inode_cache"),
+        ("dentry", "dentries: dentry"),
+        ("page", "pages: of the page allocator"),
+        ("module", "module references: errpath_canary"),
+    ],
+)
+def test_each_oracle_alone_finds_what_is_kept(rig: Rig, what: str, oracle: str) -> None:
+    prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+    guest = prepared.guest
+    try:
+        guest.write_file(canary.CANARY_FILE, f"keep {what}", task="keeper")
+        before = read_ledger(guest)
+        for _ in range(16):
+            guest.write_file(canary.CANARY_FILE, f"keep {what}", task="keeper")
+        found = grown(before, read_ledger(guest), 16)
+        assert {str(loss.holding) for loss in found} == {oracle}
+        # Something points to all of it: kmemleak has nothing to say.
+        assert canary.vouched(guest, kmemleak.fast_check) == ()
+    finally:
+        guest.close()
+
+
+def test_areas_of_vmalloc_name_their_caller(rig: Rig) -> None:
+    """Their bookkeeping is in slabs, so that others see them too; only this one says whose."""
+    prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+    guest = prepared.guest
+    try:
+        before = read_ledger(guest)
+        for _ in range(8):
+            guest.write_file(canary.CANARY_FILE, "keep vmalloc", task="keeper")
+        found = {str(loss.holding) for loss in grown(before, read_ledger(guest), 8)}
+        assert (
+            "vmalloc areas: errpath_canary_keep" in found or "vmalloc areas: canary_write" in found
+        )
+    finally:
+        guest.close()
+
+
+def test_a_buffer_that_is_not_given_back_is_named(tmp_path: Path) -> None:
+    """kmemleak cannot see it: the page still points to its buffers."""
+    one = _rig(tmp_path, patch=GUESTS / "patches" / "hfs-lost-buffer.patch")
+    try:
+        boot = executor_boot(one, _FILESYSTEMS, _FUNCTIONS)
+        findings = examine(boot, _cases(), silent())
+        assert set(findings.losses) == {"hfs-works"}
+        (loss,) = [x for x in findings.losses["hfs-works"] if x.holding.oracle == "buffer heads"]
+        assert "hfs" in loss.holding.name
+    finally:
+        one.close()
+
+
+def test_nothing_is_lost_by_these_cases_on_a_stock_kernel(rig: Rig) -> None:
+    findings = examine(executor_boot(rig, _FILESYSTEMS, _FUNCTIONS), _cases(), silent())
+    assert (dict(findings.losses), findings.unload) == ({}, ())

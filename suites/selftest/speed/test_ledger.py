@@ -1,0 +1,140 @@
+"""What the kernel's counters say, and when a growth is a loss."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import RigError
+from harness.guest.channel import AgentError
+from harness.leaks.ledger import Holding, grown, read_ledger, read_traces
+
+_FILES = {
+    "/proc/slabinfo": """slabinfo - version: 2.1
+# name            <active_objs> <num_objs> <objsize> <objperslab> <pagesperslab> : tunables
+buffer_head          {buffers}     46    104   39    1 : tunables    0    0    0 : slabdata 2 2 0
+hfs_inode_cache      4      8    640    6    1 : tunables    0    0    0 : slabdata      1      1
+kmemleak_object   9000   9999    264   15    1 : tunables    0    0    0 : slabdata      1      1
+""",
+    "/proc/modules": """hfs 61440 0 - Live 0xffffffffa0005000
+nls_cp437 16384 {nls} - Live 0xffffffffa0001000
+fixed 1 - - Live 0xffffffffa0001000
+""",
+    "/proc/vmallocinfo": """0xffffc90000000000-0xffffc90000002000    8192 hpet_enable+0x1/0x2
+0xffffc90000002000-0xffffc90000004000    8192 hpet_enable+0x1/0x2 pages=1 vmalloc
+0xffffc90000004000-0xffffc90000006000    8192 unpurged vm_area
+""",
+    "/proc/zoneinfo": """Node 0, zone    DMA32
+  per-node stats
+      nr_slab_reclaimable 100
+      nr_slab_unreclaimable 200
+      nr_file_pages 50
+      nr_anon_pages 10
+      nr_page_table_pages 5
+      nr_kernel_stack 400
+  pages free     500
+        managed  1500
+      nr_free_pages 500
+    cpu: 0
+              count:    35
+""",
+}
+
+
+class FakeGuest:
+    """Files; some of them settle only when caches have been dropped often enough."""
+
+    def __init__(self, files: dict[str, str], *, settles_after: int = 0) -> None:
+        self._files = files
+        self._settles_after = settles_after
+        self.rounds = 0
+
+    def read_file(self, path: str) -> bytes:
+        if path not in self._files:
+            raise AgentError("file.read", 2, path)
+        left = max(0, self._settles_after - self.rounds)
+        return self._files[path].format(buffers=7 + left, nls=2).encode()
+
+    def write_file(
+        self, path: str, data: bytes | str, *, mode: int | None = None, task: str | None = None
+    ) -> None:
+        raise AssertionError(f"a ledger writes nothing, got {path}")
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("a ledger does not wait")
+
+    def quiesce(self) -> None:
+        self.rounds += 1
+
+
+def test_every_source_is_read() -> None:
+    ledger = read_ledger(FakeGuest(_FILES))
+    assert ledger == {
+        Holding("buffer heads", "buffer_head"): 7,
+        Holding("inodes", "hfs_inode_cache"): 4,
+        Holding("module references", "hfs"): 0,
+        Holding("module references", "nls_cp437"): 2,
+        Holding("vmalloc areas", "hpet_enable"): 2,
+        # 1500 - 35 - (500 + 100 + 200 + 50 + 10 + 5) - 400 KiB of stacks
+        Holding("pages", "of the page allocator"): 500,
+    }
+
+
+def test_allocinfo_where_the_kernel_has_it() -> None:
+    text = """allocinfo - version: 1.0
+#     <size>  <calls> <tag info>
+        4096        1 fs/hfs/super.c:414 [hfs] func:hfs_init_fs_context
+"""
+    ledger = read_ledger(FakeGuest({**_FILES, "/proc/allocinfo": text}))
+    found = {h.name: n for h, n in ledger.items() if h.oracle == "allocations"}
+    assert found == {"fs/hfs/super.c:414 [hfs] func:hfs_init_fs_context": 1}
+
+
+def test_caches_are_dropped_until_nothing_more_goes() -> None:
+    guest = FakeGuest(_FILES, settles_after=4)
+    assert read_ledger(guest)[Holding("buffer heads", "buffer_head")] == 7
+    assert guest.rounds == 5
+
+
+def test_a_kernel_without_its_own_files_is_the_rigs_problem() -> None:
+    with pytest.raises(RigError):
+        read_ledger(FakeGuest({}))
+
+
+@pytest.mark.parametrize(
+    ("more", "repeats", "lost"),
+    [(8, 8, True), (7, 8, True), (6, 8, False), (1, 1, True), (0, 1, False), (1, 2, False)],
+)
+def test_a_loss_comes_with_every_repeat(more: int, repeats: int, lost: bool) -> None:
+    thing = Holding("module references", "nls_cp437")
+    found = grown({thing: 3}, {thing: 3 + more}, repeats)
+    assert [loss.more for loss in found] == ([more] if lost else [])
+
+
+def test_what_was_not_there_before_counts() -> None:
+    thing = Holding("slab objects", "kmalloc-64")
+    assert [str(loss) for loss in grown({}, {thing: 9}, 9)] == [
+        "slab objects: kmalloc-64: 9 more after 9 repeats"
+    ]
+
+
+def test_traces_are_counted_by_stack() -> None:
+    text = """      5 hfs_init_fs_context+0x23/0xa0 [hfs] waste=1/2 age=1/2/3 pid=33-41
+        hfs_init_fs_context+0x23/0xa0 [hfs]
+        alloc_fs_context+0x1/0x2
+
+      2 other+0x1/0x2 age=7 pid=1
+        other+0x1/0x2
+"""
+    guest = FakeGuest({"/sys/kernel/debug/slab/kmalloc-512/alloc_traces": text})
+    ledger = read_traces(guest, ["kmalloc-512", "no_such_cache"])
+    assert {str(holding): count for holding, count in ledger.items()} == {
+        "slab objects: kmalloc-512 from hfs_init_fs_context < alloc_fs_context": 5,
+        "slab objects: kmalloc-512 from other": 2,
+    }
+    assert {holding.cache for holding in ledger} == {"kmalloc-512"}
+
+
+def test_traces_that_cannot_be_read_are_no_empty_cache() -> None:
+    guest = FakeGuest({"/sys/kernel/debug/slab/kmalloc-512/alloc_traces": "what is this\n"})
+    with pytest.raises(RigError, match="cannot read"):
+        read_traces(guest, ["kmalloc-512"])
