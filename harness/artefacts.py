@@ -46,8 +46,8 @@ def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path
             if decoder is not None:
                 decoded = "\n".join(decode_record(record, decoder) for record in records)
                 (folder / "kmemleak.decoded").write_text(decoded + "\n")
-        if case.device.image is not None:
-            case.device.image.write(folder / "image.img")
+        if (content := case.device.content) is not None:
+            content.write(folder / "image.img")
     except OSError as error:
         raise RigError(f"{folder}: {error.strerror}; expected room for artefacts") from None
     return folder

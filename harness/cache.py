@@ -54,7 +54,8 @@ def scratch_directory() -> Iterator[Path]:
     Each is locked while it is in use; whoever makes one removes those that nobody holds any more,
     so that not even `kill -9` leaves one for long.
     """
-    parent = cache_root() / "tmp"
+    # Not `tmp`, which is the kernel builds' and holds no locks of this kind.
+    parent = cache_root() / "scratch"
     try:
         parent.mkdir(parents=True, exist_ok=True)
         with _locked(parent):

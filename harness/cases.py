@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,10 @@ class Device:
 
     # A fresh copy of this image is attached for every run.
     image: Image | None = None
+    # Written over the copy: (offset, bytes), so that many variants of one image travel as deltas.
+    pieces: tuple[tuple[int, bytes], ...] = ()
+    # Bytes of the device where it is not as long as the image; None keeps the image's.
+    size: int | None = None
     # BLKROSET: the device refuses to be opened for writing.
     readonly: bool = False
     # Another opener holds the device exclusively while the steps run.
@@ -34,19 +39,42 @@ class Device:
             return {"node": list(self.node)}
         if image_id is None:
             return {}
-        return {
+        request: dict[str, Any] = {
             "image": image_id,
             "readonly": self.readonly,
             "held": self.held,
             "block_size": self.block_size,
         }
+        if self.pieces:
+            request["extents"] = [[offset, len(data)] for offset, data in self.pieces]
+        if self.size is not None:
+            request["size"] = self.size
+        return request
+
+    @property
+    def content(self) -> Image | None:
+        """What the device holds before the case, changes included."""
+        if self.image is None or (self.size is None and not self.pieces):
+            return self.image
+        image = self.image
+        if self.size is not None and self.size < image.size:
+            image = image.truncated(self.size)
+        elif self.size is not None:
+            image = image.placed(0, self.size)
+        return image.patched_all(self.pieces)
+
+    @property
+    def blob(self) -> bytes:
+        """The bytes of `pieces`, which go beside the request."""
+        return b"".join(data for _, data in self.pieces)
 
 
 @dataclass(frozen=True)
 class Step:
     """One thing that the case's task does, and the errno that it must give."""
 
-    # "mount", "remount" (mount(2)), "fsopen", "reconfigure" (the fd-based calls) or "umount".
+    # "mount", "remount" (mount(2)), "fsopen", "reconfigure" (the fd-based calls), "umount"; or, in
+    # what is mounted, "walk" (tell everything) and "scribble" (change some of it).
     op: str
     fstype: str = ""
     # Names of mount flags: "ro", "nosuid", …
@@ -61,10 +89,17 @@ class Step:
     armed: bool = False
     # Name of the errno that it must give, or "" for success.
     expect: str = ""
+    # Whether any errno will do; one of a mount ends the case.
+    any_errno: bool = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the case goes on after this step has failed."""
+        return bool(self.expect) or (self.any_errno and self.op in ("walk", "scribble"))
 
     def as_request(self) -> dict[str, Any]:
         """The agent's form (guests/agent/steps.c)."""
-        request: dict[str, Any] = {"op": self.op, "armed": self.armed, "go_on": bool(self.expect)}
+        request: dict[str, Any] = {"op": self.op, "armed": self.armed, "go_on": self.goes_on}
         if self.fstype:
             request["fstype"] = self.fstype
         if self.flags:
@@ -94,6 +129,12 @@ class MountCase:
     batch: str = ""
     # Seconds of wall time after which the task counts as hung.
     seconds: float = 20.0
+    # What else must hold of the outcome: each says what is wrong, or nothing.
+    checks: tuple[Callable[[Outcome], str], ...] = ()
+    # It is known to take its guest down: it shares none with cases that do not.
+    alone: bool = False
+    # Collect the addresses of the code that the case's task runs (needs a kernel with KCOV).
+    coverage: bool = False
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -110,6 +151,7 @@ class MountCase:
             "fault": self.fault.as_request() if self.fault else None,
             "steps": [step.as_request() for step in self.steps],
             "timeout_ms": int(self.seconds * 1000),
+            **({"coverage": True} if self.coverage else {}),
         }
 
 
@@ -151,11 +193,16 @@ class Outcome:
     kmsg: str = ""
     # The agent's exit status for the task: not 0 where a step could not even be tried.
     status: int = 0
+    # What a walk told (see harness/walk.py).
+    walk: bytes = b""
+    # Addresses of the basic blocks that the task ran.
+    coverage: tuple[int, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_reply(cls, task: str, values: Mapping[str, Any]) -> Outcome:
+    def from_reply(cls, task: str, values: Mapping[str, Any], blob: bytes = b"") -> Outcome:
         """From the agent's reply to case.run."""
+        told = int(values.get("walk", 0))
         return cls(
             task=task,
             pid=int(values["pid"]),
@@ -168,6 +215,8 @@ class Outcome:
             device_errno=int(values.get("device_errno", 0)),
             kmsg=str(values.get("kmsg", "")),
             status=int(values.get("status", 0)),
+            walk=blob[:told],
+            coverage=struct.unpack(f">{(len(blob) - told) // 8}Q", blob[told:]),
         )
 
 

@@ -8,8 +8,11 @@ import sys
 from collections.abc import Sequence
 
 from harness import __version__, bench, doctor, runcli, shell
+from harness.audit import cli as audit_cli
+from harness.coverage import cli as coverage_cli
 from harness.errors import ErrpathError
 from harness.history import cli as history_cli
+from harness.images import cli as images_cli
 from harness.kernel import cli as kernel_cli
 from harness.killsb import bisect, compare
 from harness.nightly import cli as nightly_cli
@@ -31,11 +34,14 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"errpath {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for area in (
+        audit_cli,
         bench,
         bisect,
         compare,
+        coverage_cli,
         doctor,
         history_cli,
+        images_cli,
         kernel_cli,
         mergecli,
         nightly_cli,
@@ -51,7 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Errors are one line on standard error; the status tells whose they are."""
     arguments = build_parser().parse_args(argv)
     try:
-        return int(arguments.handler(arguments))
+        status = int(arguments.handler(arguments))
+        # Here, where a reader that has gone is an answer and not a traceback at exit.
+        sys.stdout.flush()
+        return status
     except ErrpathError as error:
         print(f"errpath: {error}", file=sys.stderr)
         return error.exit_status

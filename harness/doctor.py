@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import process
+from harness import hfsprogs, process
 from harness.cache import cache_root
 from harness.deadline import Deadline
 from harness.errors import ErrpathError, RigError
+from harness.filesystems import known_filesystems, load_filesystem
+from harness.filesystems.images import find_tool
 from harness.guest import accel
 from harness.guest.agent import find_busybox
 from harness.guest.qemu import QEMU
@@ -31,6 +35,8 @@ class Need:
     what: str
     package: str
     present: Callable[[], bool]
+    # What is lost without it, where a run is possible all the same.
+    lost: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,36 @@ def _program(name: str, package: str) -> Need:
     return Need(name, package, lambda: shutil.which(name) is not None)
 
 
+def _image_makers() -> tuple[Need, ...]:
+    """The mkfs programs of the filesystems, and what each is for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in known_filesystems():
+        recipe = load_filesystem(name).image
+        if recipe is not None and recipe.mkfs:
+            found.setdefault((recipe.mkfs[0], recipe.package), []).append(name)
+    return tuple(
+        Need(
+            program,
+            package,
+            functools.partial(_present, program),
+            lost=f"cases of {', '.join(names)} are skipped",
+        )
+        for (program, package), names in found.items()
+    )
+
+
+def _present(program: str) -> bool:
+    return find_tool(program) is not None
+
+
 def _file(path: str, package: str) -> Need:
     """A file that the compiler finds."""
 
     def present() -> bool:
+        if shutil.which("gcc") is None:
+            return False
         done = process.run(["gcc", f"-print-file-name={path}"], check=False)
-        return shutil.which("gcc") is not None and done.text.strip() != path
+        return done.text.strip() != path
 
     return Need(path, package, present)
 
@@ -81,10 +111,16 @@ NEEDS: tuple[Need, ...] = (
     _program("cpio", "cpio"),
     _program("git", "git"),
     _program("setpriv", "util-linux"),
+    # They judge the images that the tests write.
+    _program("hls", "hfsutils"),
+    _program("7zz", "7zip"),
     _program("addr2line", "binutils"),
     _header("libelf.h", "libelf-dev"),
     _header("openssl/ssl.h", "libssl-dev"),
     _header("jansson.h", "libjansson-dev"),
+    Need(
+        "spatch", "coccinelle", lambda: shutil.which("spatch") is not None, lost="no errpath audit"
+    ),
     Need("libc.a", "libc6-dev", lambda: _file("libc.a", "libc6-dev").present()),
     Need("static busybox", "busybox-static", lambda: find_busybox() is not None),
     Need(
@@ -108,9 +144,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def examine(*, probe_kvm: bool = False) -> tuple[Finding, ...]:
     """Everything that a run needs, one finding each."""
     findings = []
-    for need in NEEDS:
+    for need in (*NEEDS, *_image_makers()):
         if need.present():
             findings.append(Finding("ok", need.what))
+        elif need.lost:
+            text = f"{need.what}: not found, {need.lost}; Debian package {need.package}"
+            findings.append(Finding("note", text, need.package))
         else:
             text = f"{need.what}: not found; Debian package {need.package}"
             findings.append(Finding("missing", text, need.package))
@@ -118,8 +157,17 @@ def examine(*, probe_kvm: bool = False) -> tuple[Finding, ...]:
     if verdict is not None:
         text = "KVM works" if verdict.works else f"no KVM, TCG instead: {verdict.reason}"
         findings.append(Finding("ok" if verdict.works else "note", text))
+    findings.append(_hfsprogs())
     findings.append(_disk())
     return tuple(findings)
+
+
+def _hfsprogs() -> Finding:
+    """A note only: nothing but tests of the image writers needs it."""
+    if hfsprogs.find_program("fsck.hfsplus") is not None:
+        return Finding("ok", "fsck.hfsplus")
+    text = "fsck.hfsplus: not found; `errpath doctor --install` unpacks Debian's hfsprogs privately"
+    return Finding("note", text)
 
 
 def _disk() -> Finding:
@@ -128,11 +176,20 @@ def _disk() -> Finding:
     while not at.exists():
         at = at.parent
     free = shutil.disk_usage(at).free / 2**30
-    size = sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) / 2**30
+    size = sum(map(_size, root.rglob("*"))) / 2**30
     text = f"cache {root}: {size:.1f} GiB used, {free:.1f} GiB free"
     if free + size < _DISK_GIB:
         return Finding("missing", f"{text}; expected {_DISK_GIB:g} GiB for a kernel build")
     return Finding("ok", text)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for what is none, or has gone since: a build may be under way."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
@@ -140,6 +197,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     packages = sorted({finding.package for finding in findings if finding.package})
     if arguments.install and packages:
         _install(packages)
+    if arguments.install and hfsprogs.find_program("fsck.hfsplus") is None:
+        try:
+            hfsprogs.install()
+        except (ErrpathError, OSError) as error:
+            print(f"note     hfsprogs: {error}")
+    if arguments.install:
         findings = examine(probe_kvm=False)
     for finding in findings:
         print(f"{finding.mark:<8} {finding.text}")

@@ -25,7 +25,7 @@ from harness.leaks.kmemleak import Record
 from harness.oops import find_crashes
 from harness.ownership import Story, trace_case
 from harness.progress import Progress
-from harness.runcase import run_case
+from harness.runcase import run_cases
 from harness.verdict import Leak, Status, Verdict, judge, rig_error
 
 __all__ = ["Executor", "PreparedGuest", "Result"]
@@ -166,19 +166,23 @@ class Executor:
     ) -> Verdict | None:
         """Run what can be run; the verdict of a case that took the guest down, if one did."""
         prepared = batch.prepared
-        for number, case in enumerate(cases):
-            show(number, case.id)
+        known = []
+        for case in cases:
             if case.fault is not None and case.fault.function in prepared.unknown:
                 reason = prepared.unknown[case.fault.function]
                 batch.failed.append(Result(rig_error(case, reason)))
-                continue
+            else:
+                known.append(case)
+        outcomes = run_cases(prepared.guest, [(case, self._task()) for case in known])
+        for number, case in enumerate(known):
+            show(number, case.id)
             try:
-                outcome = run_case(prepared.guest, case, self._task())
-            except AgentError as error:
-                batch.failed.append(Result(rig_error(case, str(error)), prepared.artefacts))
-                continue
+                outcome = next(outcomes)
             except GuestPoisonedError as error:
                 return self._died(prepared, case, str(error))
+            if isinstance(outcome, AgentError):
+                batch.failed.append(Result(rig_error(case, str(outcome)), prepared.artefacts))
+                continue
             if outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg)):
                 verdict = judge(case, outcome, None)
                 prepared.guest.poison(f"{case.id}: {verdict.reasons[0]}")
@@ -278,11 +282,8 @@ class Executor:
         """How many repeats of each suspect leaked the same again, and the stories of the first."""
         self.close()
         prepared = self._guest(self._confirm)
-        runs = [
-            (case, run_case(prepared.guest, case, self._task()))
-            for case in suspects
-            for _ in range(self._repeats)
-        ]
+        again = [case for case in suspects for _ in range(self._repeats)]
+        runs = list(zip(again, self._outcomes(prepared, again), strict=True))
         own, _ = self._leaks(prepared, [outcome for _, outcome in runs])
         confirmed = dict.fromkeys((case.id for case in suspects), 0)
         for case, outcome in runs:
@@ -301,6 +302,19 @@ class Executor:
         # The traced runs leaked as well: the next batch starts from a guest without them.
         self.close()
         return confirmed, stories
+
+    def _outcomes(self, prepared: PreparedGuest, cases: Sequence[MountCase]) -> list[Outcome]:
+        """What cases did that have run before.
+
+        Raises:
+            AgentError: the rig cannot run one of them any more.
+        """
+        outcomes = []
+        for outcome in run_cases(prepared.guest, [(case, self._task()) for case in cases]):
+            if isinstance(outcome, AgentError):
+                raise outcome
+            outcomes.append(outcome)
+        return outcomes
 
     def _culprit(
         self,
@@ -328,7 +342,7 @@ class Executor:
     def _leaves(self, cases: Sequence[MountCase], wanted: set[Signature]) -> bool:
         self.close()
         prepared = self._guest(self._confirm)
-        outcomes = [run_case(prepared.guest, case, self._task()) for case in cases]
+        outcomes = self._outcomes(prepared, cases)
         _, others = self._leaks(prepared, outcomes)
         self.close()
         return any(record.signature in wanted for record in others)

@@ -108,6 +108,8 @@ class JudgedRun:
     trend: tuple[RunSummary, ...] = ()
     # Run id and directory name of the page of the run before; empty for none.
     previous: str = ""
+    # The kernels of that run.
+    kernels_before: tuple[KernelRecord, ...] = ()
 
     @property
     def counts(self) -> Counter[Kind]:
@@ -117,6 +119,16 @@ class JudgedRun:
     def attention(self) -> tuple[JudgedCase, ...]:
         """What somebody should look at today."""
         return tuple(case for case in self.cases if case.judgement.attention)
+
+    @property
+    def ways(self) -> int:
+        """In how many ways those cases fail."""
+        found = {c.worst.signature for c in self.attention if c.worst is not None}
+        return len(found)
+
+    def kernel_before(self, kernel: KernelRecord) -> KernelRecord | None:
+        """The kernel of the same name in the run before."""
+        return next((k for k in self.kernels_before if k.name == kernel.name), None)
 
     @property
     def failing(self) -> bool:
@@ -136,6 +148,8 @@ class JudgedRun:
         counts = self.counts
         new = len(self.attention)
         words = [f"{new} to look at" if new else "nothing new"]
+        if new > 1:
+            words[0] += f" ({self.ways} way{'s' * (self.ways != 1)} of failing)"
         shown = (
             Kind.NEW_FAILURE,
             Kind.UNCONFIRMED,

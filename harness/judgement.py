@@ -8,7 +8,7 @@ Rules, in order:
   changes of mind within the window, whatever the kernels. Three nights of nothing but failures end
   the benefit of the doubt.
 * A failure after a pass is a new failure once `confirm` further attempts have failed as well, and
-  until then unconfirmed.
+  until then unconfirmed. The repeats of a suspected leak in a fresh guest are such attempts.
 * A failure that a known issue covers is known, whatever the past.
 * A failure after a failure is still failing; if it fails in a way not seen within the window, and
   in the same way in every attempt, it is also said to have changed.

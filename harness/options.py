@@ -91,12 +91,18 @@ class Choice:
 def choices(options: argparse.Namespace) -> tuple[Choice, ...]:
     """What `options` ask for: one choice per kernel.
 
+    A patch from standard input becomes a file in `options` as well: it can be read only once, and a
+    rerun or another process needs it too.
+
     Raises:
         UsageError: an option cannot be used.
     """
     guest = load_guest(options.guest)
+    if options.patch.count("-") > 1:
+        raise UsageError("--patch -: expected it once, for standard input can be read only once")
+    options.patch = [str(_from_stdin()) if name == "-" else name for name in options.patch]
     patches = tuple(_patch(Path(name)) for name in options.patch)
-    append = tuple(word for words in options.append for word in shlex.split(words))
+    append = tuple(word for words in options.append for word in _words(words))
     shared = _shared_words(options)
     specs = options.kernel or [_DEFAULT_KERNEL]
     chosen: dict[str, Choice] = {}
@@ -153,12 +159,25 @@ def _split(given: str) -> tuple[str, str]:
     return given, given
 
 
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"--append {text}: {error}; expected kernel command line words") from None
+
+
+def _from_stdin() -> Path:
+    """Standard input, kept by content."""
+    if sys.stdin.isatty():
+        raise UsageError("--patch -: expected a patch on standard input, which is a terminal")
+    text = sys.stdin.buffer.read()
+    if not text.strip():
+        raise UsageError("--patch -: standard input is empty; expected a mail or a diff")
+    name = hashlib.sha256(text).hexdigest()[:32]
+    return store_bytes(cache_root() / "patches" / f"{name}.patch", text)
+
+
 def _patch(path: Path) -> Path:
-    """A patch as a file: standard input is read once and kept by content."""
-    if str(path) == "-":
-        text = sys.stdin.buffer.read()
-        name = hashlib.sha256(text).hexdigest()[:32]
-        return store_bytes(cache_root() / "patches" / f"{name}.patch", text)
     if not path.is_file():
         raise UsageError(f"--patch {path}: no such file; expected a mail or a diff")
     return path.absolute()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from harness.cases import MountCase
 from harness.errors import ErrpathError, UsageError
 from harness.filesystems import known_filesystems, load_filesystem
 from harness.options import Choice, add_options, choices
+from harness.profiles import register
 from harness.progress import Progress
+from harness.rig import Rig
 from harness.session import Group, Session, run_directory, split_evenly
 from harness.userguest import UserGuest
 from harness.verdict import Status, Verdict
@@ -30,10 +33,13 @@ _BATCH_MAX = 1024
 
 _session_key = pytest.StashKey[Session]()
 _stray_key = pytest.StashKey[list[str]]()
+_problem_key = pytest.StashKey[str]()
 _groups_key = pytest.StashKey[dict[tuple[str, str], Group]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    # Before hypothesis's own plugin looks for the one that the user chose.
+    register()
     group = parser.getgroup("errpath", "kernel fault injection")
     add_options(group.addoption)
     group.addoption(
@@ -61,12 +67,16 @@ def pytest_configure(config: pytest.Config) -> None:
     # A batch must reach one worker whole.
     if config.getoption("numprocesses", None) and config.getoption("dist") in ("load", "no"):
         config.option.dist = "loadgroup"
+    if hasattr(config, "workerinput"):
+        config.option.patch = config.workerinput["errpath_patches"]
     try:
         options = argparse.Namespace(**vars(config.option))
-        chosen = {choice.name: choice for choice in choices(options)}
+        with _standard_input(config):
+            chosen = {choice.name: choice for choice in choices(options)}
+        config.option.patch = options.patch
         if config.option.repeats < 1:
             raise UsageError(f"--repeats: got {config.option.repeats}; expected at least 1")
-    except UsageError as error:
+    except ErrpathError as error:
         raise pytest.UsageError(str(error)) from None
     worker = _worker(config)
     config.stash[_session_key] = Session(
@@ -101,6 +111,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         session.close()
 
 
+@contextmanager
+def _standard_input(config: pytest.Config) -> Iterator[None]:
+    """The real standard input, which pytest captures before anybody can read it."""
+    manager = config.pluginmanager.getplugin("capturemanager")
+    if manager is None or not manager.is_globally_capturing():
+        yield
+        return
+    manager.suspend_global_capture(in_=True)
+    try:
+        yield
+    finally:
+        manager.resume_global_capture()
+        # As it was: pytest captures output from the first test on.
+        manager.suspend_global_capture()
+
+
 def _worker(config: pytest.Config) -> str:
     """ "-gw0" in a worker of xdist, else nothing."""
     values = getattr(config, "workerinput", None)
@@ -118,6 +144,7 @@ def _markers() -> dict[str, str]:
     """Markers that select by filesystem, point and errno."""
     markers = {
         "filesystems(*names)": "filesystems that the `guest` fixture loads",
+        "qemu": "boots a guest; needs QEMU and a built kernel",
     }
     for name in known_filesystems():
         filesystem = load_filesystem(name)
@@ -134,10 +161,14 @@ def _markers() -> dict[str, str]:
         "context",
         "remount",
         "repeat",
+        "crafted",
         "none",
     ):
         markers[point] = f"cases of the point {point}"
-    for errno in ("EIO", "ENOMEM", "EACCES", "EBUSY", "EINVAL", "ENXIO"):
+    for errno in (
+        *("EIO", "ENOMEM", "EACCES", "EBUSY", "EINVAL", "ENXIO"),
+        *("EEXIST", "ENOENT", "ENOSPC", "ENOTDIR"),
+    ):
         markers[errno] = f"cases that end in -{errno}"
     return markers
 
@@ -166,7 +197,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         kept = [item for item in items if (case := _case(item)) and case.id in wanted]
         missing = wanted - {case.id for item in kept if (case := _case(item))}
         if missing:
-            raise pytest.UsageError(f"--case {min(missing)}: no such case; expected a case's id")
+            problem = f"--case {min(missing)}: no such case; expected a case's id"
+            if not hasattr(config, "workerinput"):
+                raise pytest.UsageError(problem)
+            # The controller collects nothing itself: a worker has to tell it.
+            config.stash[_problem_key] = problem
+            kept = []
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
 
@@ -210,7 +246,9 @@ def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
     for kernel, cases in by_kernel.items():
         batches: dict[str, list[MountCase]] = {}
         for case in cases.values():
-            batches.setdefault(case.batch, []).append(case)
+            # Cases that take guests down would have the others run again.
+            batch = f"{case.batch}-alone" if case.alone else case.batch
+            batches.setdefault(batch, []).append(case)
         for batch, members in batches.items():
             # A named batch stays whole; the others are spread over the workers.
             least = 1 if batch else _worker_count(session.config)
@@ -256,7 +294,7 @@ def verdict(request: pytest.FixtureRequest, case: MountCase, kernel_name: str) -
         # What cannot be built or booted at all is said once, not once per case.
         if not hasattr(config, "workerinput"):
             pytest.exit(str(error), returncode=error.exit_status)
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     if result.verdict.status is Status.ERROR:
         pytest.fail(session.report(group, case), pytrace=False)
     return result.verdict
@@ -284,6 +322,12 @@ def kernel_choice(request: pytest.FixtureRequest, kernel_name: str) -> Choice:
 
 
 @pytest.fixture
+def kernel_rig(request: pytest.FixtureRequest, kernel_name: str) -> Rig:
+    """The rig of the kernel that a test runs on, for tests that drive guests themselves."""
+    return request.config.stash[_session_key].rig(kernel_name)
+
+
+@pytest.fixture
 def guest(request: pytest.FixtureRequest, kernel_name: str) -> Iterator[UserGuest]:
     """A fresh guest with the filesystems of the test's `filesystems` mark loaded."""
     session = request.config.stash[_session_key]
@@ -292,7 +336,7 @@ def guest(request: pytest.FixtureRequest, kernel_name: str) -> Iterator[UserGues
     try:
         running = UserGuest(session.rig(kernel_name), names)
     except ErrpathError as error:
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     yield running
     running.close()
 
@@ -305,17 +349,31 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["errpath_stray"] = _stray(session.config)
+        output["errpath_problem"] = session.config.stash.get(_problem_key, "")
+    elif _problem_key in session.config.stash:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A worker of xdist parses the command line again, and has no standard input of its own."""
+    node.workerinput["errpath_patches"] = list(node.config.option.patch)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     lines = node.config.stash.setdefault(_stray_key, [])
-    lines += getattr(node, "workeroutput", {}).get("errpath_stray", [])
+    output = getattr(node, "workeroutput", {})
+    lines += output.get("errpath_stray", [])
+    if output.get("errpath_problem"):
+        node.config.stash[_problem_key] = output["errpath_problem"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Leaks that belong to no case: told, because nobody would look for them."""
     config = terminalreporter.config
+    if _problem_key in config.stash:
+        terminalreporter.write_line(f"ERROR: {config.stash[_problem_key]}", red=True)
     lines = [*config.stash.get(_stray_key, []), *_stray(config)]
     if lines:
         terminalreporter.section("leaks of other origin that did not come again")

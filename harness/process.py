@@ -28,6 +28,7 @@ PACKAGES: Mapping[str, str] = {
     "apt-get": "apt",
     "bc": "bc",
     "bison": "bison",
+    "cp": "coreutils",
     "dpkg-deb": "dpkg",
     "dpkg": "dpkg",
     "flex": "flex",
@@ -40,6 +41,7 @@ PACKAGES: Mapping[str, str] = {
     "patch": "patch",
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
+    "spatch": "coccinelle",
     "tar": "tar",
     "xz": "xz-utils",
 }

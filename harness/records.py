@@ -18,6 +18,7 @@ __all__ = [
     "PatchRecord",
     "ShardRecord",
     "TrackRecord",
+    "count_repeats",
     "from_json",
     "to_json",
 ]
@@ -70,6 +71,19 @@ class CaseRecord:
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", CaseStatus(self.status))
         object.__setattr__(self, "reasons", tuple(self.reasons))
+
+    @property
+    def answers(self) -> tuple[CaseStatus, ...]:
+        """What the attempt and its repeats in a fresh guest answered."""
+        return count_repeats(self.status, self.confirmed, self.repeats)
+
+
+def count_repeats(status: CaseStatus, confirmed: int, repeats: int) -> tuple[CaseStatus, ...]:
+    """A failure that was looked at again, as so many failures and passes."""
+    if status is not CaseStatus.FAIL:
+        return (status,)
+    again = (CaseStatus.FAIL,) * confirmed + (CaseStatus.PASS,) * (repeats - confirmed)
+    return (status, *again)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from harness.errors import RigError, UnknownFunctionError
 from harness.executor import PreparedGuest
 from harness.filesystems import load_filesystem
 from harness.guest import accel
-from harness.guest.agent import build_initramfs
+from harness.guest.clones import Clones, MachineSpec
 from harness.guest.definition import GUESTS, GuestDefinition, load_guest
-from harness.guest.machine import Guest, Machine, boot, resume
+from harness.guest.machine import Guest, Machine, boot
 from harness.guest.qemu import QEMU
 from harness.guest.qmp import CloneError
-from harness.guest.snapshot import Frozen, SnapshotStore, qemu_identity, snapshot_key
+from harness.guest.snapshot import SnapshotStore
 from harness.kernel import BuiltKernel, BuiltModule, KernelRequest, KernelStore
 from harness.kernel.functions import FunctionKind
 from harness.kernel.symbols import Symbolizer
@@ -68,11 +68,8 @@ class Rig:
         self.options = options
         self._store = store
         self._artefacts = artefacts
-        self._progress = progress
+        self.progress = progress
         self._guests = itertools.count(1)
-        self._snapshots = SnapshotStore(store.layout, progress=progress)
-        self._frozen: dict[tuple[tuple[str, ...], tuple[str, ...]], Frozen] = {}
-        self._base: Frozen | None = None
         # Why guests are booted and not cloned, once that is known.
         self._no_clones: str | None = None
         self._said_slow = False
@@ -122,7 +119,7 @@ class Rig:
     def _boot(
         self, append: Sequence[str] = (), gdb_port: int | None = None
     ) -> tuple[Machine, Path]:
-        artefacts = self._artefacts / f"guest-{next(self._guests)}"
+        artefacts = self._guest_directory()
         guest = boot(
             self.definition,
             self.kernel.bzimage,
@@ -132,6 +129,9 @@ class Rig:
             gdb_port=gdb_port,
         )
         return guest, artefacts
+
+    def _guest_directory(self) -> Path:
+        return self._artefacts / f"guest-{next(self._guests)}"
 
     def prepare(
         self, filesystems: Sequence[str], functions: Sequence[str], *, fast: bool = False
@@ -146,7 +146,7 @@ class Rig:
                 return self._clone(tuple(filesystems), tuple(functions), fast)
             except CloneError as error:
                 self._no_clones = str(error)
-                self._progress.say(f"guests are booted for every use, not cloned: {error}")
+                self.progress.say(f"guests are booted for every use, not cloned: {error}")
         return self.prepare_by_boot(filesystems, functions, fast=fast)
 
     def prepare_by_boot(
@@ -159,9 +159,24 @@ class Rig:
     def _clone(
         self, filesystems: tuple[str, ...], functions: tuple[str, ...], fast: bool
     ) -> PreparedGuest:
-        frozen = self._frozen_guest(filesystems, functions)
-        guest, artefacts = self._resume(frozen)
-        return self._prepared(guest, frozen.notes, artefacts, fast)
+        modules = [self.modules(name) for name in filesystems]
+        keys = [[module.key for module in built] for built in (*modules, self._own_modules)]
+
+        def make() -> tuple[Machine, Mapping[str, Any]]:
+            return self._make(filesystems, functions, clone=True)[:2]
+
+        guest, artefacts, notes = self._clones.prepared((filesystems, functions, keys), make)
+        return self._prepared(guest, notes, artefacts, fast)
+
+    @functools.cached_property
+    def _clones(self) -> Clones:
+        spec = MachineSpec(
+            self.definition, self.kernel.bzimage, self.kernel.key, self.accel, self.options.append
+        )
+        snapshots = SnapshotStore(self._store.layout, progress=self.progress)
+        return Clones(
+            spec, snapshots, boot=lambda: self._boot()[0], artefacts=self._guest_directory
+        )
 
     def _prepared(
         self, guest: Machine, notes: Mapping[str, Any], artefacts: Path, fast: bool
@@ -173,7 +188,7 @@ class Rig:
                 check = kmemleak.fast_check
             elif fast and not self._said_slow:
                 self._said_slow = True
-                self._progress.say(f"leak checks are slow: {notes['why_slow']}")
+                self.progress.say(f"leak checks are slow: {notes['why_slow']}")
         except BaseException:
             guest.close()
             raise
@@ -182,56 +197,6 @@ class Rig:
             guest, artefacts, dict(notes["unknown"]), modules, check=check, proven=True
         )
 
-    def _frozen_guest(self, filesystems: tuple[str, ...], functions: tuple[str, ...]) -> Frozen:
-        """The guest that a batch starts from, frozen when it is first needed."""
-        wanted = (filesystems, functions)
-        if wanted not in self._frozen:
-            modules = {fs: self.modules(fs) for fs in filesystems}
-            keys = [[module.key for module in built] for built in modules.values()]
-            own = [module.key for module in self._own_modules]
-            key = snapshot_key(*self._machine_identity, filesystems, functions, keys, own)
-
-            def make() -> tuple[Machine, Mapping[str, Any]]:
-                return self._make(filesystems, functions, clone=True)[:2]
-
-            self._frozen[wanted] = self._snapshots.get(key, "cases", make)
-        return self._frozen[wanted]
-
-    @functools.cached_property
-    def _machine_identity(self) -> tuple[object, ...]:
-        """Everything that a boot of this rig depends on."""
-        return (
-            self.kernel.key,
-            self.definition,
-            self.options.append,
-            build_initramfs().name,
-            qemu_identity(),
-            self.accel,
-            _host_processor() if self.accel == "kvm" else "",
-        )
-
-    def _booted(self) -> tuple[Machine, Path]:
-        """A guest with an agent and nothing more, cloned: a changed module costs no boot."""
-        if self._base is None:
-            key = snapshot_key("base", *self._machine_identity)
-            self._base = self._snapshots.get(key, "base", lambda: (self._boot()[0], {}))
-        return self._resume(self._base)
-
-    def _resume(self, frozen: Frozen) -> tuple[Machine, Path]:
-        artefacts = self._artefacts / f"guest-{next(self._guests)}"
-        guest = resume(
-            self.definition,
-            self.kernel.bzimage,
-            artefacts=artefacts,
-            ram=frozen.copy_ram(),
-            state_fd=frozen.state_fd,
-            release=frozen.release,
-            images=frozen.images,
-            accel=self.accel,
-            append=self.options.append,
-        )
-        return guest, artefacts
-
     def _make(
         self, filesystems: Sequence[str], functions: Sequence[str], *, clone: bool
     ) -> tuple[Machine, Mapping[str, Any], Path]:
@@ -239,7 +204,7 @@ class Rig:
         kernel's own."""
         canary_module, targets_module = self._own_modules
         modules = {fs: self.modules(fs) for fs in filesystems}
-        guest, artefacts = self._booted() if clone else self._boot()
+        guest, artefacts = self._clones.booted() if clone else self._boot()
         try:
             loaded: set[str] = set()
             for module in (*itertools.chain.from_iterable(modules.values()), canary_module):
@@ -274,10 +239,8 @@ class Rig:
 
     def close(self) -> None:
         """Let go of the frozen guests."""
-        for frozen in (*self._frozen.values(), *((self._base,) if self._base else ())):
-            frozen.close()
-        self._frozen.clear()
-        self._base = None
+        if "_clones" in self.__dict__:
+            self._clones.close()
 
     def add_targets(self, prepared: PreparedGuest, functions: Sequence[str]) -> None:
         """Put `functions` on the injection list of a guest in place of those that it had."""
@@ -325,12 +288,6 @@ class Rig:
 def batch_size(options: RigOptions) -> int:
     """How many cases share a guest before its leaks are looked for."""
     return BATCH_MAX if options.isolation == "batch" else 1
-
-
-def _host_processor() -> str:
-    """What KVM's guests see of this machine's processor."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags"))}))
 
 
 def executor_boot(

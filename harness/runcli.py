@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.errors import UsageError
+from harness.filesystems import known_filesystems
 from harness.options import add_options, given_words
 
 __all__ = ["add_parser"]
@@ -29,7 +31,7 @@ def _run(arguments: argparse.Namespace) -> int:
     """pytest's own status: 0 passed, 1 failed."""
     if not SUITES.is_dir():
         raise UsageError(f"{SUITES}: no suites; expected errpath to run from its checkout")
-    words = [str(path) for path in sorted(SUITES.iterdir()) if _holds_cases(path)]
+    words = [str(path) for path in _suites_of(arguments.case)]
     words += [word for case in arguments.case for word in ("--case", case)]
     words += given_words(arguments)
     words += ["--artefacts", str(arguments.artefacts), "--rootdir", str(SUITES.parent), "-q"]
@@ -37,5 +39,14 @@ def _run(arguments: argparse.Namespace) -> int:
     return int(pytest.main(words))
 
 
-def _holds_cases(path: Path) -> bool:
-    return path.is_dir() and path.name not in ("selftest", "__pycache__")
+def _suites_of(cases: Sequence[str]) -> list[Path]:
+    """The suites that may hold the cases. An id that begins with a suite's name is of that suite: a
+    suite may have images to make before it knows its cases."""
+    suites = [path for path in sorted(SUITES.iterdir()) if (path / "__init__.py").is_file()]
+    named = {
+        path.name: path for path in suites if path.name not in (*known_filesystems(), "selftest")
+    }
+    chosen = {named[case.split("-")[0]] for case in cases if case.split("-")[0] in named}
+    if any(case.split("-")[0] not in named for case in cases):
+        chosen |= {path for path in suites if path.name in known_filesystems()}
+    return sorted(chosen)

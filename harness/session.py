@@ -54,7 +54,6 @@ class Session:
     # What else no case is to blame for alone.
     notes: list[str] = field(default_factory=list)
     _rigs: dict[str, Rig] = field(default_factory=dict)
-    _executors: dict[tuple[str, tuple[str, ...]], Executor] = field(default_factory=dict)
     _results: dict[tuple[str, str], Result] = field(default_factory=dict)
     _broken: dict[Group, ErrpathError] = field(default_factory=dict)
     _reports: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -74,7 +73,11 @@ class Session:
         return self._rigs[key]
 
     def result(self, group: Group, case: MountCase) -> Result:
-        """The result of one case; the first of a group runs the group."""
+        """The result of one case; the first of a group runs the group.
+
+        Raises:
+            ErrpathError: the group cannot be run at all, as its kernel cannot be had.
+        """
         key = (group.kernel, case.id)
         if key not in self._results:
             broken = self._broken.get(group)
@@ -114,9 +117,6 @@ class Session:
 
     def close(self) -> None:
         """End every guest."""
-        for executor in self._executors.values():
-            executor.close()
-        self._executors.clear()
         for rig in self._rigs.values():
             rig.close()
 
@@ -128,6 +128,8 @@ class Session:
             raise UsageError(f"{', '.join(filesystems)}: cannot share a kernel; run them apart")
         rig = self.rig(group.kernel, next(iter(own), ()))
         rig.check()
+        for filesystem in filesystems:
+            rig.modules(filesystem)
         executor = Executor(
             executor_boot(rig, filesystems, tuple(functions)),
             confirm=executor_boot(rig, filesystems, tuple(functions), confirm=True),
@@ -161,14 +163,19 @@ class Session:
                 own_kernel = load_filesystem(case.filesystem).own_kernel
                 decoder = self.rig(group.kernel, own_kernel).symbolizer((case.filesystem,))
             if result.verdict.status is not Status.PASS:
-                folder = write_artefacts(result, self.directory / group_folder(group), decoder)
+                folder = write_artefacts(
+                    result, self.directory / folder_name(group.kernel), decoder
+                )
         except ErrpathError as error:
             note = f"\n  report     incomplete: {error}"
         rerun = self.rerun(group.kernel, case.id)
         text = render(result, decoder, rerun=rerun, folder=folder) + note
         if folder is not None:
             self.folders[group.kernel, case.id] = folder
-            (folder / "report.txt").write_text(text + "\n")
+            try:
+                (folder / "report.txt").write_text(text + "\n")
+            except OSError as error:
+                text += f"\n  report     not written: {error.strerror}"
         return text
 
 
@@ -183,9 +190,9 @@ def with_lines(options: RigOptions, lines: tuple[str, ...]) -> RigOptions:
     return replace(options, kernel=replace(options.kernel, kconfig_add=added))
 
 
-def group_folder(group: Group) -> str:
-    """Name of the artefact folder of a group's kernel."""
-    return "".join(c if c.isalnum() or c in ".-_" else "_" for c in group.kernel)
+def folder_name(kernel: str) -> str:
+    """Name of the artefact folder of a kernel."""
+    return "".join(c if c.isalnum() or c in ".-_" else "_" for c in kernel)
 
 
 def run_directory(root: Path, *, worker: str = "") -> Path:

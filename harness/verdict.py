@@ -74,6 +74,7 @@ def judge(
             reason = f"never reached: the fault in {case.fault.function} did not fire"
             return rig_error(case, reason, outcome)
         failures += _wrong_errnos(case, outcome)
+        failures += [wrong for check in case.checks if (wrong := check(outcome))]
     if leak is not None and leak.records and (leak.confirmed or not leak.repeats):
         failures.insert(0, _leak_line(leak))
     elif leak is not None and leak.records:
@@ -93,10 +94,11 @@ def _wrong_errnos(case: MountCase, outcome: Outcome) -> list[str]:
     wrong = []
     for step, got in zip(case.steps, outcome.steps, strict=False):
         want = errno_value(step.expect) if step.expect else 0
-        if got.errno != want:
+        if got.errno != want and not step.any_errno:
             expected = errno_name(want)
             wrong.append(f"{step.op}: {got}; expected {expected if want else 'success'}")
-    if not wrong and len(outcome.steps) < len(case.steps):
+    ended = outcome.steps and case.steps[len(outcome.steps) - 1].any_errno
+    if not wrong and not ended and len(outcome.steps) < len(case.steps):
         wrong.append(f"{case.steps[len(outcome.steps)].op}: not tried")
     return wrong
 

@@ -78,7 +78,22 @@ struct step_result {
 	char log[LOG_MAX];	/* what the fs_context's own log said, lines joined by \n */
 };
 
-int step_run(json_t *step, const char *source, struct step_result *result);
+int step_run(json_t *step, const char *source, int report, struct step_result *result);
+
+/* walk.c: both give a positive errno or 0. */
+int walk_tree(const char *root, int out, size_t file_max);
+int scribble(const char *root, char *log, size_t size);
+
+/* coverage.c */
+struct coverage {
+	int file;		/* -1: none is wanted */
+	uint64_t *area;		/* a count and so many addresses */
+};
+
+int coverage_open(struct call *call, struct coverage *coverage);
+int coverage_enable(const struct coverage *coverage);
+/* Appends the addresses, each once, to the reply's blob. */
+int coverage_take(struct call *call, struct coverage *coverage);
 
 /* case.c */
 int verb_case_run(struct call *call);

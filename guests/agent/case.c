@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -34,8 +35,23 @@ static int set(struct call *call, const char *file, const char *value)
 	return error;
 }
 
+/* "times" is written for nearly every case: what stands there already is not written again. */
+static int set_times(struct call *call, int times)
+{
+	static int standing = -1;
+	char value[16];
+
+	if (times == standing && times == 0)
+		return 0;
+	snprintf(value, sizeof(value), "%d", times);
+	int error = set(call, "times", value);
+	standing = error ? -1 : times;
+	return error;
+}
+
 static int arm(struct call *call, json_t *fault)
 {
+	static json_int_t retval;
 	static int prepared;
 	const char *function = json_string_value(json_object_get(fault, "function"));
 	char value[300], file[300];
@@ -47,7 +63,7 @@ static int arm(struct call *call, json_t *fault)
 		prepared = !error;
 	}
 	if (!error)
-		error = set(call, "times", "0");
+		error = set_times(call, 0);
 	if (error || !function)
 		return error;
 	if (strcmp(function, armed_function) != 0) {
@@ -60,12 +76,19 @@ static int arm(struct call *call, json_t *fault)
 		if (error)
 			return error;
 		snprintf(armed_function, sizeof(armed_function), "%s", function);
+		retval = 0;
 	}
-	snprintf(file, sizeof(file), "%s/retval", function);
-	snprintf(value, sizeof(value), "%#llx", json_integer_value(json_object_get(fault, "retval")));
-	error = set(call, file, value);
-	snprintf(value, sizeof(value), "%d", (int)json_integer_value(json_object_get(fault, "times")));
-	return error ?: set(call, "times", value);
+	json_int_t wanted = json_integer_value(json_object_get(fault, "retval"));
+	if (wanted != retval) {
+		snprintf(file, sizeof(file), "%s/retval", function);
+		snprintf(value, sizeof(value), "%#llx", wanted);
+		retval = 0;
+		error = set(call, file, value);
+		if (error)
+			return error;
+		retval = wanted;
+	}
+	return set_times(call, json_integer_value(json_object_get(fault, "times")));
 }
 
 /* How often the fault hit, from what is left of its times. */
@@ -78,7 +101,7 @@ static int fired(struct call *call, json_t *fault)
 		return error;
 	json_object_set_new(call->reply, "fired",
 			    json_integer(json_integer_value(json_object_get(fault, "times")) - atoi(left)));
-	return set(call, "times", "0");
+	return set_times(call, 0);
 }
 
 int verb_fault_clear(struct call *call)
@@ -96,7 +119,7 @@ int verb_fault_clear(struct call *call)
 static void kernel_messages(struct call *call, const char *key)
 {
 	static int file = -1;
-	static char all[32768];
+	static char all[256 << 10];
 	char record[4096];
 	size_t used = 0;
 
@@ -130,7 +153,8 @@ static void kernel_messages(struct call *call, const char *key)
 struct work {
 	const char *name, *source;
 	json_t *steps;
-	int trace;
+	int trace, report;
+	const struct coverage *coverage;
 	struct step_result *results;
 };
 
@@ -148,8 +172,10 @@ static int carry_out(void *argument)
 	if (work->trace && (write_text(TRACING "set_ftrace_pid", pid) != 0 ||
 			    write_text(TRACING "tracing_on", "1") != 0))
 		return ENOTSUP;
+	if (coverage_enable(work->coverage) != 0)
+		return ENOTSUP;
 	json_array_foreach(work->steps, i, step) {
-		int error = step_run(step, work->source, &work->results[i]);
+		int error = step_run(step, work->source, work->report, &work->results[i]);
 		if (error)
 			return -error;
 		if (work->results[i].error && !json_is_true(json_object_get(step, "go_on")))
@@ -197,8 +223,37 @@ static int wait_for(struct call *call, pid_t pid, int timeout_ms)
 	return 0;
 }
 
+/* What a walk told, to the reply's blob. */
+/* Only a walk tells more than an errno. */
+static int wants_report(json_t *steps)
+{
+	json_t *step;
+	size_t i;
+
+	json_array_foreach(steps, i, step)
+		if (json_is_string(json_object_get(step, "op")) &&
+		    strcmp(json_string_value(json_object_get(step, "op")), "walk") == 0)
+			return 1;
+	return 0;
+}
+
+static int take_report(struct call *call, int report)
+{
+	off_t size = lseek(report, 0, SEEK_END);
+
+	if (size <= 0)
+		return 0;
+	call->out.data = malloc(size);
+	if (!call->out.data || pread(report, call->out.data, size, 0) != size)
+		return -ENOMEM;
+	call->out.size = size;
+	json_object_set_new(call->reply, "walk", json_integer(size));
+	return 0;
+}
+
 /* {"name": task name, "device": …, "fault": {"function", "retval", "times"} or null, "steps": […],
- *  "timeout_ms": n, "trace": bool}. A step that fails ends the case, unless it says "go_on". */
+ *  "timeout_ms": n, "trace": bool, "coverage": bool}. The reply's blob holds what a walk told ("walk"
+ *  bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step that fails ends the case, unless it says "go_on". */
 int verb_case_run(struct call *call)
 {
 	json_t *steps = json_object_get(call->request, "steps");
@@ -206,6 +261,7 @@ int verb_case_run(struct call *call)
 	const char *name = json_string_value(json_object_get(call->request, "name"));
 	static struct step_result results[STEPS_MAX];
 	struct device device;
+	struct coverage coverage;
 
 	if (!name || json_array_size(steps) > STEPS_MAX) {
 		snprintf(call->what, sizeof(call->what), "case: expected a name and at most %d steps",
@@ -216,7 +272,8 @@ int verb_case_run(struct call *call)
 	if (error)
 		return error;
 	memset(results, 0, json_array_size(steps) * sizeof(results[0]));
-	error = arm(call, json_is_object(fault) ? fault : NULL);
+	int report = wants_report(steps) ? memfd_create("walk", MFD_CLOEXEC) : -1;
+	error = coverage_open(call, &coverage) ?: arm(call, json_is_object(fault) ? fault : NULL);
 	kernel_messages(call, NULL);
 	if (!error) {
 		struct work work = {
@@ -224,6 +281,8 @@ int verb_case_run(struct call *call)
 			.source = device.path,
 			.steps = steps,
 			.trace = json_is_true(json_object_get(call->request, "trace")),
+			.report = report,
+			.coverage = &coverage,
 			.results = results,
 		};
 		pid_t pid = start(&work);
@@ -240,6 +299,9 @@ int verb_case_run(struct call *call)
 						      "syscall", results[i].syscall, "log",
 						      json_string_nocheck(results[i].log)));
 	json_object_set_new(call->reply, "steps", list);
+	error = error ?: take_report(call, report);
+	close(report);
+	error = coverage_take(call, &coverage) ?: error;
 	/* A hung task may hold the locks that the take-down needs: leave that guest alone. */
 	if (!json_object_get(call->reply, "hung")) {
 		int mounts = 0;

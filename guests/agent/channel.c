@@ -103,16 +103,18 @@ int channel_receive(int port, json_t **request, struct blob *in)
 
 int channel_send(int port, json_t *message, const struct blob *out)
 {
-	char *text = json_dumps(message, JSON_COMPACT);
-	if (!text)
-		return -ENOMEM;
-	size_t size = strlen(text);
+	size_t size = json_dumpb(message, NULL, 0, JSON_COMPACT);
 	uint32_t head[2] = { htonl(size), htonl(out ? out->size : 0) };
-	int error = write_all(port, head, sizeof(head));
-	if (!error)
-		error = write_all(port, text, size);
+	/* One write: each is a kick of the device, and waits until the host has taken it. */
+	uint8_t *frame = size ? malloc(sizeof(head) + size) : NULL;
+
+	if (!frame)
+		return -ENOMEM;
+	memcpy(frame, head, sizeof(head));
+	json_dumpb(message, (char *)frame + sizeof(head), size, JSON_COMPACT);
+	int error = write_all(port, frame, sizeof(head) + size);
 	if (!error && out && out->size)
 		error = write_all(port, out->data, out->size);
-	free(text);
+	free(frame);
 	return error;
 }

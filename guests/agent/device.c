@@ -111,7 +111,7 @@ static int copy_image(const char *id, const char *path)
 	return error ? error : to;
 }
 
-/* {"image": id, "extents": [...] (bytes from the call's blob), "readonly": bool,
+/* {"image": id, "size": bytes, "extents": [...] (bytes from the call's blob), "readonly": bool,
  *  "held": bool, "block_size": bytes} or {"node": [major, minor]} or {} for no device at all. */
 int device_attach(struct call *call, json_t *spec, struct device *device)
 {
@@ -149,7 +149,10 @@ int device_attach(struct call *call, json_t *spec, struct device *device)
 	if (file < 0)
 		return file;
 	unlink(copy);
-	if (extents)
+	json_t *size = json_object_get(spec, "size");
+	if (size && ftruncate(file, json_integer_value(size)) != 0)
+		error = -errno;
+	if (!error && extents)
 		error = write_extents(file, extents, call->in.data, call->in.size);
 	int loop = open(device->path, O_RDWR | O_CLOEXEC);
 	if (!error && loop < 0)

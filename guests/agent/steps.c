@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #define TARGET "/mnt"
+/* Bytes of a file that a walk tells. */
+#define WALK_FILE_MAX (512u << 10)
 
 /* glibc's sys/mount.h clashes with linux/mount.h, which alone has the new API's constants. */
 int mount(const char *source, const char *target, const char *type, unsigned long flags,
@@ -70,6 +72,12 @@ static int ended(struct step_result *result, const char *syscall_name, long valu
 	result->error = value < 0 ? errno : 0;
 	snprintf(result->syscall, sizeof(result->syscall), "%s", syscall_name);
 	return value < 0 ? -1 : (int)value;
+}
+
+static void failed_with(struct step_result *result, const char *what, int error)
+{
+	result->error = error;
+	snprintf(result->syscall, sizeof(result->syscall), "%s", what);
 }
 
 /* The context's own log: each read() gives one message, ENODATA when there is no more. */
@@ -155,7 +163,8 @@ static void step_reconfigure(json_t *step, struct step_result *result)
 	close(context);
 }
 
-int step_run(json_t *step, const char *source, struct step_result *result)
+/* What a walk finds goes to `report`. */
+int step_run(json_t *step, const char *source, int report, struct step_result *result)
 {
 	const char *op = text(step, "op");
 	const char *data = text(step, "data");
@@ -174,6 +183,10 @@ int step_run(json_t *step, const char *source, struct step_result *result)
 		step_reconfigure(step, result);
 	else if (strcmp(op, "umount") == 0)
 		ended(result, "umount", umount2(TARGET, 0));
+	else if (strcmp(op, "walk") == 0)
+		failed_with(result, "walk", walk_tree(TARGET, report, WALK_FILE_MAX));
+	else if (strcmp(op, "scribble") == 0)
+		failed_with(result, "scribble", scribble(TARGET, result->log, sizeof(result->log)));
 	else
 		return -EOPNOTSUPP;
 	result->done = 1;

@@ -22,7 +22,7 @@ from harness.filesystems import Filesystem, ImageRecipe, load_filesystem
 from harness.images import Image, blank
 from harness.images.simple import WRITERS
 
-__all__ = ["BAD_IMAGES", "VALID", "image", "image_kinds", "missing_tool"]
+__all__ = ["BAD_IMAGES", "VALID", "find_tool", "image", "image_kinds", "missing_tool"]
 
 VALID = "valid"
 # Images of which a mount fails by itself.
@@ -42,7 +42,7 @@ def image_kinds(filesystem: Filesystem) -> tuple[str, ...]:
 def missing_tool(filesystem: Filesystem) -> str:
     """Why a valid image cannot be made on this machine; "" where it can be."""
     recipe = filesystem.image
-    if recipe is None or not recipe.mkfs or shutil.which(recipe.mkfs[0], path=_path()):
+    if recipe is None or not recipe.mkfs or find_tool(recipe.mkfs[0]):
         return ""
     return f"{recipe.mkfs[0]}: not found on PATH (Debian package {recipe.package})"
 
@@ -75,7 +75,7 @@ def _valid(name: str) -> Image:
     assert recipe is not None, name
     if recipe.writer:
         return WRITERS[recipe.writer](recipe.size)
-    program = shutil.which(recipe.mkfs[0], path=_path())
+    program = find_tool(recipe.mkfs[0])
     if program is None:
         raise ToolMissingError(missing_tool(load_filesystem(name)))
     key = hashlib.sha256(json.dumps([_TREE, asdict(recipe)], sort_keys=True).encode())
@@ -129,6 +129,7 @@ def _plant(tree: Path) -> None:
         os.utime(path, (1_000_000_000, 1_000_000_000))
 
 
-def _path() -> str:
-    """PATH with the directories that a user's own may lack: mkfs programs are an admin's."""
-    return os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+def find_tool(name: str) -> str | None:
+    """The path of a mkfs program: they are an admin's, and may not be on a user's own PATH."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    return shutil.which(name, path=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -110,7 +111,12 @@ def find_busybox() -> Path | None:
 
 
 def build_initramfs() -> Path:
-    """The guest's initramfs in the cache, named by its content."""
+    """The guest's initramfs in the cache, named by its content; made once in a process."""
+    return _initramfs_in(cache_root())
+
+
+@functools.cache
+def _initramfs_in(root: Path) -> Path:
     entries = [
         *(initramfs.directory(name) for name in ("dev", "proc", "sys", "images", "mnt", "bin")),
         initramfs.device("dev/console", 5, 1),
@@ -123,4 +129,4 @@ def build_initramfs() -> Path:
         entries += [initramfs.symlink(f"bin/{applet}", "busybox") for applet in _APPLETS]
     data = initramfs.newc(entries)
     name = hashlib.sha256(data).hexdigest()[:32]
-    return store_bytes(cache_root() / "initramfs" / f"{name}.cpio", data)
+    return store_bytes(root / "initramfs" / f"{name}.cpio", data)

@@ -8,12 +8,12 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from harness.deadline import Deadline
 from harness.errors import RigError
 
-__all__ = ["AgentError", "Channel", "ChannelClosedError", "Reply", "SocketChannel"]
+__all__ = ["AgentError", "Channel", "ChannelClosedError", "Pipelined", "Reply", "SocketChannel"]
 
 _HEAD = struct.Struct(">II")
 
@@ -58,6 +58,19 @@ class Channel(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class Pipelined(Protocol):
+    """A channel that takes the next request before it has given the answer to the last."""
+
+    def post(
+        self, verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
+    ) -> int:
+        """Send a request; the number by which its answer is asked for."""
+
+    def collect(self, number: int, verb: str, deadline: Deadline) -> Reply:
+        """The answer to a request; they come in the order of the requests."""
+
+
 class SocketChannel:
     """The channel over a connected stream socket."""
 
@@ -74,18 +87,28 @@ class SocketChannel:
     def call(
         self, verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
     ) -> Reply:
+        return self.collect(
+            self.post(verb, arguments, blob=blob, deadline=deadline), verb, deadline
+        )
+
+    def post(
+        self, verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
+    ) -> int:
         self._last += 1
         request = json.dumps({"id": self._last, "verb": verb, **arguments}).encode()
         self._send(_HEAD.pack(len(request), len(blob)) + request, deadline)
         if blob:
             self._send(blob, deadline)
+        return self._last
+
+    def collect(self, number: int, verb: str, deadline: Deadline) -> Reply:
         values, out = self._receive(deadline)
-        if values.get("id") != self._last:
+        if values.get("id") != number:
             raise ChannelClosedError(
-                f"agent {verb}: answer {values.get('id')!r} to request {self._last}"
+                f"agent {verb}: answer {values.get('id')!r} to request {number}"
             )
         if "error" in values:
-            raise AgentError(verb, int(values["error"]["errno"]), str(values["error"]["what"]))
+            raise _agent_error(verb, values["error"])
         return Reply(values, out)
 
     def close(self) -> None:
@@ -130,4 +153,12 @@ class SocketChannel:
     def _wait(self, deadline: Deadline) -> None:
         if deadline.expired:
             raise ChannelClosedError(f"agent: timed out waiting for {deadline}")
-        self._socket.settimeout(deadline.remaining)
+        # 0 would mean "do not wait", whose failure reads as a broken channel.
+        self._socket.settimeout(max(deadline.remaining, 0.001))
+
+
+def _agent_error(verb: str, error: object) -> RigError:
+    match error:
+        case {"errno": int(errno), "what": str(what)}:
+            return AgentError(verb, errno, what)
+    return ChannelClosedError(f"agent {verb}: an error that says nothing: {error!r:.60}")

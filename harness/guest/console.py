@@ -23,8 +23,7 @@ class Console:
 
     def __init__(self, connection: socket.socket, log: Path) -> None:
         self._connection = connection
-        self._log = log.open("wb")
-        self._path = log
+        self._log = log.open("wb", buffering=0)
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._ended = False
@@ -52,20 +51,21 @@ class Console:
     def _add(self, line: object) -> None:
         # Without an encoding pexpect gives bytes, whatever its annotations say.
         text = line.decode(errors="replace") if isinstance(line, bytes) else ""
-        self._log.flush()
         with self._changed:
             self._lines.append(text)
             self._changed.notify_all()
 
     def write(self, data: bytes) -> None:
         """What pexpect calls with every piece that it has read."""
-        self._log.write(data)
+        # A full disk costs the log; the guest must not wait for it, nor go unwatched.
+        with contextlib.suppress(OSError):
+            self._log.write(data)
         with self._changed:
             self._raw += data
         self._wake()
 
     def flush(self) -> None:
-        self._log.flush()
+        """What pexpect calls too; the log has no buffer."""
 
     def _wake(self) -> None:
         # A full pipe has woken its reader already; a closed one has none.
@@ -128,8 +128,14 @@ class Console:
         self._session.send(data)
 
     def close(self) -> None:
-        self._connection.close()
+        """Stop watching and let go of everything; more than once does no harm."""
+        if self._log.closed:
+            return
+        # The thread ends first: it must not read from a descriptor that is somebody else's by then.
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._thread.join(timeout=5)
+        self._connection.close()
         self._log.close()
         os.close(self._waker)
         os.close(self.wakeup)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,14 @@ from harness import process
 from harness.deadline import Deadline
 from harness.errors import BootError, GuestPoisonedError, RigError
 from harness.guest.agent import build_initramfs
-from harness.guest.channel import Channel, ChannelClosedError, Reply, SocketChannel
+from harness.guest.channel import (
+    AgentError,
+    Channel,
+    ChannelClosedError,
+    Pipelined,
+    Reply,
+    SocketChannel,
+)
 from harness.guest.console import Console
 from harness.guest.definition import GuestDefinition
 from harness.guest.qemu import QEMU, Launch, qemu_argv
@@ -29,6 +38,8 @@ __all__ = ["Guest", "GuestSymbol", "Machine", "ProgramOutput", "boot", "resume"]
 
 # Seconds that an ordinary verb may take under TCG on a busy machine.
 _VERB_SECONDS = 60.0
+# Requests of a stream that are under way at once.
+_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,51 @@ class Guest:
             )
         except ChannelClosedError as error:
             raise self.poison(str(error)) from None
+
+    def stream(
+        self, verb: str, requests: Iterable[tuple[Mapping[str, Any], float, bytes]]
+    ) -> Iterator[Reply | AgentError]:
+        """Have the agent carry out one verb many times, each with its arguments, seconds and blob.
+
+        A few requests are always under way, so that the guest never waits for the host. No other
+        verb may be called before the last reply.
+
+        Raises:
+            GuestPoisonedError: at the request that the guest did not survive.
+        """
+        channel = self._channel
+        if not isinstance(channel, Pipelined):
+            for arguments, seconds, blob in requests:
+                try:
+                    yield self.call(verb, arguments, blob=blob, seconds=seconds)
+                except AgentError as error:
+                    yield error
+            return
+        coming = iter(requests)
+        sent: deque[tuple[int, float]] = deque()
+        while self._poison is None:
+            try:
+                for arguments, seconds, blob in itertools.islice(coming, _AHEAD - len(sent)):
+                    sent.append((-1, seconds))
+                    deadline = Deadline.after(seconds, verb)
+                    number = channel.post(verb, arguments, blob=blob, deadline=deadline)
+                    sent[-1] = (number, seconds)
+            except ChannelClosedError:
+                # The answers to what was sent before may still be there: first come those.
+                coming = iter(())
+            if not sent:
+                return
+            number, seconds = sent.popleft()
+            try:
+                reply: Reply | AgentError = channel.collect(
+                    number, verb, Deadline.after(seconds, verb)
+                )
+            except AgentError as error:
+                reply = error
+            except ChannelClosedError as error:
+                raise self.poison(str(error)) from None
+            yield reply
+        raise GuestPoisonedError(self._poison)
 
     def poison(self, cause: str) -> GuestPoisonedError:
         """Put the guest past use; the kernel's own last word beats `cause` where there is one."""
@@ -272,6 +328,7 @@ def resume(
     *,
     artefacts: Path,
     ram: GuestRam,
+    fill: Callable[[GuestRam], None],
     state_fd: int,
     release: str,
     images: Iterable[str] = (),
@@ -280,7 +337,8 @@ def resume(
 ) -> Machine:
     """A guest that goes on where a frozen one stopped; everything but RAM and state as at its boot.
 
-    `ram` is a copy of its own, which it takes over; `state_fd` is read from its beginning.
+    `ram` becomes its own; `fill` writes the frozen guest's memory into it, while QEMU starts.
+    `state_fd` is read from its beginning.
 
     Raises:
         CloneError: QEMU does not take the state, or the agent in it does not answer.
@@ -291,6 +349,7 @@ def resume(
         ram.close()
         raise
     try:
+        fill(ram)
         # A description of its own: two clones must not share the offset.
         incoming = os.open(f"/proc/self/fd/{state_fd}", os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -33,7 +33,7 @@ __all__ = ["Frozen", "SnapshotStore", "qemu_identity", "snapshot_key"]
 # Of the directory's form; another form is another key.
 _FORMAT = 1
 # Frozen guests that are kept; each takes about 60 MiB of disk.
-_KEPT = 12
+_KEPT = 40
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,21 @@ class Frozen:
     # What its maker noted for the clones' users.
     notes: Mapping[str, Any] = field(default_factory=dict)
 
-    def copy_ram(self) -> GuestRam:
-        """A clone's own memory."""
-        ram = GuestRam(os.fstat(self.ram_fd).st_size)
+    @property
+    def ram_size(self) -> int:
+        """Bytes of memory that a clone needs."""
+        return os.fstat(self.ram_fd).st_size
+
+    def fill(self, ram: GuestRam) -> None:
+        """Copy this guest's memory into a clone's own.
+
+        Raises:
+            RigError: there is no room in memory.
+        """
         try:
             copy_extents(self.ram_fd, ram.fd)
         except OSError as error:
-            ram.close()
             raise RigError(f"guest RAM: {error.strerror}; expected room in memory") from None
-        except BaseException:
-            ram.close()
-            raise
-        return ram
 
     def close(self) -> None:
         for descriptor in (self.ram_fd, self.state_fd):
@@ -132,9 +135,17 @@ class SnapshotStore:
 
     def _drop_old(self) -> None:
         """Keep those that were used last; who has one open is not disturbed."""
-        by_use = sorted(self._root.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+        by_use = sorted(self._root.iterdir(), key=_last_use, reverse=True)
         for old in by_use[_KEPT:]:
             remove_tree(old)
+
+
+def _last_use(directory: Path) -> float:
+    """When it was last of use; another process may have removed it meanwhile."""
+    try:
+        return directory.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _freeze(machine: Machine, directory: Path, notes: Mapping[str, Any]) -> None:

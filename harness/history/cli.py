@@ -179,6 +179,7 @@ def _change_lines(changes: Iterable[Change], limit: int) -> Iterable[str]:
         yield f"{found[0].kind or 'other'}: {len(found)}"
         for change in found[:limit]:
             words = f"  {change.case} ({change.track.kernel}): {change.before} -> {change.after}"
-            yield f"{words}  {change.reason}" if change.reason else words
+            was = "was: " if change.after != "fail" else ""
+            yield f"{words}  {was}{change.reason}" if change.reason else words
         if len(found) > limit:
             yield f"  and {len(found) - limit} more (--all)"

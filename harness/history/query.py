@@ -11,7 +11,7 @@ from harness.history.connect import storage_errors
 from harness.history.store import History
 from harness.judged import RunSummary
 from harness.judgement import WINDOW_NIGHTS, Night
-from harness.records import CaseRecord, CaseStatus, TrackRecord
+from harness.records import CaseRecord, CaseStatus, TrackRecord, count_repeats
 from harness.runrecords import Attempt, RunRow, Told, UnitRow
 
 __all__ = [
@@ -93,6 +93,7 @@ def nights(
             SELECT 1 FROM unit WHERE unit.run = run.no AND unit.track = (SELECT no FROM here))
         ORDER BY started DESC, no DESC LIMIT ?)
     SELECT testcase.id AS case_id, last.id AS run_id, last.harness, attempt.status,
+        attempt.confirmed, attempt.repeats,
         failure.signature, coalesce(kernel.state, '') AS state
     FROM last JOIN attempt ON attempt.run = last.no AND attempt.track = (SELECT no FROM here)
     JOIN testcase ON testcase.no = attempt.testcase
@@ -113,7 +114,13 @@ def nights(
             Night(
                 run_id,
                 code,
-                tuple(CaseStatus(row["status"]) for row in same),
+                tuple(
+                    answer
+                    for row in same
+                    for answer in count_repeats(
+                        CaseStatus(row["status"]), row["confirmed"], row["repeats"]
+                    )
+                ),
                 frozenset(row["signature"] for row in same if row["status"] == "fail"),
             )
         )

@@ -50,7 +50,7 @@ def judge_run(
             night = Night(
                 run.id,
                 f"{state}:{run.harness}" if state else "",
-                tuple(record.status for record in records),
+                tuple(answer for record in records for answer in record.answers),
                 frozenset(record.signature for record in failures),
             )
             judgement = judge_case(
@@ -85,7 +85,10 @@ def compare(
     changes, same = [], dict[str, int]()
     for place in sorted({*old, *new}):
         was, now = old.get(place, []), new.get(place, [])
-        words = [_answer(Night("", "", tuple(a.record.status for a in s))) for s in (was, now)]
+        words = [
+            _answer(Night("", "", tuple(x for a in side for x in a.record.answers)))
+            for side in (was, now)
+        ]
         if words[0] == words[1]:
             same[words[0]] = same.get(words[0], 0) + 1
             continue

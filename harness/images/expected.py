@@ -15,7 +15,7 @@ from harness.images.entries import Directory, Entry, File, HardLink, Symlink
 from harness.images.hfs import HfsVolume
 from harness.images.hfsplus import HfsPlusVolume
 
-__all__ = ["Seen", "seen_hfs", "seen_hfsplus"]
+__all__ = ["Seen", "seen", "seen_hfs", "seen_hfsplus"]
 
 _S_IFDIR, _S_IFREG, _S_IFLNK = 0o040000, 0o100000, 0o120000
 # HFS has no modes: fs/hfs takes 0777 without the masks 022 (directories) and 0133 (files).
@@ -40,9 +40,24 @@ class Seen:
     sha256: str = ""
     # Of a symbolic link.
     target: bytes = b""
+    # Extended attributes that must be there, by name; others may be.
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def _file(path: bytes, entry: File, mtime: int, *, mode: int, links: int = 1) -> Seen:
+def seen(volume: HfsVolume | HfsPlusVolume) -> tuple[Seen, ...]:
+    """Every entry of a volume, sorted by path."""
+    return seen_hfs(volume) if isinstance(volume, HfsVolume) else seen_hfsplus(volume)
+
+
+def _file(
+    path: bytes,
+    entry: File,
+    mtime: int,
+    *,
+    mode: int,
+    xattrs: tuple[tuple[bytes, bytes], ...],
+    links: int = 1,
+) -> Seen:
     return Seen(
         path=path,
         mode=mode,
@@ -50,6 +65,7 @@ def _file(path: bytes, entry: File, mtime: int, *, mode: int, links: int = 1) ->
         links=links,
         size=len(entry.data),
         sha256=hashlib.sha256(entry.data).hexdigest(),
+        xattrs=xattrs,
     )
 
 
@@ -65,7 +81,8 @@ def seen_hfs(volume: HfsVolume) -> tuple[Seen, ...]:
             path = entry.path.encode("mac_roman")
             mtime = _mtime(entry, volume.date)
             if isinstance(entry, File):
-                yield _file(path, entry, mtime, mode=_HFS_FILE)
+                xattrs = ((b"hfs.type", entry.type), (b"hfs.creator", entry.creator))
+                yield _file(path, entry, mtime, mode=_HFS_FILE, xattrs=xattrs)
             else:
                 yield Seen(path=path, mode=_HFS_DIRECTORY, mtime=mtime)
 
@@ -106,6 +123,7 @@ def seen_hfsplus(volume: HfsPlusVolume) -> tuple[Seen, ...]:
                     file,
                     _mtime(file, volume.date),
                     mode=_S_IFREG | file.mode,
+                    xattrs=tuple((name.encode(), value) for name, value in file.xattrs),
                     links=count + 1 if count else 1,
                 )
 

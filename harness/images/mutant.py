@@ -44,6 +44,15 @@ class Mutant:
         return base64.b85encode(zlib.compress("\n".join(lines).encode(), 9)).decode()
 
     @classmethod
+    def base_of(cls, blob: str) -> str:
+        """The name of the base image of a blob.
+
+        Raises:
+            UsageError: the blob is damaged.
+        """
+        return _text(blob).partition(" ")[0]
+
+    @classmethod
     def from_blob(cls, blob: str, base: Image) -> Mutant:
         """The mutant of this blob.
 
@@ -51,13 +60,19 @@ class Mutant:
             UsageError: the blob is damaged, or of another base image.
         """
         try:
-            text = zlib.decompress(base64.b85decode(blob)).decode()
-            head, *rest = text.split("\n")
+            head, *rest = _text(blob).split("\n")
             name, digest, size = head.split(" ")
             pairs = [line.split(" ") for line in rest]
             pieces = tuple((int(offset), bytes.fromhex(data)) for offset, data in pairs)
-        except (ValueError, zlib.error, binascii.Error) as error:
+        except ValueError as error:
             raise UsageError(f"not the blob of a mutated image: {error}") from None
         if digest != base.sha256[:16]:
             raise UsageError(f"the blob is of {name} ({digest}…): expected that base image")
         return cls(base=base, pieces=pieces, size=int(size) if size else None)
+
+
+def _text(blob: str) -> str:
+    try:
+        return zlib.decompress(base64.b85decode(blob)).decode()
+    except (ValueError, zlib.error, binascii.Error) as error:
+        raise UsageError(f"not the blob of a mutated image: {error}") from None

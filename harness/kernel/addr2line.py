@@ -14,8 +14,9 @@ from harness.process import find_program
 __all__ = ["Addr2line", "Frame"]
 
 _ADDRESS = re.compile(r"^0x[0-9a-f]{16}$")
-# No code is here, so that its answer marks the end of the one before.
-_NOWHERE = 0xDEAD
+# No code is here, in a kernel or in a section of a module, so that its answer marks the end of the
+# one before.
+_NOWHERE = 0x0DEA_DDEA_DDEA_DDEA
 _PLACE = re.compile(r"^(?P<file>.*):(?P<line>\d+|\?)(?: \(discriminator \d+\))?$")
 
 

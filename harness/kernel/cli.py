@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.cache import cache_root, store_bytes
 from harness.errors import UsageError
 from harness.kernel.built import KernelRequest
 from harness.kernel.kconfig import DEFAULT_FRAGMENTS
@@ -92,10 +92,7 @@ def _from_stdin() -> Path:
         raise UsageError("--patch -: expected a patch on standard input, which is a terminal")
     content = sys.stdin.buffer.read()
     name = f"stdin-{hashlib.sha256(content).hexdigest()[:12]}.patch"
-    # It must outlive this function; the system clears its temporary directory.
-    path = Path(tempfile.mkdtemp(prefix="errpath-")) / name
-    path.write_bytes(content)
-    return path
+    return store_bytes(cache_root() / "patches" / name, content)
 
 
 def _build(args: argparse.Namespace) -> int:

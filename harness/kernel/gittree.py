@@ -143,8 +143,10 @@ def _git(
     check: bool = True,
 ) -> bytes | None:
     """What git prints; None if it fails and that is an answer (`check=False`)."""
-    # No optional locks: git must not refresh the index of the user's checkout.
-    argv: list[str | Path] = ["git", "--no-optional-locks", "-C", root, *words]
+    # Git must not refresh the index of the user's checkout; `diff` does so without asking whether
+    # it may take a lock.
+    quiet = ("--no-optional-locks", "-c", "diff.autoRefreshIndex=false")
+    argv: list[str | Path] = ["git", *quiet, "-C", root, *words]
     try:
         return run(argv, stdin=stdin, env=env).stdout
     except ProgramError as error:

@@ -70,7 +70,7 @@ def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
     elif fixed and not regressed:
         lines += [
             "",
-            f"No Tested-by: not red before and green after in all {subject.repeats} runs.",
+            f"(no tag: not red before and green after in all of {subject.repeats} runs)",
         ]
     return "\n".join(lines)
 

@@ -46,7 +46,7 @@ _ADDRESS = re.compile(r"^    (?:\[<[0-9a-f]+>\] )?(0x[0-9a-f]+)$")
 
 @dataclass(frozen=True)
 class CallSite:
-    """One frame of a backtrace, as the kernel prints it."""
+    """One frame of a backtrace, as the kernel prints it; a bare address where it has no name."""
 
     function: str
     # Bytes from the start of the function to the return address.
@@ -55,6 +55,8 @@ class CallSite:
     module: str | None
 
     def __str__(self) -> str:
+        if self.function.startswith("0x"):
+            return self.function
         return f"{self.function}+{self.offset:#x}" + (f" [{self.module}]" if self.module else "")
 
 
@@ -156,10 +158,16 @@ def slow_check(guest: LeakGuest) -> tuple[Record, ...]:
     Quiesce, scan, let every object come of age, scan, and scan once more: only what is still
     unreferenced in the last scan is returned.
 
+    Task stacks are left out of these scans. A sleeping kernel thread's stack keeps what was in the
+    registers of __schedule(), such as the task that ran next; that task dies, its memory is used
+    again, and the stale pointer hides a leak: measured, up to one in ten objects of kmalloc-2k. In
+    a guest at rest, nothing of a case that is over may hang on a thread's stack.
+
     Raises:
         RigError: kmemleak has disabled itself, or its text cannot be read.
     """
     guest.quiesce()
+    guest.write_file(SCAN_FILE, "stack=off")
     _scan(guest)
     guest.sleep(MIN_AGE_SECONDS)
     _scan(guest)
@@ -172,13 +180,9 @@ def fast_check(guest: LeakGuest) -> tuple[Record, ...]:
     """The same without the wait, for a guest whose minimum age is lowered to nothing.
 
     Quiesce and two scans: the first notes the checksum of what it has not seen before, the second
-    reports. It finds all that `slow_check` would and more, such as what is only in flight: what it
-    finds is a suspicion. In a guest with the kernel's own threshold it finds next to nothing, which
-    the canary tells.
-
-    Task stacks are left out of these scans. A sleeping kernel thread's stack keeps what was in the
-    registers of __schedule(), such as the task that ran next; that task dies, its memory is used
-    again, and the stale pointer hides a leak: measured, up to one in ten objects of kmalloc-2k.
+    reports. It finds all that `slow_check` would and perhaps what is only in flight: what it finds
+    is a suspicion. In a guest with the kernel's own threshold it finds next to nothing, which the
+    canary tells.
 
     Raises:
         RigError: kmemleak has disabled itself, or its text cannot be read.
@@ -187,7 +191,6 @@ def fast_check(guest: LeakGuest) -> tuple[Record, ...]:
     guest.write_file(SCAN_FILE, "stack=off")
     _scan(guest)
     _scan(guest)
-    guest.write_file(SCAN_FILE, "stack=on")
     return _read(guest)
 
 

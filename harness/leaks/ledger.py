@@ -11,6 +11,7 @@ mm/vmalloc.c (vmallocinfo), lib/alloc_tag.c (allocinfo), mm/vmstat.c (vmstat, zo
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _PAGE_BYTES = 4096
+_STAT_REFRESH = "/proc/sys/vm/stat_refresh"
 # The kernel's counters of pages whose use it tells, in pages (include/linux/mmzone.h).
 _ACCOUNTED = (
     "nr_free_pages",
@@ -104,6 +106,9 @@ def read_ledger(guest: LeakGuest) -> Ledger:
 
 def _settled_once(guest: LeakGuest) -> Ledger:
     guest.quiesce()
+    # Each processor keeps some of the counts of pages for itself until it is asked.
+    with contextlib.suppress(AgentError):
+        guest.write_file(_STAT_REFRESH, "1")
     ledger: Counter[Holding] = Counter()
     for parse, path, needed in _SOURCES:
         try:
@@ -129,9 +134,11 @@ def read_traces(guest: LeakGuest, caches: Iterable[str]) -> Ledger:
     return ledger
 
 
-def grown(before: Ledger, after: Ledger, repeats: int) -> tuple[Loss, ...]:
-    """What grew by one or more with every repeat; of many repeats, an eighth may be noise."""
-    least = repeats - repeats // 8
+def grown(before: Ledger, after: Ledger, repeats: int, *, least: int) -> tuple[Loss, ...]:
+    """What grew by `least` or more in so many repeats.
+
+    A loss grows by `repeats`; a few objects more or less are chance, so that `least` is below.
+    """
     return tuple(
         Loss(holding, count - before.get(holding, 0), repeats)
         for holding, count in sorted(after.items(), key=lambda item: str(item[0]))

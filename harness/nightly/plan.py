@@ -45,6 +45,8 @@ class Unit:
     seconds: float
     # "2/4", or "none".
     shard: str = "none"
+    # From 1: a deadline should cut repeats before it cuts what has not run at all.
+    repeat: int = 1
     # Case ids to run; None for all.
     cases: tuple[str, ...] | None = None
 
@@ -81,6 +83,7 @@ def plan(job: Job, limits: Limits, memory_mib: Mapping[str, int]) -> tuple[Unit,
                             memory_mib=workers * (memory_mib[guest] + _BESIDE_MIB),
                             seconds=job.part_minutes * 60.0,
                             shard=f"{part}/{job.parts}" if job.parts > 1 else "none",
+                            repeat=repeat,
                         )
                         units.append(unit)
     return tuple(units)

@@ -39,6 +39,7 @@ def gather(history: History, run: RunRow, cases: Sequence[JudgedCase]) -> Judged
         cases=tuple(cases),
         trend=tuple(reversed(upto[:_TREND])),
         previous=before[0].id if before else "",
+        kernels_before=history.kernels(history.run(before[0].id)) if before else (),
     )
 
 

@@ -100,8 +100,10 @@ class Nightly:
 
     def run(self) -> JudgedRun:
         """Run everything, judge it, write the pages."""
-        durations = query.durations(self.history)
-        write_text(Path(self.row.directory) / "durations.json", json.dumps(durations) + "\n")
+        path = Path(self.row.directory) / "durations.json"
+        # Once per run, also if it is interrupted: parts must all divide by the same.
+        if not path.exists():
+            write_text(path, json.dumps(query.durations(self.history)) + "\n")
         units = plan(self.job, self.limits, self.memory_mib)
         done = {unit.id: unit for unit in query.units(self.history, self.row)}
         for kernel in self.history.kernels(self.row):
@@ -253,6 +255,25 @@ class Nightly:
             self.history, self.row, known=self.known, confirm=self.job.confirm, tracks=tracks
         )
 
+    def _missing_parts(self, units: tuple[Unit, ...]) -> list[str]:
+        """What the parts of a suite leave out together, one line each."""
+        wholes: dict[str, list[ResultFile]] = {}
+        for unit in units:
+            if unit.shard != "none":
+                results = self._results(unit)
+                if results is not None:
+                    wholes.setdefault(unit.id.rpartition(".p")[0], []).append(results)
+        problems = []
+        for name, parts in wholes.items():
+            if len(parts) < self.job.parts or any(part.planned is None for part in parts):
+                # Some part is told as cut or failed already.
+                continue
+            planned = [node for part in parts for node in part.planned or ()]
+            collected = set().union(*(part.collected or () for part in parts))
+            if len(planned) != len(collected) or set(planned) != collected:
+                problems.append(f"{name}: its parts do not make a whole")
+        return problems
+
     def _finish(self, units: tuple[Unit, ...]) -> JudgedRun:
         ended = [unit for unit in query.units(self.history, self.row) if unit.status != "done"]
         broken = [unit for unit in ended if unit.status == "failed"]
@@ -262,6 +283,7 @@ class Nightly:
             notes.append(f"time was up: {cut} of {len(units)} parts not done")
         if broken:
             notes.append(f"{len(broken)} of {len(units)} parts failed")
+        notes += self._missing_parts(units)
         self.history.end_run(
             self.row,
             status="partial" if notes else "complete",

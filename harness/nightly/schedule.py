@@ -113,8 +113,10 @@ class Schedule:
         running: dict[Unit, tuple[Running, float]],
         selector: selectors.BaseSelector,
     ) -> None:
-        # The longest first, as far as the past tells: the end comes sooner.
-        for unit in sorted(waiting, key=lambda u: -(_median(self.past.get(u.id, ())) or 0.0)):
+        # The longest first, as far as the past tells: the end comes sooner. Repeats last.
+        for unit in sorted(
+            waiting, key=lambda u: (u.repeat, -(_median(self.past.get(u.id, ())) or 0.0))
+        ):
             if not all(self.well.get(need) for need in unit.needs):
                 continue
             if running and not self._fits(unit, running):

@@ -66,6 +66,8 @@ def render_run(run: JudgedRun) -> str:
 def _banner(run: JudgedRun) -> str:
     new = len(run.attention)
     words = f"{new} case{'s' * (new != 1)} to look at" if new else "Nothing new broke"
+    if new > 1:
+        words += f", {run.ways} way{'s' * (run.ways != 1)} of failing"
     style = "bad" if new else ""
     if run.run.status != "complete":
         style = style or "partial"
@@ -199,12 +201,13 @@ def _kernels(run: JudgedRun) -> str:
         f"<td class='break'>{escape(k.description or k.spec)}</td>"
         f"<td><code>{escape(k.commit[:12] or '-')}</code></td>"
         f"<td><code>{escape(k.config_hash[:12] or '-')}</code></td>"
-        f"<td>{_patches(k)}</td></tr>"
+        f"<td>{_patches(k)}</td><td class='break'>{_changed(run, k)}</td></tr>"
         for k in run.kernels
     )
     return (
         "<h2>Kernels</h2><div class='scroll'><table><thead><tr><th>name</th><th>release</th>"
-        "<th>source</th><th>commit</th><th>config</th><th>patches</th></tr></thead>"
+        "<th>source</th><th>commit</th><th>config</th><th>patches</th>"
+        "<th>since the run before</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
 
@@ -212,6 +215,18 @@ def _kernels(run: JudgedRun) -> str:
 def _patches(kernel: KernelRecord) -> str:
     lines = (f"{escape(p.name)} <code>{escape(p.id[:12])}</code>" for p in kernel.patches)
     return "<br>".join(lines) or "none"
+
+
+def _changed(run: JudgedRun, kernel: KernelRecord) -> str:
+    before = run.kernel_before(kernel)
+    if before is None:
+        return "new here" if run.previous else ""
+    if before.state == kernel.state and kernel.state:
+        return "the same"
+    was = before.description or before.spec
+    if was == (kernel.description or kernel.spec):
+        was = f"{was}, built otherwise"
+    return f"<b>changed</b>; was {escape(was)}"
 
 
 def _units(run: JudgedRun) -> str:

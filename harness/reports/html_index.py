@@ -30,8 +30,9 @@ def render_index(runs: Sequence[RunSummary], *, there: frozenset[str]) -> str:
             body.append(f"<h3>Duration</h3>{line(seconds, what='duration per night')}")
         rows = "".join(_row(run, there) for run in mine)
         body.append(
-            "<div class='scroll'><table><thead><tr><th>run</th><th>when</th><th>time</th>"
-            f"<th>cases</th><th>what</th></tr></thead><tbody>{rows}</tbody></table></div>"
+            "<div class='scroll'><table class='stack'><thead><tr><th>run</th><th>when</th>"
+            "<th>time</th><th>ran</th><th>what</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table></div>"
         )
     if not runs:
         body.append("<p>None yet.</p>")
@@ -56,6 +57,6 @@ def _row(run: RunSummary, there: frozenset[str]) -> str:
     state = "" if run.status == "complete" else f" <b>{escape(run.status)}</b>"
     return (
         f"<tr><td class='break'>{_link(run, there)}{state}</td><td>{when(run.started)}</td>"
-        f"<td class='n'>{clock(run.seconds)}</td><td class='n'>{run.cases}</td>"
+        f"<td class='n'>{clock(run.seconds)}</td><td class='n'>{run.cases} cases</td>"
         f"<td>{marks}</td></tr>"
     )

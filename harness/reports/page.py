@@ -49,7 +49,11 @@ details { margin: .3rem 0; } summary { cursor: pointer; }
 .strip { letter-spacing: .05em; font: .85rem ui-monospace, monospace; white-space: nowrap; }
 svg { max-width: 100%; height: auto; } svg text { font: 11px system-ui, sans-serif; }
 @media (max-width: 40rem) { body { padding: .7rem; } th, td { padding: .25rem .35rem; }
-  .tiles li { flex: 1 1 40%; } .scroll th:first-child { position: sticky; left: 0; } }
+  .tiles li { flex: 1 1 40%; } .scroll th:first-child { position: sticky; left: 0; }
+  .stack thead { display: none; } .stack tr { display: block; border: 1px solid var(--line);
+    margin-bottom: .6rem; padding: .3rem; }
+  .stack td { display: inline-block; border: 0; padding: .15rem .4rem .15rem 0; }
+  .stack td:first-child, .stack td:last-child { display: block; } }
 @media print { details > * { display: block; } }
 """
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.judged import JudgedCase, JudgedRun
 from harness.judgement import Kind
+from harness.records import KernelRecord
 
 __all__ = ["render_summary", "subject"]
 
@@ -34,15 +35,21 @@ def render_summary(run: JudgedRun) -> str:
     """New failures first, each with its rerun command."""
     lines = [f"{run.run.job}, run {run.run.id}: {run.headline()}"]
     for kernel in run.kernels:
-        lines.append(
-            f"  {kernel.name}: {kernel.release or 'not built'}, {kernel.description or kernel.spec}"
-        )
+        what = f"{kernel.release or 'not built'}, {kernel.description or kernel.spec}"
+        lines.append(f"  {kernel.name}: {what}{_before(run, kernel)}")
     for kind in _SHOWN:
         cases = [case for case in run.cases if case.judgement.kind is kind]
         if cases:
             lines += ["", f"{str(kind).upper()} ({len(cases)})", *_groups(cases)]
     lines += ["", f"{run.run.directory}/index.html"]
     return "\n".join(lines) + "\n"
+
+
+def _before(run: JudgedRun, kernel: KernelRecord) -> str:
+    before = run.kernel_before(kernel)
+    if before is None or before.state == kernel.state:
+        return ""
+    return f" (the run before: {before.description or before.spec})"
 
 
 def _groups(cases: Sequence[JudgedCase]) -> list[str]:

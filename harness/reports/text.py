@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -88,7 +88,7 @@ def _what_was_done(result: Result) -> list[str]:
     case, outcome = result.verdict.case, result.verdict.outcome
     lines = []
     if case.fault is not None:
-        fired = "not reached" if outcome is None else f"fired {outcome.fired or 0} times"
+        fired = "not tried" if outcome is None else f"fired {outcome.fired or 0} times"
         lines.append(f"  forced     {case.fault.function} = -{case.fault.errno} ({fired})")
     image = case.device.image
     lines.append(f"  device     {image.name if image is not None else 'no image'}{_traits(case)}")
@@ -112,7 +112,7 @@ def _traits(case: MountCase) -> str:
 
 
 def _story(
-    case: MountCase, records: Iterable[Record], story: Story | None, decoder: Decoder
+    case: MountCase, records: Sequence[Record], story: Story | None, decoder: Decoder
 ) -> list[str]:
     """Who allocated, who took over, who should have freed; from the backtrace and the trace."""
     lines = []
@@ -129,7 +129,12 @@ def _story(
     if story is None:
         return lines
     forced = case.fault.function if case.fault is not None else "setup_bdev_super"
-    moved = next((name for name in ("sget_fc", "sget_dev") if story.ran(name)), None)
+    # Only what the context owned changed hands; fill_super's own allocations never did.
+    from_context = any(
+        site.function == "alloc_fs_context" for record in records for site in record.backtrace
+    )
+    movers = ("sget_fc", "sget_dev") if from_context else ()
+    moved = next((name for name in movers if story.ran(name)), None)
     if moved is not None:
         lines.append(
             f"  taken over {moved} moved fc->s_fs_info to sb->s_fs_info: the superblock owns it"

@@ -12,6 +12,7 @@ from harness.filesystems import Filesystem, load_filesystem
 from harness.images import Image, blank
 from harness.images import hfs as hfs_images
 from harness.images import hfsplus as hfsplus_images
+from harness.mounting import mount_step
 
 __all__ = [
     "ERRNOS",
@@ -49,32 +50,6 @@ def image(filesystem: str, kind: str) -> Image:
         # The header is still there, what it points to is not.
         return replace(valid.truncated(_HEADER + 512), name=f"{filesystem}-truncated")
     return replace(valid, name=f"{filesystem}-valid")
-
-
-def mount_step(
-    filesystem: Filesystem,
-    api: str,
-    mode: str,
-    *,
-    armed: bool = False,
-    expect: str = "",
-    options: tuple[tuple[str, str | None], ...] = (),
-    until: str = "mount",
-) -> Step:
-    """One mount by either API."""
-    flags = ("ro",) if mode == "ro" else ()
-    if api == "mount":
-        data = ",".join(key if value is None else f"{key}={value}" for key, value in options)
-        return Step("mount", filesystem.fstype, flags=flags, data=data, armed=armed, expect=expect)
-    return Step(
-        "fsopen",
-        filesystem.fstype,
-        flags=flags,
-        options=options,
-        until=until,
-        armed=armed,
-        expect=expect,
-    )
 
 
 def _filesystems() -> Iterator[Filesystem]:

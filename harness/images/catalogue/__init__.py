@@ -14,13 +14,22 @@ from functools import cache
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.images.catalogue.bases import BASES, base_image
+from harness.images.catalogue.bases import BASES, base_image, base_volume
 from harness.images.fields import FieldMap
 from harness.images.image import Image
 from harness.images.layout import encode
 from harness.yamlfile import load
 
-__all__ = ["BASES", "Case", "Catalogue", "Unreachable", "base_image", "catalogue", "find_case"]
+__all__ = [
+    "BASES",
+    "Case",
+    "Catalogue",
+    "Unreachable",
+    "base_image",
+    "base_volume",
+    "catalogue",
+    "find_case",
+]
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,8 @@ class Case:
     check: str
     # Name of the errno that mount(2) gives, e.g. EINVAL; empty where the mount succeeds.
     errno: str = ""
+    # The same for fsopen and what follows, where it differs.
+    fsopen_errno: str = ""
     # Part of what the kernel prints; empty where it prints nothing of its own.
     message: str = ""
     # New values by field path (`harness.images.fields`); found in the base before any is written.
@@ -49,18 +60,30 @@ class Case:
     options: str = ""
     # Mounted with MS_RDONLY.
     mount_read_only: bool = False
+    # Only a mount that may write gets there; one with MS_RDONLY succeeds.
+    writable_only: bool = False
     # The mount succeeds, and the kernel makes it read-only against the wish of the user.
     readonly: bool = False
     # Bytes of the device's logical sectors.
     logical_block_size: int = 512
-    # A kernel bug that this image shows, such as a hang; empty: none is known.
+    # A kernel bug that this image drives into, such as a hang; empty: none is known. The case then
+    # says what should happen, and fails.
     known_issue: str = ""
+    # The bug does not show without a sanitizer: the case passes among the others.
+    hidden: bool = False
+    # What the mount gives depends on memory that nobody initialised.
+    any_errno: bool = False
+    # The Finder information is read back too, as the attribute that the kernel shows it as.
+    finder_info: bool = False
 
     def __post_init__(self) -> None:
-        if self.errno and not hasattr(errno_names, self.errno):
-            raise ValueError(f"errno {self.errno!r}: expected a name like EINVAL, or none")
+        for name in (self.errno, self.fsopen_errno):
+            if name and not hasattr(errno_names, name):
+                raise ValueError(f"errno {name!r}: expected a name like EINVAL, or none")
         if self.errno and self.readonly:
             raise ValueError("readonly: expected no errno beside it, the mount succeeds")
+        if self.hidden and not self.known_issue:
+            raise ValueError("hidden: expected a known_issue beside it")
         if self.base not in BASES:
             raise ValueError(f"base {self.base!r}: expected one of {', '.join(BASES)}")
         size = self.logical_block_size
@@ -105,6 +128,9 @@ class Unreachable:
     check: str
     # Why not, and what would.
     reason: str
+    # The exits in the source that it stands for, each as "function: part of its condition and
+    # statement"; the report of `errpath coverage` finds them by that.
+    source: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

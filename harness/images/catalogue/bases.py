@@ -16,12 +16,17 @@ from harness.images.hfsplus_items import PRIVATE_DIRECTORY
 from harness.images.image import SECTOR, Image, blank
 from harness.images.partition import NEW_SIGNATURE, with_new_map, with_old_map
 
-__all__ = ["BASES", "base_image"]
+__all__ = ["BASES", "VOLUMES", "base_image", "base_volume"]
 
 
 def _many(count: int = 12) -> tuple[Entry, ...]:
     files = (File(path=f"folder/file{n:02}", data=b"%02d\n" % n) for n in range(count))
     return (Directory(path="folder"), *files)
+
+
+def _long_names(count: int = 40) -> tuple[Entry, ...]:
+    """Names that fill the leaves, so that one record more splits a node."""
+    return tuple(File(path=f"{n:02}" + "n" * 144) for n in range(count))
 
 
 def _fragmented(pieces: int, block: int) -> tuple[Entry, ...]:
@@ -57,59 +62,90 @@ def _map_to_the_end() -> Image:
     return Image.of("map-to-the-end", total * SECTOR, pieces)
 
 
-BASES: Mapping[str, Callable[[], Image]] = {
-    "blank": lambda: blank(64 * 1024),
-    "map-to-the-end": _map_to_the_end,
-    "hfs": lambda: hfs.volume().image(),
+_Volume = hfs.HfsVolume | hfsplus.HfsPlusVolume
+
+VOLUMES: Mapping[str, Callable[[], _Volume]] = {
+    "hfs": lambda: hfs.volume(),
     # Sectors of 4096 bytes can hold it: blocks as large as sectors, from such a sector on.
     "hfs-4k": lambda: hfs.HfsVolume(
         block_size=4096, entries=default_entries(), size=48 * 4096, extra_sectors=4
-    ).image(),
-    "hfs-deep": lambda: hfs.volume(entries=_many(), records_per_node=3).image(),
-    "hfs-fragmented": lambda: hfs.volume(entries=_fragmented(10, 512)).image(),
+    ),
+    "hfs-deep": lambda: hfs.volume(entries=_many(), records_per_node=3),
+    "hfs-fragmented": lambda: hfs.volume(entries=_fragmented(10, 512)),
     # The catalog's first blocks are apart, and its last ones stand in the extents tree.
     "hfs-catalog-pieces": lambda: hfs.HfsVolume(
         entries=_many(), records_per_node=3, catalog_fragments=26
-    ).image(),
+    ),
     "hfs-catalog-pages": lambda: hfs.HfsVolume(
         block_size=4096, entries=_many(), records_per_node=3, catalog_fragments=4, spare_nodes=8
-    ).image(),
+    ),
     # A file in the root directory that is named like the volume.
-    "hfs-namesake": lambda: hfs.volume(entries=(File(path="errpath"),)).image(),
+    "hfs-namesake": lambda: hfs.volume(entries=(File(path="errpath"),)),
     # Valid, but the catalog's header node is less than a page before the device's end.
-    "hfs-smallest": lambda: hfs.volume(entries=(), free_blocks=1, spare_nodes=0).image(),
-    "hfs-old-map": lambda: with_old_map(hfs.volume().image()),
-    "hfs-new-map": lambda: with_new_map(hfs.volume().image()),
-    "hfsplus": lambda: hfsplus.volume().image(),
-    "hfsplus-512": lambda: hfsplus.volume(block_size=512, size=64 * 1024).image(),
-    "hfsplus-attributes": lambda: hfsplus.volume(entries=_attributes()).image(),
+    "hfs-smallest": lambda: hfs.volume(entries=(), free_blocks=1, spare_nodes=0),
+    "hfsplus": lambda: hfsplus.volume(),
+    "hfsplus-512": lambda: hfsplus.volume(block_size=512, size=64 * 1024),
+    "hfsplus-attributes": lambda: hfsplus.volume(entries=_attributes()),
     "hfsplus-catalog-pieces": lambda: hfsplus.HfsPlusVolume(
         entries=_many(), records_per_node=3, catalog_fragments=12
-    ).image(),
-    "hfsplus-deep": lambda: hfsplus.volume(entries=_many(), records_per_node=3).image(),
-    "hfsplus-fragmented": lambda: hfsplus.volume(entries=_fragmented(20, 4096)).image(),
+    ),
+    "hfsplus-deep": lambda: hfsplus.volume(entries=_many(), records_per_node=3),
+    "hfsplus-fragmented": lambda: hfsplus.volume(entries=_fragmented(20, 4096)),
     # Neither a free node nor a free block, so that the catalog cannot take a new directory.
-    "hfsplus-full": lambda: hfsplus.volume(
-        private_directory=False, spare_nodes=0, free_blocks=0
-    ).image(),
-    "hfsplus-journaled": lambda: hfsplus.volume(journaled=True).image(),
-    "hfsplus-links": lambda: hfsplus.volume(entries=_links()).image(),
+    "hfsplus-full": lambda: hfsplus.volume(private_directory=False, spare_nodes=0, free_blocks=0),
+    "hfsplus-journaled": lambda: hfsplus.volume(journaled=True),
+    "hfsplus-links": lambda: hfsplus.volume(entries=_links()),
     # Volume names whose lengths decide what fits a record.
-    "hfsplus-name-8": lambda: hfsplus.volume(name="errpath8").image(),
-    "hfsplus-name-39": lambda: hfsplus.volume(name="errpath" + "-" * 32).image(),
-    "hfsplus-name-255": lambda: hfsplus.volume(name="errpath" + "-" * 248).image(),
-    "hfsplus-namesake": lambda: hfsplus.volume(entries=(File(path="errpath"),)).image(),
-    "hfsplus-new-map": lambda: with_new_map(hfsplus.volume().image()),
-    "hfsplus-no-private": lambda: hfsplus.volume(private_directory=False).image(),
-    "hfsplus-old-map": lambda: with_old_map(hfsplus.volume().image()),
+    "hfsplus-name-8": lambda: hfsplus.volume(name="errpath8"),
+    "hfsplus-name-39": lambda: hfsplus.volume(name="errpath" + "-" * 32),
+    "hfsplus-name-255": lambda: hfsplus.volume(name="errpath" + "-" * 248),
+    "hfsplus-namesake": lambda: hfsplus.volume(entries=(File(path="errpath"),)),
+    # Leaves without room for one record more: making the private directory splits one.
+    "hfsplus-no-private-tight": lambda: hfsplus.volume(
+        private_directory=False, entries=_long_names()
+    ),
+    "hfsplus-no-private-tight-full": lambda: hfsplus.volume(
+        private_directory=False, entries=_long_names(), spare_nodes=0, free_blocks=0
+    ),
+    # A catalog in as many pieces as the volume header holds, and one of more; both must grow.
+    "hfsplus-grow-8": lambda: hfsplus.HfsPlusVolume(
+        private_directory=False, entries=_long_names(), spare_nodes=0, catalog_fragments=8
+    ),
+    "hfsplus-grow-10": lambda: hfsplus.HfsPlusVolume(
+        private_directory=False, entries=_long_names(), spare_nodes=0, catalog_fragments=10
+    ),
+    "hfsplus-no-private": lambda: hfsplus.volume(private_directory=False),
     # A file that is named like the private metadata directory.
     "hfsplus-private-file": lambda: hfsplus.volume(
         private_directory=False, entries=(File(path=PRIVATE_DIRECTORY),)
-    ).image(),
-    "hfsplus-wrapped": lambda: hfs.wrapper(hfsplus.volume().image()).image(),
-    "hfsx": lambda: hfsplus.volume(hfsx=True, case_sensitive=True).image(),
-    "hfsx-folding": lambda: hfsplus.volume(hfsx=True).image(),
+    ),
+    "hfsx": lambda: hfsplus.volume(hfsx=True, case_sensitive=True),
+    "hfsx-folding": lambda: hfsplus.volume(hfsx=True),
 }
+
+# Images that hold one of these volumes in something else: what makes them, and the volume.
+_AROUND: Mapping[str, tuple[Callable[[Image], Image], str]] = {
+    "hfs-old-map": (with_old_map, "hfs"),
+    "hfs-new-map": (with_new_map, "hfs"),
+    "hfs-4k-old-map": (with_old_map, "hfs-4k"),
+    "hfsplus-new-map": (with_new_map, "hfsplus"),
+    "hfsplus-old-map": (with_old_map, "hfsplus"),
+    "hfsplus-wrapped": (lambda image: hfs.wrapper(image).image(), "hfsplus"),
+}
+
+# And two without a volume.
+_OTHERS: Mapping[str, Callable[[], Image]] = {
+    "blank": lambda: blank(64 * 1024),
+    "map-to-the-end": _map_to_the_end,
+}
+
+BASES: tuple[str, ...] = (*VOLUMES, *_AROUND, *_OTHERS)
+
+
+def base_volume(name: str) -> _Volume | None:
+    """The volume in a base image, as it was given to the writer; None where there is none."""
+    made = VOLUMES.get(_AROUND[name][1] if name in _AROUND else name)
+    return made() if made is not None else None
 
 
 @cache
@@ -121,4 +157,9 @@ def base_image(name: str) -> Image:
     """
     if name not in BASES:
         raise UsageError(f"base {name!r}: expected one of {', '.join(BASES)}")
-    return BASES[name]().renamed(name)
+    if name in _OTHERS:
+        return _OTHERS[name]().renamed(name)
+    if name in _AROUND:
+        around, volume = _AROUND[name]
+        return around(base_image(volume)).renamed(name)
+    return VOLUMES[name]().image().renamed(name)

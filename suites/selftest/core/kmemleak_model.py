@@ -45,6 +45,8 @@ class KmemleakModel:
     # SLUB's per-CPU sheaves keep stale pointers: what they point to counts as referenced.
     sheaves: bool = False
     disabled: bool = False
+    # Whether task stacks are scanned; nothing here has its only reference there.
+    stack: bool = True
     jiffies: int = _FIRST_JIFFIES
     # What was done, in order: "scan", "sleep 5.05", "read", "clear", "quiesce".
     history: list[str] = field(default_factory=list)
@@ -85,6 +87,8 @@ class KmemleakModel:
         if command == "clear":
             for known in self._objects:
                 known.grey = known.grey or self._listed(known)
+        elif command in ("stack=on", "stack=off"):
+            self.stack = command == "stack=on"
         elif command == "scan":
             if self.disabled:
                 raise RefusedError(errno.EPERM)

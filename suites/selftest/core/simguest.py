@@ -210,7 +210,11 @@ class SimChannel:
         return Reply(values, b"")
 
     def _lose(self, does: Mapping[str, str], task: str, pid: int) -> None:
-        frames = ("__kmalloc_cache_noprof+0x1/0x2", "hfs_init_fs_context+0x1f/0x90 [hfs]")
+        frames: tuple[str, ...] = (
+            "__kmalloc_cache_noprof+0x1/0x2",
+            "hfs_init_fs_context+0x1f/0x90 [hfs]",
+            "alloc_fs_context+0x114/0x1e0",
+        )
         if "leak" in does:
             self.model.leak(int(does["leak"]), task, pid, frames)
         if "worker" in does:

@@ -108,12 +108,12 @@ def test_scratch_goes_with_its_step(root: Path) -> None:
         with cache.scratch_directory() as path:
             (path / "deep").mkdir()
             (path / "deep" / "file").write_text("x")
-            assert list((root / "tmp").iterdir()) == [path]
+            assert list((root / "scratch").iterdir()) == [path]
             raise KeyError
 
     with pytest.raises(KeyError):
         work()
-    assert list((root / "tmp").iterdir()) == []
+    assert list((root / "scratch").iterdir()) == []
 
 
 _HOLDER = """
@@ -166,4 +166,4 @@ def test_makers_do_not_remove_each_others(root: Path) -> None:
     for thread in threads:
         thread.join()
     assert lost == []
-    assert list((root / "tmp").iterdir()) == []
+    assert list((root / "scratch").iterdir()) == []

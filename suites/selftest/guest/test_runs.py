@@ -60,7 +60,8 @@ def test_old_bug_is_red_in_exactly_the_cases_that_it_breaks(tmp_path: Path) -> N
     junit, artefacts = tmp_path / "junit.xml", tmp_path / "artefacts"
     done = run(
         pytest_argv(
-            "suites/hfs", "-q", "--patch", PATCH, f"--junitxml={junit}", f"--artefacts={artefacts}"
+            "suites/hfs/test_mount.py",
+            *("-q", "--patch", PATCH, f"--junitxml={junit}", f"--artefacts={artefacts}"),
         )
     )
     assert done.returncode == 1, done.stderr
@@ -138,7 +139,7 @@ def started(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str]
     def start() -> tuple[subprocess.Popen[str], int]:
         (tmp_path / "tmp").mkdir()
         child = subprocess.Popen(
-            pytest_argv("suites/hfs", "-q", f"--artefacts={tmp_path / 'artefacts'}"),
+            pytest_argv("suites/hfs/test_mount.py", "-q", f"--artefacts={tmp_path / 'artefacts'}"),
             cwd=ROOT,
             env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
             stdout=subprocess.PIPE,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.hfsprogs import find_program
 from harness.images.image import Image
 
 __all__ = ["fsck", "run_tool"]
@@ -34,6 +35,9 @@ def _find(name: str) -> str:
     # Debian keeps the checkers where only root's PATH looks.
     folders += ["/usr/sbin", "/sbin"]
     found = shutil.which(name, path=os.pathsep.join(folder for folder in folders if folder))
+    if found is None and _PACKAGES[name] == "hfsprogs":
+        cached = find_program(name)
+        found = str(cached) if cached is not None else None
     if found is None:
         pytest.skip(f"{name} is missing (package {_PACKAGES[name]}); not on PATH or ERRPATH_TOOLS")
     return found

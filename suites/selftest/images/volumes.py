@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from harness.images import hfs, hfsplus
-from harness.images.catalogue.bases import BASES
+from harness.images.catalogue.bases import BASES, base_image
 from harness.images.entries import Directory, Entry, File, HardLink, Symlink, default_entries
 from harness.images.image import Image
 
@@ -62,9 +63,18 @@ def _named(names: tuple[str, ...]) -> tuple[Entry, ...]:
     return tuple(File(path=name, data=name.encode()) for name in names)
 
 
+def _bases(prefix: str) -> dict[str, Callable[[], Image]]:
+    names = (name for name in BASES if name.startswith(prefix) and "map" not in name)
+    return {name: partial(base_image, name) for name in names}
+
+
 HFS: Mapping[str, Callable[[], Image]] = {
-    **{name: BASES[name] for name in BASES if name.startswith("hfs-") and "map" not in name},
-    "hfs": BASES["hfs"],
+    **{
+        name: partial(base_image, name)
+        for name in BASES
+        if name.startswith("hfs-") and "map" not in name
+    },
+    "hfs": partial(base_image, "hfs"),
     "300-files": lambda: hfs.volume(entries=_many(300)).image(),
     "map-nodes": lambda: hfs.volume(spare_nodes=5000).image(),
     "4-levels": lambda: hfs.volume(entries=_many(60), records_per_node=4).image(),
@@ -79,10 +89,10 @@ HFS: Mapping[str, Callable[[], Image]] = {
 }
 
 HFSPLUS: Mapping[str, Callable[[], Image]] = {
-    **{name: BASES[name] for name in BASES if name.startswith("hfsplus-") and "map" not in name},
-    "hfsplus": BASES["hfsplus"],
-    "hfsx": BASES["hfsx"],
-    "hfsx-folding": BASES["hfsx-folding"],
+    **_bases("hfsplus-"),
+    "hfsplus": partial(base_image, "hfsplus"),
+    "hfsx": partial(base_image, "hfsx"),
+    "hfsx-folding": partial(base_image, "hfsx-folding"),
     "smallest": lambda: hfsplus.volume(
         entries=(), block_size=512, free_blocks=1, spare_nodes=0, private_directory=False
     ).image(),

@@ -283,6 +283,36 @@ def test_a_suite_that_crashes_keeps_what_it_had(tmp_path: Path) -> None:
         assert [unit.detail for unit in failed] == ["ended with status -9"]
 
 
+def test_parts_are_divided_once_and_make_a_whole(tmp_path: Path) -> None:
+    """A run that goes on must divide by the durations that it began with."""
+    job = _job(tmp_path, _JOB + "parts: 2\nworkers: 2\n")
+    whole = tuple(record.nodeid for record in records("PPPP"))
+    first = Deed(records=tuple(records("PP")), collected=whole)
+    second = Deed(records=tuple(records("PPPP")[2:]), collected=whole)
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _night(
+            job,
+            1000.0,
+            {
+                "stable.microvm.suites-hfs.r1.p1": first,
+                "stable.microvm.suites-hfs.r1.p2": Deed(first=interrupt),
+            },
+        )
+    (path,) = (job.root / "runs").glob("*/durations.json")
+    assert path.read_text() == "{}\n"
+    run, _, _ = _night(job, 2000.0, {"suite": second})
+    assert path.read_text() == "{}\n", "there are durations by now, but they are not for this run"
+    assert run.run.status == "complete"
+    overlapping = Deed(records=tuple(records("PPP")), collected=whole)
+    torn, _, _ = _night(job, 3000.0, {"suite": overlapping})
+    assert torn.run.status == "partial"
+    assert "do not make a whole" in torn.run.note
+
+
 def test_keep_prunes(tmp_path: Path) -> None:
     job = _job(tmp_path, _JOB + "keep: 1d\n")
     _night(job, 1000.0, {"suite": _suite("P")})

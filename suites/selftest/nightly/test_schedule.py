@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,17 @@ def test_limits(tmp_path: Path, limits: Limits, cores: int, memory: int, most: i
     launcher, ended = _run(tmp_path, units, limits=limits)
     assert len(ended) == 6
     assert launcher.most == most
+
+
+def test_repeats_come_last_and_long_ones_first(tmp_path: Path) -> None:
+    units = [replace(_unit(f"{n}.{r}"), repeat=r) for n in "abc" for r in (2, 1)]
+    launcher = FakeLauncher(tmp_path, {"suite": Deed()})
+    past = {"a.1": (1.0,), "b.1": (9.0,), "c.1": (5.0,)}
+    schedule = Schedule(
+        launcher, Limits(1, 1000), None, lambda _: True, clock=launcher.clock, past=past
+    )
+    schedule.run(units)
+    assert launcher.started == ["b.1", "c.1", "a.1", "a.2", "b.2", "c.2"]
 
 
 def test_a_failure_costs_only_what_needs_it(tmp_path: Path) -> None:

@@ -151,6 +151,26 @@ def test_the_same_kernel_with_another_answer_is_flaky(path: Path) -> None:
         assert judge_run(history, second)[0].judgement.kind is Kind.FLAKY
 
 
+@pytest.mark.parametrize(
+    ("confirmed", "kind"), [(2, Kind.NEW_FAILURE), (1, Kind.FLAKY), (0, Kind.FLAKY)]
+)
+def test_repeats_in_a_fresh_guest_are_attempts(path: Path, confirmed: int, kind: Kind) -> None:
+    with History(path) as history:
+        add_run(history, "n1", "P", started=100.0, kernel=_kernel("a"))
+        run = add_run(history, "n2", [], started=200.0, kernel=_kernel("b"))
+        leak = CaseRecord(**{**vars(records("F")[0]), "confirmed": confirmed, "repeats": 2})
+        history.add_unit(run, "u", TRACK, [leak])
+        (judged,) = judge_run(history, run)
+        assert judged.judgement.kind is kind
+        assert (judged.judgement.failed, judged.judgement.of) == (
+            confirmed + 1,
+            3 if kind is Kind.NEW_FAILURE else 4,
+        )
+        later = add_run(history, "n3", "P", started=300.0, kernel=_kernel("c"))
+        (night, _) = query.nights(history, TRACK, before=later.started)[judged.case]
+        assert (night.fails, night.passes) == (confirmed + 1, 2 - confirmed)
+
+
 def test_gone_and_not_run(path: Path) -> None:
     with History(path) as history:
         add_run(history, "n1", "PPP", started=100.0)

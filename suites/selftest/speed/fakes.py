@@ -45,6 +45,7 @@ class Lab:
     # Ids by what they do to a guest.
     crash: frozenset[str] = frozenset()
     leak: frozenset[str] = frozenset()
+    hang: frozenset[str] = frozenset()
     # Leaks of a worker thread: no task's name on the record.
     stray: frozenset[str] = frozenset()
     # Whether the leak check sees its canary.
@@ -104,6 +105,8 @@ class FakeChannel:
             self._found.append(record(arguments["name"], self._pid))
         if name in self._lab.stray:
             self._found.append(record("kworker/0:1", 9, function="some_work"))
+        if name in self._lab.hang:
+            return Reply({"pid": self._pid, "hung": True, "stack": "wait_on_bit"}, b"")
         step = {"errno": 0, "syscall": "mount", "log": ""}
         return Reply({"pid": self._pid, "steps": [step], "device_errno": 0}, b"")
 

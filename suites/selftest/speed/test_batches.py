@@ -29,17 +29,18 @@ NAMES = [f"case-{number}" for number in range(12)]
 
 @given(
     crash=st.sets(st.sampled_from(NAMES)),
+    hang=st.sets(st.sampled_from(NAMES)),
     leak=st.sets(st.sampled_from(NAMES)),
     batch=st.integers(1, 13),
 )
 def test_every_case_gets_the_verdict_that_it_deserves(
-    crash: set[str], leak: set[str], batch: int
+    crash: set[str], hang: set[str], leak: set[str], batch: int
 ) -> None:
-    lab = Lab(crash=frozenset(crash), leak=frozenset(leak))
+    lab = Lab(crash=frozenset(crash), hang=frozenset(hang), leak=frozenset(leak))
     found = _statuses(_run(lab, NAMES, batch=batch))
     # A guest that is gone without a word of its kernel is the rig's fault.
     expected = {
-        name: Status.ERROR if name in crash else Status.FAIL if name in leak else Status.PASS
+        name: Status.ERROR if name in crash else Status.FAIL if name in hang | leak else Status.PASS
         for name in NAMES
     }
     assert found == expected

@@ -57,7 +57,7 @@ class FakeGuest:
     def write_file(
         self, path: str, data: bytes | str, *, mode: int | None = None, task: str | None = None
     ) -> None:
-        raise AssertionError(f"a ledger writes nothing, got {path}")
+        assert (path, data) == ("/proc/sys/vm/stat_refresh", "1"), "a ledger changes nothing"
 
     def sleep(self, seconds: float) -> None:
         raise AssertionError("a ledger does not wait")
@@ -100,19 +100,16 @@ def test_a_kernel_without_its_own_files_is_the_rigs_problem() -> None:
         read_ledger(FakeGuest({}))
 
 
-@pytest.mark.parametrize(
-    ("more", "repeats", "lost"),
-    [(8, 8, True), (7, 8, True), (6, 8, False), (1, 1, True), (0, 1, False), (1, 2, False)],
-)
-def test_a_loss_comes_with_every_repeat(more: int, repeats: int, lost: bool) -> None:
+@pytest.mark.parametrize(("more", "lost"), [(16, True), (14, True), (13, False), (0, False)])
+def test_a_loss_comes_with_nearly_every_repeat(more: int, lost: bool) -> None:
     thing = Holding("module references", "nls_cp437")
-    found = grown({thing: 3}, {thing: 3 + more}, repeats)
+    found = grown({thing: 3}, {thing: 3 + more}, 16, least=14)
     assert [loss.more for loss in found] == ([more] if lost else [])
 
 
 def test_what_was_not_there_before_counts() -> None:
     thing = Holding("slab objects", "kmalloc-64")
-    assert [str(loss) for loss in grown({}, {thing: 9}, 9)] == [
+    assert [str(loss) for loss in grown({}, {thing: 9}, 9, least=8)] == [
         "slab objects: kmalloc-64: 9 more after 9 repeats"
     ]
 

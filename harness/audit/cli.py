@@ -1,0 +1,133 @@
+"""`errpath audit`: filesystems whose source has the pattern, beside what was measured."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.audit.facts import Reading, Said, candidates, read_files
+from harness.cache import scratch_directory
+from harness.filesystems import known_filesystems, load_filesystem
+from harness.kernel.layout import Layout, default_root
+from harness.kernel.spec import FORMS, open_spec
+from harness.kernel.tree import Tree
+from harness.killsb.compare import add_matrix_options
+from harness.killsb.matrix import parse_filesystems, plan
+from harness.killsb.observe import Observed, batches, observe_all
+from harness.options import add_options, choices
+from harness.progress import Progress
+from harness.session import run_directory
+
+__all__ = ["Row", "add_parser", "rows"]
+
+# Events in which the superblock owns s_fs_info and fill_super has not run.
+_EVENTS = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One filesystem: what its source says, and what its cases showed."""
+
+    name: str
+    reading: Reading
+    # "leaks", "clean", "no answer" or "not measured".
+    measured: str
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether source and measurement cannot both be right."""
+        if self.measured == "leaks":
+            return self.reading.said is not Said.PATTERN
+        return self.measured == "clean" and self.reading.said is Said.PATTERN
+
+
+def rows(readings: Sequence[Reading], measured: Mapping[str, str]) -> list[Row]:
+    """Disagreements first, then who has the pattern, then the rest.
+
+    `measured` is by the name of the filesystem's definition.
+    """
+    names = {load_filesystem(name).fstype: name for name in known_filesystems()}
+    found = []
+    for reading in readings:
+        name = names.get(reading.fstype, reading.fstype)
+        found.append(Row(name, reading, measured.get(name, "not measured")))
+    order = list(Said)
+    return sorted(found, key=lambda row: (not row.disagrees, order.index(row.reading.said)))
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `audit` command."""
+    parser = commands.add_parser(
+        "audit", help="filesystems that allocate s_fs_info and do not free it in kill_sb, by source"
+    )
+    parser.add_argument("tree", metavar="TREE", help=FORMS)
+    parser.add_argument(
+        "--measure", action="store_true", help="also run the cases of events a and b on it"
+    )
+    add_options(parser.add_argument)
+    add_matrix_options(parser)
+    parser.set_defaults(handler=_audit)
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    readings = read_tree(arguments.tree, Progress())
+    measured = _measure(arguments) if arguments.measure else {}
+    found = rows(readings, measured)
+    for row in found:
+        mark = "DISAGREE" if row.disagrees else ""
+        print(
+            f"{row.name:<12} {row.reading.said.value:<17} {row.measured:<13} {mark:<9}"
+            f"{row.reading.why}".rstrip()
+        )
+    count = sum(row.reading.said is Said.PATTERN for row in found)
+    print(f"\n{count} of {len(found)} filesystem types have the pattern")
+    return 0
+
+
+def read_tree(spec: str, progress: Progress) -> tuple[Reading, ...]:
+    """What the filesystems of a kernel source say, whatever kind of source it is.
+
+    Raises:
+        SourceError: there is no such source; ToolMissingError: no Coccinelle.
+    """
+    tree = open_spec(Layout(default_root().absolute()), spec, progress)
+    with scratch_directory() as scratch, progress.step(f"reading the filesystems of {spec}"):
+        files = _write_candidates(tree, scratch)
+        return read_files(scratch, files)
+
+
+def _write_candidates(tree: Tree, scratch: Path) -> tuple[str, ...]:
+    """Copies of the files that define filesystems, at their own paths below `scratch`."""
+    paths = [path for path in tree.manifest() if path.startswith("fs/") and path.endswith(".c")]
+    contents = {path: file.content for path, file in tree.fetch(paths)}
+    chosen = candidates(sorted(contents.items()))
+    for path in chosen:
+        target = scratch / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(contents[path])
+    return chosen
+
+
+def _measure(arguments: argparse.Namespace) -> dict[str, str]:
+    arguments.kernel = [f"audit={arguments.tree}"]
+    chosen = {choice.name: choice for choice in choices(arguments)}
+    planned = list(plan(parse_filesystems(arguments.fs), _EVENTS))
+    cases = [one.case for one in planned if one.case is not None]
+    directory = run_directory(arguments.artefacts.absolute())
+    found = observe_all(chosen, batches("audit", cases), directory, jobs=arguments.jobs)
+    by_name: dict[str, list[Observed]] = {}
+    for one in planned:
+        if one.case is not None and ("audit", one.id) in found:
+            by_name.setdefault(one.filesystem, []).append(found["audit", one.id])
+    return {name: summary(results) for name, results in by_name.items()}
+
+
+def summary(results: Sequence[Observed]) -> str:
+    """One word for the cases of one filesystem."""
+    if any(one.kind == "leak" for one in results):
+        return "leaks"
+    if any(one.bad for one in results):
+        return "crashes"
+    return "no answer" if any(one.kind == "error" for one in results) else "clean"

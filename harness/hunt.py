@@ -1,0 +1,262 @@
+"""Mutated images against a kernel: mount, walk, write, sync, umount; which of them go wrong.
+
+Thousands of mutants go through few guests. A first pass finds those that take a guest down, each at
+the price of one boot; the others then run as one batch with its leak check. What fails is made
+smaller by leaving out changes, all the smaller ones of a leak in one batch again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.cases import Device, MountCase, Step
+from harness.errors import GuestPoisonedError
+from harness.executor import Executor, PreparedGuest
+from harness.filesystems import load_filesystem
+from harness.guest.channel import AgentError
+from harness.images.mutant import Mutant
+from harness.knownissues import KnownIssue, find_issue
+from harness.mounting import mount_step
+from harness.oops import find_crashes
+from harness.progress import Progress
+from harness.runcase import run_case
+from harness.verdict import Status, Verdict, judge, rig_error
+
+__all__ = ["Hunt", "Prey", "Trophy", "mutant_case", "smaller_variants"]
+
+# A mount of a volume of some hundred kilobytes that takes longer hangs.
+_SECONDS = 10.0
+# Smaller variants of one failing mutant that are tried.
+_VARIANTS_MAX = 48
+
+
+@dataclass(frozen=True)
+class Prey:
+    """A mutant, and how it is mounted."""
+
+    mutant: Mutant
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
+class Trophy:
+    """A mutant that the kernel did not survive as it should."""
+
+    prey: Prey
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        mutant = self.prey.mutant
+        mode = "ro" if self.prey.readonly else "rw"
+        lines = [
+            f"{mutant.base.name}, mounted {mode}: {'; '.join(self.verdict.reasons)}",
+            *(f"  {note}" for note in mutant.notes),
+            f"  errpath images write '@{mutant.blob}' FILE",
+        ]
+        outcome = self.verdict.outcome
+        if outcome is not None and outcome.hung:
+            lines += [f"    {line}" for line in outcome.stack.splitlines()]
+        for crash in self.verdict.crashes[:1]:
+            lines += [f"    {line}" for line in crash.text.splitlines()[:40]]
+        if self.verdict.leak is not None:
+            for record in self.verdict.leak.records[:2]:
+                lines += [f"    {line}" for line in record.raw.splitlines()]
+        return "\n".join(lines)
+
+
+@dataclass
+class Hunt:
+    """Runs mutants of one filesystem's images."""
+
+    filesystem: str
+    boot: Callable[[], PreparedGuest]
+    known: Sequence[KnownIssue]
+    progress: Progress
+    repeats: int = 2
+    # How many mutants ran, how many of them mounted, and known bugs by finding.
+    tried: int = 0
+    mounted: int = 0
+    seen: dict[str, int] = field(default_factory=dict)
+    # Mutants that the rig could not judge, with the reason.
+    unjudged: list[str] = field(default_factory=list)
+
+    def run(self, preys: Sequence[Prey]) -> list[Trophy]:
+        """New findings among `preys`, one of each kind, made as small as leaving out changes makes
+        them."""
+        kinds: dict[tuple[object, ...], Trophy] = {}
+        for trophy in self._all(preys):
+            best = kinds.setdefault(_signature(trophy.verdict), trophy)
+            if _size(trophy.prey.mutant) < _size(best.prey.mutant):
+                kinds[_signature(trophy.verdict)] = trophy
+        return [self._smaller(trophy) for trophy in kinds.values()]
+
+    def _all(self, preys: Sequence[Prey]) -> list[Trophy]:
+        fatal, harmless = self._first_pass(preys)
+        verdicts = fatal + self._batch(harmless)
+        self.tried += len(verdicts)
+        trophies = []
+        for prey, verdict in verdicts:
+            if verdict.status is Status.ERROR:
+                self.unjudged.append(verdict.reasons[0])
+            if verdict.outcome is not None and verdict.outcome.steps:
+                self.mounted += verdict.outcome.steps[0].errno == 0
+            if verdict.status is not Status.FAIL:
+                continue
+            finding = find_issue(verdict, self.known)
+            if finding:
+                self.seen[finding] = self.seen.get(finding, 0) + 1
+            else:
+                trophies.append(Trophy(prey, verdict))
+        return trophies
+
+    def _first_pass(
+        self, preys: Sequence[Prey]
+    ) -> tuple[list[tuple[Prey, Verdict]], list[tuple[Prey, MountCase]]]:
+        """Verdicts on what takes a guest down, and the cases of what does not."""
+        fatal: list[tuple[Prey, Verdict]] = []
+        harmless: list[tuple[Prey, MountCase]] = []
+        prepared: PreparedGuest | None = None
+        what = f"{len(preys)} mutants of {self.filesystem}"
+        with self.progress.step(what, total=len(preys)) as step:
+            try:
+                for number, prey in enumerate(preys):
+                    step.update(number, note=f"{len(fatal)} took a guest down")
+                    case = mutant_case(self.filesystem, prey, number)
+                    prepared = prepared or self.boot()
+                    verdict = _alone(prepared, case)
+                    if verdict is None:
+                        harmless.append((prey, case))
+                    else:
+                        fatal.append((prey, verdict))
+                        prepared.guest.close()
+                        prepared = None
+            finally:
+                if prepared is not None:
+                    prepared.guest.close()
+        return fatal, harmless
+
+    def _batch(
+        self, cases: Sequence[tuple[Prey, MountCase]], *, halve: bool = True
+    ) -> list[tuple[Prey, Verdict]]:
+        """Verdicts after a leak check. Where it missed its canary, of two smaller batches in fresh
+        guests: what the volumes of one left behind must not cost the verdicts on all."""
+        executor = Executor(self.boot, repeats=self.repeats, progress=self.progress)
+        try:
+            results = executor.run([case for _, case in cases])
+        finally:
+            executor.close()
+        verdicts = [(prey, results[case.id].verdict) for prey, case in cases]
+        blind = all(verdict.status is Status.ERROR for _, verdict in verdicts)
+        if not (blind and halve and len(cases) > 1):
+            return verdicts
+        middle = len(cases) // 2
+        parts = (cases[:middle], cases[middle:])
+        return [one for part in parts for one in self._batch(part, halve=False)]
+
+    def _smaller(self, trophy: Trophy) -> Trophy:
+        """The failing mutant with the fewest changes that still fails the same way."""
+        variants = smaller_variants(trophy.prey)
+        kind = _kind(trophy.verdict)
+        fatal, harmless = self._first_pass(variants) if variants else ([], [])
+        verdicts = fatal + (self._batch(harmless) if kind == "leak" and harmless else [])
+        same = [
+            Trophy(prey, verdict)
+            for prey, verdict in verdicts
+            if verdict.status is Status.FAIL
+            and _kind(verdict) == kind
+            and not find_issue(verdict, self.known)
+        ]
+        return min([trophy, *same], key=lambda one: _size(one.prey.mutant))
+
+
+def mutant_case(filesystem: str, prey: Prey, number: int) -> MountCase:
+    """Mount it; what mounts is walked, written to where it may be, synced and unmounted."""
+    fs = load_filesystem(filesystem)
+    mount = mount_step(fs, "mount", "ro" if prey.readonly else "rw")
+    mutant = prey.mutant
+    return MountCase(
+        f"{filesystem}-mutant-{number}",
+        filesystem,
+        Device(mutant.base, pieces=_fitting(mutant), size=mutant.size),
+        (
+            replace(mount, any_errno=True),
+            Step("walk", any_errno=True),
+            Step("scribble", any_errno=True),
+            Step("umount"),
+        ),
+        point="mutant",
+        seconds=_SECONDS,
+    )
+
+
+def _fitting(mutant: Mutant) -> tuple[tuple[int, bytes], ...]:
+    """What is written, as far as a device that was cut short has it."""
+    if mutant.size is None:
+        return mutant.pieces
+    cut = ((offset, data[: max(0, mutant.size - offset)]) for offset, data in mutant.pieces)
+    return tuple((offset, data) for offset, data in cut if data)
+
+
+def _alone(prepared: PreparedGuest, case: MountCase) -> Verdict | None:
+    """The verdict on a case that takes its guest down; None for one that does not."""
+    try:
+        outcome = run_case(prepared.guest, case, "errpath-mutant")
+    except AgentError as error:
+        return rig_error(case, str(error))
+    except GuestPoisonedError as error:
+        console = prepared.guest.console
+        crashes = console.crashes() if console is not None else ()
+        if not any(crash.fatal for crash in crashes):
+            return rig_error(case, str(error))
+        reasons = tuple(f"kernel {crash.kind}: {crash.title}" for crash in crashes)
+        return Verdict(case, Status.FAIL, reasons, None, None, crashes)
+    if outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg)):
+        return judge(case, outcome, None)
+    return None
+
+
+def _kind(verdict: Verdict) -> str:
+    if verdict.leak is not None and verdict.leak.records:
+        return "leak"
+    if verdict.outcome is not None and verdict.outcome.hung:
+        return "hang"
+    return verdict.crashes[0].kind if verdict.crashes else "errno"
+
+
+def _signature(verdict: Verdict) -> tuple[object, ...]:
+    """What makes two findings the same: the leaked object's origin, or where the kernel stood."""
+    if verdict.leak is not None and verdict.leak.records:
+        return ("leak", verdict.leak.records[0].signature)
+    if verdict.outcome is not None and verdict.outcome.hung:
+        functions = re.findall(r"(\w+)\+0x\w+/0x\w+ \[", verdict.outcome.stack)
+        return ("hang", *functions[-1:])
+    if verdict.crashes:
+        # Numbers differ from one crash to the next.
+        return ("crash", re.sub(r"[0-9a-f]{4,}", "N", verdict.crashes[0].title))
+    return ("errno", verdict.reasons)
+
+
+def _size(mutant: Mutant) -> tuple[int, int]:
+    return len(mutant.pieces) + (mutant.size is not None), sum(len(d) for _, d in mutant.pieces)
+
+
+def smaller_variants(prey: Prey) -> list[Prey]:
+    """The mutants that make fewer changes, the smallest first."""
+    mutant = prey.mutant
+    count = min(len(mutant.pieces), 5)
+    variants = []
+    sizes = [None, mutant.size] if mutant.size is not None else [None]
+    for chosen in range(1 << count):
+        kept = tuple(
+            piece
+            for number, piece in enumerate(mutant.pieces)
+            if number >= count or chosen >> number & 1
+        )
+        for size in sizes:
+            smaller = replace(mutant, pieces=kept, size=size)
+            if _size(smaller) < _size(mutant) and (kept or size is not None):
+                variants.append(replace(prey, mutant=smaller))
+    variants.sort(key=lambda one: _size(one.mutant))
+    return variants[:_VARIANTS_MAX]

@@ -1,0 +1,137 @@
+"""From C to a statement about kill_sb: the script's output, and the script itself."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness.audit.cli import rows, summary
+from harness.audit.facts import Reading, Said, candidates, parse_facts, read_files
+from harness.errors import RigError
+from harness.killsb.observe import Observed
+
+SOURCE = """
+static void x_free(struct x_info *info) { kfree(info); }
+
+static int x_init_fs_context(struct fs_context *fc)
+{
+	struct x_info *info;
+
+	info = kzalloc_obj(struct x_info);
+	if (!info)
+		return -ENOMEM;
+	fc->s_fs_info = info;
+	fc->ops = &x_ops;
+	return 0;
+}
+
+KILL
+
+static struct file_system_type x_fs_type = {
+	.owner = THIS_MODULE,
+	.name = "x",
+	.init_fs_context = x_init_fs_context,
+	.kill_sb = HOOK,
+};
+"""
+OWN = """
+static void x_kill_sb(struct super_block *sb)
+{
+	struct x_info *info = %s;
+
+	kill_block_super(sb);
+	%s;
+}
+"""
+
+
+def _read(tmp_path: Path, kill: str, hook: str, *, source: str = SOURCE) -> Reading:
+    (tmp_path / "x.c").write_text(source.replace("KILL", kill).replace("HOOK", hook))
+    (reading,) = read_files(tmp_path, ["x.c"])
+    return reading
+
+
+needs_spatch = pytest.mark.skipif(shutil.which("spatch") is None, reason="no spatch")
+
+
+@needs_spatch
+def test_the_generic_kill_sb_is_the_pattern(tmp_path: Path) -> None:
+    reading = _read(tmp_path, "", "kill_block_super")
+    assert reading.said is Said.PATTERN
+    assert "x.c:11" in reading.why
+    assert "kill_block_super does not free it" in reading.why
+
+
+@needs_spatch
+@pytest.mark.parametrize("got", ["sb->s_fs_info", "X_SB(sb)"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "kfree(info)",
+        "x_free(info)",
+        "if (info) x_free(info)",
+        "call_rcu(&info->rcu, x_free)",
+        "kfree_rcu(info, rcu)",
+    ],
+)
+def test_a_kill_sb_that_frees_is_seen(tmp_path: Path, got: str, end: str) -> None:
+    assert _read(tmp_path, OWN % (got, end), "x_kill_sb").said is Said.FREED
+
+
+@needs_spatch
+def test_a_kill_sb_of_its_own_that_frees_nothing_is_the_pattern(tmp_path: Path) -> None:
+    assert _read(tmp_path, OWN % ("X_SB(sb)", "info->dead = 1"), "x_kill_sb").said is Said.PATTERN
+
+
+@needs_spatch
+def test_without_early_data_there_is_no_pattern(tmp_path: Path) -> None:
+    source = SOURCE.replace("fc->s_fs_info = info;", "fc->fs_private = info;")
+    assert _read(tmp_path, "", "kill_block_super", source=source).said is Said.LATER
+
+
+def test_lines_that_are_no_facts() -> None:
+    assert parse_facts("warning: metavariable x not used\n") == ()
+    with pytest.raises(RigError, match="expected a JSON object"):
+        parse_facts("{broken\n")
+
+
+def test_only_files_that_define_a_filesystem_are_read() -> None:
+    files = [
+        ("a.c", b"struct file_system_type a = { .kill_sb = b };"),
+        ("b.c", b"struct file_system_type *fs;"),
+    ]
+    assert candidates(files) == ("a.c",)
+
+
+def test_disagreements_come_first() -> None:
+    readings = [
+        Reading("hfs", Said.FREED, ""),
+        Reading("adfs", Said.PATTERN, ""),
+        Reading("efs", Said.LATER, ""),
+    ]
+    found = rows(readings, {"hfs": "leaks", "adfs": "leaks", "efs": "clean"})
+    assert [(row.name, row.disagrees) for row in found] == [
+        ("hfs", True),
+        ("adfs", False),
+        ("efs", False),
+    ]
+    (row,) = rows([Reading("adfs", Said.PATTERN, "")], {"adfs": "clean"})
+    assert row.disagrees
+    (row,) = rows([Reading("debugfs", Said.PATTERN, "")], {})
+    assert (row.measured, row.disagrees) == ("not measured", False)
+
+
+def test_the_name_is_that_of_the_definition() -> None:
+    (row,) = rows([Reading("vxfs", Said.LATER, "")], {"freevxfs": "clean"})
+    assert (row.name, row.measured) == ("freevxfs", "clean")
+
+
+def test_one_word_for_many_cases() -> None:
+    clean, leak = Observed("a", "clean"), Observed("b", "leak")
+    error, crash = Observed("c", "error"), Observed("d", "crash")
+    assert summary([clean, leak, error]) == "leaks"
+    assert summary([clean, crash]) == "crashes"
+    assert summary([clean, error]) == "no answer"
+    assert summary([clean, clean]) == "clean"

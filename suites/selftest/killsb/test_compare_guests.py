@@ -1,0 +1,88 @@
+"""Negative controls of the comparison, on real kernels: what it must see, it sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.guest.definition import GUESTS
+from harness.kernel import KernelRequest
+from harness.killsb.compare import Request, Summary, compare
+from harness.killsb.judge import Cell, State, exit_status, summarize
+from harness.killsb.mail import Subject, mail_text
+from harness.killsb.matrix import plan
+from harness.options import Choice
+from harness.progress import silent
+from harness.rig import RigOptions
+
+pytestmark = [pytest.mark.qemu, pytest.mark.kernel_build]
+
+PATCHES = GUESTS / "patches"
+FINDINGS = GUESTS.parent / "docs" / "findings"
+
+
+def _choice(name: str, *patches: Path) -> Choice:
+    request = KernelRequest(patches=patches, name=name)
+    return Choice(name, RigOptions(request), ("--kernel", name))
+
+
+def _compare(
+    tmp_path: Path, before: Choice, after: Choice, filesystems: str, events: str
+) -> Summary:
+    planned = tuple(plan(filesystems.split(), events))
+    request = Request(before, after, planned, 2, tmp_path, every=True)
+    return compare(request, silent())
+
+
+def _cells(summary: Summary) -> dict[tuple[str, str], Cell]:
+    return {(cell.filesystem, cell.event): cell for cell in summarize(summary.comparisons)}
+
+
+def test_the_old_bug_put_back_and_taken_away_is_fixed_where_it_was(tmp_path: Path) -> None:
+    before = _choice("before", PATCHES / "hfs-kill-sb-leak.patch")
+    summary = _compare(tmp_path, before, _choice("after"), "hfs hfsplus", "abcdefg")
+    states = {key: cell.state for key, cell in _cells(summary).items()}
+    for filesystem in ("hfs", "hfsplus"):
+        assert states[filesystem, "a"] is State.FIXED
+        assert states[filesystem, "b"] is State.FIXED
+        for event in "cdefg":
+            fixed = {
+                one.planned.id
+                for one in summary.comparisons
+                if (one.planned.filesystem, one.planned.event) == (filesystem, event)
+                and one.state is not State.CLEAN
+            }
+            assert not fixed
+    assert exit_status(summary.comparisons) == 0
+    assert all(one.certain for one in summary.comparisons if one.state is State.FIXED)
+    subject = Subject(summary.before, summary.after, summary.config, (), (), "A <a@b>", (), 1, 2)
+    assert "Tested-by: A <a@b>" in mail_text(subject, summary.comparisons)
+
+
+def test_a_leak_traded_for_a_crash_elsewhere_is_a_regression(tmp_path: Path) -> None:
+    after = _choice("after", PATCHES / "free-s_fs_info-on-error.patch")
+    summary = _compare(tmp_path, _choice("before"), after, "adfs hfsplus", "b")
+    cells = _cells(summary)
+    assert cells["adfs", "b"].state is State.FIXED
+    assert cells["hfsplus", "b"].state is State.REGRESSED
+    assert "oops" in cells["hfsplus", "b"].note
+    assert exit_status(summary.comparisons) == 1
+    subject = Subject(summary.before, summary.after, summary.config, (), (), "A <a@b>", (), 1, 2)
+    assert "Tested-by" not in mail_text(subject, summary.comparisons)
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "patch", "event"),
+    [
+        ("adfs", "adfs-kill-sb.patch", "b"),
+        ("ntfs", "ntfs-kill-sb.patch", "b"),
+        ("omfs", "omfs-free-imap.patch", "d"),
+    ],
+)
+def test_the_patches_of_the_findings_fix_them(
+    tmp_path: Path, filesystem: str, patch: str, event: str
+) -> None:
+    after = _choice("after", FINDINGS / patch)
+    summary = _compare(tmp_path, _choice("before"), after, filesystem, event)
+    assert {one.state for one in summary.comparisons} == {State.FIXED}

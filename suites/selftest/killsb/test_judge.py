@@ -1,0 +1,164 @@
+"""Observations on two kernels → FIXED, STILL LEAKS, REGRESSED, CHANGED ERRNO, CLEAN, NOT RUN."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.killsb.compare import same_code
+from harness.killsb.judge import (
+    NO_ANSWER,
+    Comparison,
+    State,
+    compare_case,
+    exit_status,
+    group_runs,
+    summarize,
+    table,
+)
+from harness.killsb.mail import Subject, mail_text, patch_id
+from harness.killsb.matrix import Planned, plan
+from harness.killsb.observe import Observed
+
+CLEAN = Observed("x", "clean", errnos=("-EIO",))
+LEAK = Observed("x", "leak", "a b", ("-EIO",), ("leak: 1 unreferenced object",), "the report")
+CRASH = Observed("x", "crash", "oops", (), ("kernel oops: BUG",), "the oops")
+HANG = Observed("x", "hang", "", (), ("hang: 20 s",))
+HELD = Observed("x", "held", "", ("-EIO",), ("the block device is still held",))
+ERRNO = Observed("x", "errno", "", ("0",), ("mount: 0; expected -EIO",))
+ERROR = Observed("x", "error", "", (), ("canary: missed",))
+
+A_CASE = next(one for one in plan(("efs",), ("a",)) if one.case is not None)
+SUBJECT = Subject("old", "new", "k", (), (), "Some One <one@example.org>", ("https://b/1",), 61, 3)
+
+
+def _compare(before: list[Observed], after: list[Observed]) -> Comparison:
+    return compare_case(A_CASE, before, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "state"),
+    [
+        ([CLEAN], [CLEAN], State.CLEAN),
+        ([LEAK] * 3, [CLEAN] * 3, State.FIXED),
+        ([CRASH] * 3, [CLEAN] * 3, State.FIXED),
+        ([HELD] * 3, [CLEAN] * 3, State.FIXED),
+        ([LEAK] * 3, [LEAK] * 3, State.STILL),
+        ([LEAK] * 3, [CLEAN, LEAK, CLEAN], State.STILL),
+        ([CLEAN] * 3, [LEAK] * 3, State.REGRESSED),
+        ([CLEAN] * 3, [CLEAN, CLEAN, LEAK], State.REGRESSED),
+        ([CLEAN] * 3, [HANG] * 3, State.REGRESSED),
+        # A leak is not traded for a crash, nor a crash for a hang.
+        ([LEAK] * 3, [CRASH] * 3, State.REGRESSED),
+        ([CRASH] * 3, [HANG] * 3, State.REGRESSED),
+        ([CRASH] * 3, [LEAK] * 3, State.STILL),
+        ([CLEAN], [ERRNO], State.CHANGED),
+        ([ERRNO], [CLEAN], State.CHANGED),
+        # The same wrong errno on both is no business of the change.
+        ([ERRNO], [ERRNO], State.CLEAN),
+        # The rig's failures are no verdict; with a good run beside them they do not count.
+        ([ERROR] * 3, [CLEAN] * 3, State.NOT_RUN),
+        ([LEAK] * 3, [ERROR] * 3, State.NOT_RUN),
+        ([], [CLEAN], State.NOT_RUN),
+        ([LEAK, ERROR, LEAK], [CLEAN] * 3, State.FIXED),
+    ],
+)
+def test_states(before: list[Observed], after: list[Observed], state: State) -> None:
+    assert _compare(before, after).state is state
+
+
+def test_counts_say_k_of_n() -> None:
+    one = _compare([LEAK, CLEAN, LEAK], [CLEAN] * 3)
+    assert (one.bad_before, one.runs_before, one.bad_after, one.runs_after) == (2, 3, 0, 3)
+    assert not one.certain
+    assert _compare([LEAK] * 3, [CLEAN] * 3).certain
+    assert not _compare([LEAK] * 3, [CLEAN]).certain
+
+
+def test_what_was_not_planned_says_why() -> None:
+    planned = Planned("i", "efs", "a", None, "no device")
+    assert compare_case(planned, [], []).note == "no device"
+
+
+def _exit(*states: State) -> int:
+    return exit_status([Comparison(A_CASE, state) for state in states])
+
+
+def test_exit_status() -> None:
+    assert _exit(State.FIXED, State.CLEAN) == 0
+    assert _exit(State.FIXED, State.STILL) == 0
+    assert _exit(State.FIXED, State.REGRESSED) == 1
+    assert _exit(State.CLEAN) == 1
+    assert _exit(State.STILL, State.CHANGED) == 1
+    assert _exit() == NO_ANSWER
+    # A planned case without any result: the rig failed, and no "good" may come of it.
+    assert _exit(State.NOT_RUN) == NO_ANSWER
+    assert _exit(State.FIXED, State.NOT_RUN) == NO_ANSWER
+    assert _exit(State.REGRESSED, State.NOT_RUN) == 1
+    skipped = Comparison(replace(A_CASE, case=None, reason="same"), State.NOT_RUN)
+    assert exit_status([skipped, Comparison(A_CASE, State.FIXED)]) == 0
+
+
+def test_a_cell_is_as_bad_as_its_worst_case() -> None:
+    runs = [_compare([LEAK] * 3, [CLEAN] * 3), _compare([CLEAN], [CLEAN])]
+    (cell,) = summarize(runs)
+    assert (cell.state, cell.count, cell.total) == (State.FIXED, 1, 2)
+    assert (cell.before, cell.after) == ((3, 3), (0, 3))
+    weaker = [*runs, _compare([LEAK, CLEAN, CLEAN], [CLEAN] * 3)]
+    assert summarize(weaker)[0].before == (1, 3)
+
+
+def test_the_table_tells_the_urgent_first_and_the_idle_once() -> None:
+    idle = Planned("i", "affs", "a", None, "the same code before and after")
+    other = next(one for one in plan(("efs",), ("b",)) if one.case is not None)
+    comparisons = [
+        compare_case(idle, [], []),
+        _compare([CLEAN], [CLEAN]),
+        compare_case(other, [CLEAN] * 3, [CRASH] * 3),
+    ]
+    lines = table(summarize(comparisons)).splitlines()
+    assert lines[0].split()[:3] == ["filesystem", "event", "state"]
+    assert lines[1].split()[:3] == ["efs", "b", "REGRESSED"]
+    assert lines[2].split()[:3] == ["efs", "a", "CLEAN"]
+    assert lines[3] == "NOT RUN (the same code before and after): affs"
+
+
+def test_tested_by_must_be_earned() -> None:
+    sure = _compare([LEAK] * 3, [CLEAN] * 3)
+    text = mail_text(SUBJECT, [sure])
+    assert "Tested-by: Some One <one@example.org>" in text
+    assert "Closes: https://b/1" in text
+    unsure = _compare([LEAK, CLEAN, LEAK], [CLEAN] * 3)
+    assert "Tested-by:" not in mail_text(SUBJECT, [sure, unsure])
+    assert "no tag" in mail_text(SUBJECT, [sure, unsure])
+    regressed = _compare([CLEAN] * 3, [CRASH] * 3)
+    assert "Tested-by" not in mail_text(SUBJECT, [sure, regressed])
+    assert "Tested-by" not in mail_text(SUBJECT, [_compare([CLEAN], [CLEAN])])
+
+
+def test_repeats_are_found_by_their_number() -> None:
+    found = {("k", "c"): CLEAN, ("k", "c#2"): LEAK, ("other", "c#3"): CRASH}
+    assert group_runs(found, "k", "c") == [CLEAN, LEAK]
+    assert group_runs(found, "k", "d") == []
+
+
+def test_least_work_is_told_by_directories() -> None:
+    assert not same_code("hfs", None)
+    assert same_code("hfs", frozenset())
+    assert same_code("hfs", frozenset({"fs/adfs/"}))
+    assert not same_code("hfs", frozenset({"fs/hfs/"}))
+    # vfat is in fs/fat, and jbd2 is below more than its own.
+    assert not same_code("vfat", frozenset({"fs/fat/"}))
+    assert not same_code("hfs", frozenset({"fs/jbd2/"}))
+
+
+def test_a_patch_has_one_name_with_and_without_gits_headers(tmp_path: Path) -> None:
+    plain = "--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-old\n+new\n"
+    (tmp_path / "plain").write_text(f"Subject: x\n\nwhy\n---\n{plain}")
+    (tmp_path / "git").write_text(f"Subject: y\n---\ndiff --git a/f.c b/f.c\n{plain}")
+    first, second = patch_id(tmp_path / "plain"), patch_id(tmp_path / "git")
+    assert first == second != "unknown"
+    (tmp_path / "other").write_text(plain.replace("new", "newer"))
+    assert patch_id(tmp_path / "other") != first

@@ -1,0 +1,107 @@
+"""Known issues excuse one way to fail, on one kernel, for a limited time; nothing else."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from harness.cases import MountCase, Outcome
+from harness.errors import DefinitionError
+from harness.filesystems import known_filesystems
+from harness.killsb.known import Answer, KnownIssue, KnownIssues, load_known_issues
+from harness.killsb.matrix import plan
+from harness.leaks.kmemleak import CallSite, Record
+from harness.oops import Crash
+from harness.verdict import Leak, Status, Verdict
+
+TODAY = datetime.date(2027, 1, 1)
+ISSUE = KnownIssue("debian:7.2", ("killsb-efs-[ab]-*",), "guilty", "why", "link", "2027-01-31")
+KNOWN = KnownIssues((ISSUE,))
+FILE = Path(__file__).parents[2] / "known-issues.yaml"
+
+
+def _case() -> MountCase:
+    return next(one.case for one in plan(("efs",), ("a",)) if one.case is not None)
+
+
+def _record(function: str) -> Record:
+    return Record(1, 64, "t", 1, 1, (CallSite("kmalloc", 1, None), CallSite(function, 2, "m")), "")
+
+
+def _leaks(*functions: str) -> Verdict:
+    records = tuple(_record(function) for function in functions)
+    reasons = ("leak: 1 unreferenced object, 64 bytes",)
+    return Verdict(_case(), Status.FAIL, reasons, Outcome("t", 1), Leak(records, 2, 2))
+
+
+def test_the_known_leak_is_expected() -> None:
+    answer = KNOWN.judge("debian:7.2", _leaks("guilty", "guilty"), today=TODAY)
+    assert answer == (Answer.XFAIL, "why (link)")
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        _leaks("innocent"),
+        _leaks("guilty", "innocent"),
+        Verdict(_case(), Status.FAIL, ("kernel oops: x",), crashes=(Crash("oops", "x", "", True),)),
+        Verdict(
+            _case(), Status.FAIL, ("leak: 1", "mount: 0; expected"), leak=_leaks("guilty").leak
+        ),
+    ],
+)
+def test_another_failure_is_not_excused(verdict: Verdict) -> None:
+    assert KNOWN.judge("debian:7.2", verdict, today=TODAY) is None
+
+
+def test_another_kernel_or_case_is_not_excused() -> None:
+    assert KNOWN.judge("debian:7.3", _leaks("guilty"), today=TODAY) is None
+    other = KnownIssues((KnownIssue("debian:7.2", ("killsb-x-*",), "f", "", "", "2027-01-31"),))
+    assert other.judge("debian:7.2", _leaks("guilty"), today=TODAY) is None
+
+
+def test_an_unexpected_pass_fails() -> None:
+    answer = KNOWN.judge("debian:7.2", Verdict(_case(), Status.PASS), today=TODAY)
+    assert answer is not None
+    assert answer[0] == Answer.FAIL
+    assert "passes unexpectedly" in answer[1]
+
+
+def test_an_expired_entry_fails_whatever_the_case_does() -> None:
+    late = datetime.date(2027, 2, 1)
+    for verdict in (_leaks("guilty"), Verdict(_case(), Status.PASS)):
+        answer = KNOWN.judge("debian:7.2", verdict, today=late)
+        assert answer == (Answer.FAIL, "known issue expired on 2027-01-31: link")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("issues: [{kernel: a}]", r"k\.yaml:1: issues\[0\] has no key 'cases'"),
+        (
+            "issues:\n - {kernel: k, cases: [a], leak: f, reason: r, link: l, expires: soon}",
+            r"k\.yaml:2: expires: got 'soon'; expected YYYY-MM-DD",
+        ),
+        (
+            "issues:\n"
+            " - {kernel: k, cases: [], leak: f, reason: r, link: l, expires: '2027-01-01'}",
+            r"k\.yaml:2: cases and leak: expected both",
+        ),
+    ],
+)
+def test_a_wrong_file_names_the_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "k.yaml"
+    path.write_text(text)
+    with pytest.raises(DefinitionError, match=message):
+        load_known_issues(path)
+
+
+def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
+    ids = [one.id for one in plan(known_filesystems())]
+    for issue in load_known_issues(FILE).issues:
+        for pattern in issue.cases:
+            only = KnownIssue(issue.kernel, (pattern,), "f", "", "", issue.expires)
+            assert any(only.covers(case) for case in ids), pattern
+        assert (FILE.parents[1] / issue.link).is_file(), issue.link
