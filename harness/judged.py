@@ -11,7 +11,22 @@ from harness.known import KnownIssue
 from harness.records import CaseRecord, CaseStatus, KernelRecord, TrackRecord
 from harness.runrecords import RunRow, UnitRow
 
-__all__ = ["Change", "JudgedCase", "JudgedRun", "RunSummary", "summary_status"]
+__all__ = ["ORDER", "Change", "JudgedCase", "JudgedRun", "RunSummary", "summary_status"]
+
+# In which order kinds are told: what wants to be looked at comes first.
+ORDER = (
+    Kind.NEW_FAILURE,
+    Kind.UNCONFIRMED,
+    Kind.STILL_FAILING,
+    Kind.FLAKY,
+    Kind.KNOWN,
+    Kind.FIXED,
+    Kind.NEW_CASE,
+    Kind.GONE,
+    Kind.INFRASTRUCTURE,
+    Kind.NOT_RUN,
+    Kind.SKIPPED,
+)
 
 
 @dataclass(frozen=True)
@@ -150,20 +165,7 @@ class JudgedRun:
         words = [f"{new} to look at" if new else "nothing new"]
         if new > 1:
             words[0] += f" ({self.ways} way{'s' * (self.ways != 1)} of failing)"
-        shown = (
-            Kind.NEW_FAILURE,
-            Kind.UNCONFIRMED,
-            Kind.STILL_FAILING,
-            Kind.FLAKY,
-            Kind.KNOWN,
-            Kind.FIXED,
-            Kind.NEW_CASE,
-            Kind.GONE,
-            Kind.INFRASTRUCTURE,
-            Kind.NOT_RUN,
-            Kind.SKIPPED,
-        )
-        words += [f"{counts[kind]} {kind}" for kind in shown if counts[kind]]
+        words += [f"{counts[kind]} {kind}" for kind in ORDER if counts[kind]]
         words.append(f"{counts[Kind.PASSING]} passing")
         if self.run.status == "partial":
             words.append(f"PARTIAL: {self.run.note}")

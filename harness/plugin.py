@@ -21,15 +21,12 @@ from harness.filesystems import known_filesystems, load_filesystem
 from harness.options import Choice, add_options, choices
 from harness.profiles import register
 from harness.progress import Progress
-from harness.rig import Rig
+from harness.rig import BATCH_MAX, Rig
 from harness.session import Group, Session, run_directory, split_evenly
 from harness.userguest import UserGuest
 from harness.verdict import Status, Verdict
 
 __all__ = ["case_of", "kernel_of", "session_of"]
-
-# Cases of one batch; more would only make a crash in the middle dearer.
-_BATCH_MAX = 1024
 
 _session_key = pytest.StashKey[Session]()
 _stray_key = pytest.StashKey[list[str]]()
@@ -252,7 +249,7 @@ def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
         for batch, members in batches.items():
             # A named batch stays whole; the others are spread over the workers.
             least = 1 if batch else _worker_count(session.config)
-            count = max(least, -(-len(members) // _BATCH_MAX))
+            count = max(least, -(-len(members) // BATCH_MAX))
             for number, part in enumerate(split_evenly(members, count)):
                 for case in part:
                     groups[kernel, case.id] = Group(kernel, part)

@@ -28,7 +28,15 @@ from harness.leaks.canary import Check
 from harness.leaks.minage import MinAge, find_min_age, set_min_age
 from harness.progress import Progress
 
-__all__ = ["ISOLATIONS", "LEAK_CHECKS", "Rig", "RigOptions", "batch_size", "executor_boot"]
+__all__ = [
+    "BATCH_MAX",
+    "ISOLATIONS",
+    "LEAK_CHECKS",
+    "Rig",
+    "RigOptions",
+    "batch_size",
+    "executor_boot",
+]
 
 # "case": a clone for every case; "batch": a clone for many; "boot": a boot for every case.
 ISOLATIONS = ("case", "batch", "boot")

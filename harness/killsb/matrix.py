@@ -180,28 +180,32 @@ def _usual_device(fs: Filesystem, *, readonly: bool = False, held: bool = False)
     return Device(image(fs.name, _usual(fs.name)), readonly=readonly, held=held)
 
 
+def _injected(fs: Filesystem, api: str, function: str) -> Variants:
+    """`function` forced to fail, alone and followed by a mount that must work."""
+    fault = FaultPlan(function, "EIO")
+    for mode in MODES:
+        step = _mount(fs, api, mode, armed=True, expect="EIO")
+        yield (
+            f"injected-EIO-{api}-{mode}",
+            _case(fs, function, _usual_device(fs), step, fault=fault),
+        )
+    if _usual(fs.name) == VALID:
+        mode = _modes(fs)[0]
+        steps = (
+            _mount(fs, api, mode, armed=True, expect="EIO"),
+            _mount(fs, api, mode),
+            Step("umount"),
+        )
+        yield (
+            f"injected-EIO-then-mount-{api}",
+            _case(fs, function, _usual_device(fs), *steps, fault=fault),
+        )
+
+
 def _setup(fs: Filesystem) -> Variants:
     """(a): forced, and the natural ways, which need no injection."""
-    fault = FaultPlan("setup_bdev_super", "EIO")
-    forced = fault.function
     for api in APIS:
-        for mode in MODES:
-            step = _mount(fs, api, mode, armed=True, expect="EIO")
-            yield (
-                f"injected-EIO-{api}-{mode}",
-                _case(fs, forced, _usual_device(fs), step, fault=fault),
-            )
-        if _usual(fs.name) == VALID:
-            mode = _modes(fs)[0]
-            steps = (
-                _mount(fs, api, mode, armed=True, expect="EIO"),
-                _mount(fs, api, mode),
-                Step("umount"),
-            )
-            yield (
-                f"injected-EIO-then-mount-{api}",
-                _case(fs, forced, _usual_device(fs), *steps, fault=fault),
-            )
+        yield from _injected(fs, api, "setup_bdev_super")
         expect = fs.expected("readonly_device")
         device = _usual_device(fs, readonly=True)
         steps = (_mount(fs, api, "rw", expect=expect), *((Step("umount"),) if not expect else ()))
@@ -217,25 +221,8 @@ def _setup(fs: Filesystem) -> Variants:
 
 def _entry(fs: Filesystem) -> Variants:
     """(b): forced before the function's first line."""
-    fault = FaultPlan(fs.fill_super, "EIO")
     for api in APIS:
-        for mode in MODES:
-            step = _mount(fs, api, mode, armed=True, expect="EIO")
-            yield (
-                f"injected-EIO-{api}-{mode}",
-                _case(fs, fs.fill_super, _usual_device(fs), step, fault=fault),
-            )
-        if _usual(fs.name) == VALID:
-            mode = _modes(fs)[0]
-            steps = (
-                _mount(fs, api, mode, armed=True, expect="EIO"),
-                _mount(fs, api, mode),
-                Step("umount"),
-            )
-            yield (
-                f"injected-EIO-then-mount-{api}",
-                _case(fs, fs.fill_super, _usual_device(fs), *steps, fault=fault),
-            )
+        yield from _injected(fs, api, fs.fill_super)
 
 
 def _bad_images(fs: Filesystem) -> Variants:

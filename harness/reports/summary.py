@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.judged import JudgedCase, JudgedRun
+from harness.judged import ORDER, JudgedCase, JudgedRun
 from harness.judgement import Kind
 from harness.records import KernelRecord
 
@@ -12,18 +12,8 @@ __all__ = ["render_summary", "subject"]
 
 # So many cases per way of failing: a mail is read, not searched.
 _LISTED_MAX = 10
-_SHOWN = (
-    Kind.NEW_FAILURE,
-    Kind.UNCONFIRMED,
-    Kind.STILL_FAILING,
-    Kind.FLAKY,
-    Kind.KNOWN,
-    Kind.FIXED,
-    Kind.NEW_CASE,
-    Kind.GONE,
-    Kind.INFRASTRUCTURE,
-    Kind.NOT_RUN,
-)
+# A mail lists no skips.
+_SHOWN = tuple(kind for kind in ORDER if kind is not Kind.SKIPPED)
 
 
 def subject(run: JudgedRun) -> str:
