@@ -183,11 +183,9 @@ class Executor:
             if isinstance(outcome, AgentError):
                 batch.failed.append(Result(rig_error(case, str(outcome)), prepared.artefacts))
                 continue
-            if outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg)):
-                verdict = judge(case, outcome, None)
-                prepared.guest.poison(f"{case.id}: {verdict.reasons[0]}")
+            if _took_guest_down(outcome):
                 self.close()
-                return verdict
+                return judge(case, outcome, None)
             batch.done.append((case, outcome))
         return None
 
@@ -308,11 +306,17 @@ class Executor:
 
         Raises:
             AgentError: the rig cannot run one of them any more.
+            GuestPoisonedError: one of them took the guest down, which it did not do before.
         """
         outcomes = []
-        for outcome in run_cases(prepared.guest, [(case, self._task()) for case in cases]):
+        work = [(case, self._task()) for case in cases]
+        for case, outcome in zip(cases, run_cases(prepared.guest, work), strict=True):
             if isinstance(outcome, AgentError):
                 raise outcome
+            if _took_guest_down(outcome):
+                self.close()
+                reason = judge(case, outcome, None).reasons[0]
+                raise GuestPoisonedError(f"guest is past use: {case.id}, run again: {reason}")
             outcomes.append(outcome)
         return outcomes
 
@@ -367,6 +371,11 @@ class Executor:
     def _task(self) -> str:
         """A name no other case of this executor has; task names have at most 15 bytes."""
         return f"errpath-{next(self._numbers):06d}"
+
+
+def _took_guest_down(outcome: Outcome) -> bool:
+    """Whether nothing can be concluded any more from the guest in which this happened."""
+    return outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg))
 
 
 def _count(cases: int) -> str:

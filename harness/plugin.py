@@ -18,6 +18,7 @@ import pytest
 from harness.cases import MountCase
 from harness.errors import ErrpathError, UsageError
 from harness.filesystems import known_filesystems, load_filesystem
+from harness.lanes import processors
 from harness.options import Choice, add_options, choices
 from harness.profiles import register
 from harness.progress import Progress
@@ -27,6 +28,9 @@ from harness.userguest import UserGuest
 from harness.verdict import Status, Verdict
 
 __all__ = ["case_of", "kernel_of", "session_of"]
+
+# Fewer cases than these are done before a second guest is there.
+_WORTH_A_LANE = 64
 
 _session_key = pytest.StashKey[Session]()
 _stray_key = pytest.StashKey[list[str]]()
@@ -81,6 +85,7 @@ def pytest_configure(config: pytest.Config) -> None:
         run_directory(config.option.artefacts.absolute(), worker=worker),
         _progress(config, worker),
         repeats=config.option.repeats,
+        lanes=_lanes(config),
     )
 
 
@@ -247,20 +252,30 @@ def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
             batch = f"{case.batch}-alone" if case.alone else case.batch
             batches.setdefault(batch, []).append(case)
         for batch, members in batches.items():
-            # A named batch stays whole; the others are spread over the workers.
-            least = 1 if batch else _worker_count(session.config)
-            count = max(least, -(-len(members) // BATCH_MAX))
+            # A named batch stays whole; the others are spread evenly over the workers.
+            workers = 1 if batch else _worker_count(session.config, len(members))
+            count = -(-len(members) // (BATCH_MAX * workers)) * workers
             for number, part in enumerate(split_evenly(members, count)):
                 for case in part:
                     groups[kernel, case.id] = Group(kernel, part)
                     names[kernel, case.id] = f"{kernel}-{batch}{number}".replace("@", "_")
     session.config.stash[_groups_key] = groups
+    # What takes guests down waits more than it works: it begins first, beside the others.
+    ahead = sorted(dict.fromkeys(groups.values()), key=lambda group: not group.cases[0].alone)
+    session.config.stash[_session_key].expect(ahead)
     return names
 
 
-def _worker_count(config: pytest.Config) -> int:
+def _worker_count(config: pytest.Config, cases: int) -> int:
+    """Over how many guests so many cases are spread, in xdist's workers or in this process."""
     values = getattr(config, "workerinput", None)
-    return int(values["workercount"]) if values else 1
+    return int(values["workercount"]) if values else min(_lanes(config), -(-cases // _WORTH_A_LANE))
+
+
+def _lanes(config: pytest.Config) -> int:
+    """A guest for each processor; with `-n N`, N workers with a guest each."""
+    workers = hasattr(config, "workerinput") or config.getoption("numprocesses", None) is not None
+    return 1 if workers else processors()
 
 
 def _case(item: pytest.Item) -> MountCase | None:

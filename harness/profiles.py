@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, Phase, settings
 
-__all__ = ["NIGHTLY", "SMOKE", "register", "search_seconds"]
+__all__ = ["NAMES", "NIGHTLY", "QUICK", "register", "search_seconds"]
 
-# What the tests do unless told otherwise, and `--hypothesis-profile nightly`.
-SMOKE, NIGHTLY = "smoke", "nightly"
+# What a run of the suite does unless told otherwise, `--hypothesis-profile smoke` (errpath's own
+# tests) and `nightly`.
+QUICK, SMOKE, NIGHTLY = "quick", "smoke", "nightly"
+# Mutants of a round.
+_EXAMPLES = {QUICK: 20, SMOKE: 200, NIGHTLY: 1000}
+NAMES = tuple(_EXAMPLES)
 # Seconds of wall time for each filesystem; 0 for a single round.
 _SECONDS = {NIGHTLY: 1800.0}
 
 
 def register() -> None:
     """Make the profiles known; `--hypothesis-profile` chooses one."""
-    for name, examples in ((SMOKE, 200), (NIGHTLY, 1000)):
+    for name, examples in _EXAMPLES.items():
         settings.register_profile(
             name,
             max_examples=examples,

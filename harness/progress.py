@@ -2,13 +2,16 @@
 
 Each long step says what it does, how far it is, and how long it may still take. On a terminal one
 line is redrawn; into a file or a pipe, a line is printed when a step begins and ends and, between,
-at most every ten seconds.
+at most every ten seconds. Steps of several threads share the live line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,7 +26,7 @@ _LIVE_SECONDS = 0.1
 class Step:
     """One long step. `update` may be called as often as the work likes."""
 
-    def __init__(self, what: str, total: float | None, show: Callable[[str, bool], None]) -> None:
+    def __init__(self, what: str, total: float | None, show: Callable[[Step, str], None]) -> None:
         self._what = what
         self._total = total
         self._show = show
@@ -40,7 +43,7 @@ class Step:
         self._done = done
         if total is not None:
             self._total = total
-        self._show(self._line(note), False)
+        self._show(self, self._line(note))
 
     def _line(self, note: str) -> str:
         words = [self._what]
@@ -69,8 +72,30 @@ class Progress:
         self._stream = stream
         self._guard = guard
         self._prefix = f"[{prefix}] " if prefix else ""
-        self._last = 0.0
         self._width = 0
+        # The steps under way, with what each shows, and when that was last printed.
+        self._steps: dict[Step, str] = {}
+        self._last: dict[Step | None, float] = {}
+        # Once lent, only this thread writes; what others want written waits for it.
+        self._writer: int | None = None
+        self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+
+    def lend(self) -> None:
+        """From now on other threads show their progress too: through this one, in `relay`."""
+        self._writer = threading.get_ident()
+
+    def relay(self, done: Callable[[], bool]) -> None:
+        """Show what other threads have to show until `done()`; they call `wake` when that may have
+        changed."""
+        while not done():
+            self._waiting.get()()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()()
+
+    def wake(self) -> None:
+        """Have `relay` look whether it is done."""
+        self._waiting.put(lambda: None)
 
     @property
     def _out(self) -> TextIO:
@@ -78,6 +103,9 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print one whole line."""
+        self._write(lambda: self._say(text))
+
+    def _say(self, text: str) -> None:
         with self._guard():
             self._erase()
             print(self._prefix + text, file=self._out, flush=True)
@@ -86,28 +114,50 @@ class Progress:
     def step(self, what: str, *, total: float | None = None) -> Iterator[Step]:
         """A long step; its begin, course and end are shown."""
         step = Step(what, total, self._show)
-        self._show(f"{what} …", True)
+        self._show(step, f"{what} …")
         try:
             yield step
         except BaseException:
-            self.say(f"{what}: stopped after {_clock(step.elapsed)}")
+            self._end(step, f"{what}: stopped after {_clock(step.elapsed)}")
             raise
-        self.say(f"{what}: done in {_clock(step.elapsed)}")
+        self._end(step, f"{what}: done in {_clock(step.elapsed)}")
 
-    def _show(self, line: str, first: bool) -> None:
+    def _end(self, step: Step, text: str) -> None:
+        def end() -> None:
+            self._steps.pop(step, None)
+            self._last.pop(step, None)
+            self._say(text)
+
+        self._write(end)
+
+    def _write(self, action: Callable[[], None]) -> None:
+        if self._writer in (None, threading.get_ident()):
+            action()
+        else:
+            self._waiting.put(action)
+
+    def _show(self, step: Step, line: str) -> None:
+        self._write(lambda: self._draw(step, line))
+
+    def _draw(self, step: Step, line: str) -> None:
+        first = step not in self._steps
+        self._steps[step] = line
         with self._guard():
             out = self._out
             live = out.isatty() and not self._prefix
+            # One line is drawn for all steps; plain ones are printed for each.
+            whose = None if live else step
             now = time.monotonic()
-            if not first and now - self._last < (_LIVE_SECONDS if live else _PLAIN_SECONDS):
+            pause = _LIVE_SECONDS if live else _PLAIN_SECONDS
+            if not first and now - self._last.get(whose, 0.0) < pause:
                 return
-            self._last = now
+            self._last[whose] = now
             if not live:
                 print(self._prefix + line, file=out, flush=True)
                 return
             self._erase()
             # A line that wraps could not be wiped again.
-            shown = line[: _columns(out) - 1]
+            shown = "  |  ".join(self._steps.values())[: _columns(out) - 1]
             out.write(shown)
             out.flush()
             self._width = len(shown)
@@ -119,10 +169,10 @@ class Progress:
 
 
 class _Silent(Progress):
-    def say(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         pass
 
-    def _show(self, line: str, first: bool) -> None:
+    def _draw(self, step: Step, line: str) -> None:
         pass
 
 

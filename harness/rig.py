@@ -108,6 +108,17 @@ class Rig:
         """The modules of a filesystem with what they depend on, in load order."""
         return self._store.modules(self.kernel, load_filesystem(filesystem).modules)
 
+    def build(self, filesystems: Sequence[str]) -> None:
+        """Everything that guests with these filesystems need: what is left to do for `prepare` may
+        be done in several threads at once.
+
+        Raises:
+            ErrpathError: what cannot be built.
+        """
+        for name in filesystems:
+            self.modules(name)
+        _ = self._own_modules, self._clones
+
     @functools.cached_property
     def _own_modules(self) -> tuple[BuiltModule, BuiltModule]:
         return (

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from harness.artefacts import write_artefacts
 from harness.cases import MountCase
 from harness.conserve import conserved
 from harness.errors import ErrpathError, RigError, UsageError
-from harness.executor import Executor, Result
+from harness.executor import Executor, PreparedGuest, Result
 from harness.filesystems import load_filesystem
 from harness.kernel import KernelStore
+from harness.lanes import Lanes
 from harness.leaks.kmemleak import Record
 from harness.options import Choice, rerun_words
 from harness.progress import Progress
@@ -39,13 +40,16 @@ class Group:
 
 @dataclass
 class Session:
-    """Results are computed group by group, when the first of a group is asked for."""
+    """Results are computed group by group, when the first of a group is asked for, or ahead of that
+    for groups that are sure to be asked for (`expect`)."""
 
     choices: Mapping[str, Choice]
     # Artefacts of this run.
     directory: Path
     progress: Progress
     repeats: int = 2
+    # How many groups that are expected run at once.
+    lanes: int = 1
     # Leaks that belong to no case, told at the end.
     stray: list[Record] = field(default_factory=list)
     # Artefact folders by kernel and case id; what is kept of each built kernel, by name.
@@ -57,6 +61,14 @@ class Session:
     _results: dict[tuple[str, str], Result] = field(default_factory=dict)
     _broken: dict[Group, ErrpathError] = field(default_factory=dict)
     _reports: dict[tuple[str, str], str] = field(default_factory=dict)
+    _expected: tuple[Group, ...] = ()
+    _ahead: Lanes[Group] | None = None
+    _executors: set[Executor] = field(default_factory=set)
+    _ended: bool = False
+
+    def expect(self, groups: Sequence[Group]) -> None:
+        """All of these will be asked for: they may run ahead, in this order."""
+        self._expected = tuple(groups)
 
     def rig(self, kernel: str, own_kernel: tuple[str, ...] = ()) -> Rig:
         """The rig of one kernel; its kernel is built when it is first used.
@@ -84,7 +96,7 @@ class Session:
             if broken is not None:
                 raise broken
             try:
-                self._run(group)
+                self._have_run(group)
             except ErrpathError as error:
                 # Said for every case of the group, tried once.
                 self._broken[group] = error
@@ -116,42 +128,91 @@ class Session:
         return tuple((name, rig) for name, rig in self._rigs.items() if "kernel" in vars(rig))
 
     def close(self) -> None:
-        """End every guest."""
+        """End every guest, also of groups that are still under way."""
+        self._ended = True
+        if self._ahead is not None:
+            # A group whose guest goes away ends, for it gets no other.
+            for executor in tuple(self._executors):
+                executor.close()
+            self._ahead.stop()
         for rig in self._rigs.values():
             rig.close()
 
-    def _run(self, group: Group) -> None:
-        filesystems = tuple(dict.fromkeys(case.filesystem for case in group.cases))
-        functions = dict.fromkeys(case.fault.function for case in group.cases if case.fault)
+    def _have_run(self, group: Group) -> None:
+        """Have the results of `group`."""
+        if self._ahead is None and self.lanes > 1 and len(self._expected) > 1:
+            self._ahead = self._begin()
+        if self._ahead is not None and group in self._ahead:
+            self._ahead.wait(group)
+        else:
+            self._run(group, self._ready(group))
+
+    def _begin(self) -> Lanes[Group]:
+        """Run what is expected, in lanes. Everything is built before, here: builds have their own
+        parallelism."""
+        rigs: dict[Group, Rig] = {}
+        for group in self._expected:
+            try:
+                rigs[group] = self._ready(group)
+            except ErrpathError as error:
+                self._broken[group] = error
+        return Lanes(
+            rigs,
+            lambda group: self._run(group, rigs[group]),
+            count=self.lanes,
+            progress=self.progress,
+        )
+
+    def _ready(self, group: Group) -> Rig:
+        """The rig of a group, with everything built that its guests need."""
+        if group in self._broken:
+            raise self._broken[group]
+        filesystems = dict.fromkeys(case.filesystem for case in group.cases)
         own = dict.fromkeys(load_filesystem(name).own_kernel for name in filesystems)
         if len(own) > 1:
             raise UsageError(f"{', '.join(filesystems)}: cannot share a kernel; run them apart")
         rig = self.rig(group.kernel, next(iter(own), ()))
         rig.check()
-        for filesystem in filesystems:
-            rig.modules(filesystem)
+        rig.build(tuple(filesystems))
+        return rig
+
+    def _run(self, group: Group, rig: Rig) -> None:
+        filesystems = tuple(dict.fromkeys(case.filesystem for case in group.cases))
+        functions = tuple(dict.fromkeys(case.fault.function for case in group.cases if case.fault))
         executor = Executor(
-            executor_boot(rig, filesystems, tuple(functions)),
-            confirm=executor_boot(rig, filesystems, tuple(functions), confirm=True),
+            self._guests(executor_boot(rig, filesystems, functions)),
+            confirm=self._guests(executor_boot(rig, filesystems, functions, confirm=True)),
             batch=batch_size(rig.options),
             repeats=self.repeats,
             progress=self.progress,
         )
+        self._executors.add(executor)
         try:
             results = executor.run(group.cases)
         finally:
             executor.close()
+            self._executors.discard(executor)
         self.stray += executor.stray
         reasons = {result.verdict.reasons for result in results.values()}
         if len(reasons) == 1 and all(_never_ran(result) for result in results.values()):
             # No guest came up: that is one message, not one per case.
             raise RigError(next(iter(reasons))[0])
         if rig.options.conservation:
-            boot = executor_boot(rig, filesystems, tuple(functions))
+            boot = self._guests(executor_boot(rig, filesystems, functions))
             results, unload = conserved(boot, results, self.progress)
             self.notes += unload
         for case_id, result in results.items():
             self._results[group.kernel, case_id] = result
+
+    def _guests(self, boot: Callable[[], PreparedGuest]) -> Callable[[], PreparedGuest]:
+        """`boot`, until the session is closed."""
+
+        def guest() -> PreparedGuest:
+            if self._ended:
+                raise RigError("the run has been ended")
+            return boot()
+
+        return guest
 
     def _render(self, group: Group, result: Result) -> str:
         case = result.verdict.case

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.cases import MountCase, Outcome
 from harness.errno_names import errno_name, errno_value
@@ -72,7 +72,8 @@ def judge(
             return rig_error(case, reason, outcome)
         if case.fault is not None and not outcome.fired:
             reason = f"never reached: the fault in {case.fault.function} did not fire"
-            return rig_error(case, reason, outcome)
+            # A leak that was found all the same is shown beside it.
+            return replace(rig_error(case, reason, outcome), leak=leak)
         failures += _wrong_errnos(case, outcome)
         failures += [wrong for check in case.checks if (wrong := check(outcome))]
     if leak is not None and leak.records and (leak.confirmed or not leak.repeats):

@@ -193,6 +193,9 @@ static pid_t start(struct work *work)
 	return clone(carry_out, stack + sizeof(stack), CLONE_VM | SIGCHLD, work);
 }
 
+/* How long a task may take to die of SIGKILL, unless its case has less time than that anyway. */
+#define DYING_MS 2000
+
 /* Waits for the case's task to end; with its time up it is killed, and what then still does not
  * end is hung in the kernel. */
 static int wait_for(struct call *call, pid_t pid, int timeout_ms)
@@ -210,7 +213,7 @@ static int wait_for(struct call *call, pid_t pid, int timeout_ms)
 			json_object_set_new(call->reply, "stack", json_string_nocheck(stack));
 		json_object_set_new(call->reply, "hung", json_true());
 		kill(pid, SIGKILL);
-		ready = poll(&task, 1, 2000);
+		ready = poll(&task, 1, timeout_ms < DYING_MS ? timeout_ms : DYING_MS);
 	}
 	close(task.fd);
 	if (ready <= 0)

@@ -6,6 +6,7 @@ it, so that a changed module costs no boot.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,8 @@ class Clones:
         self._boot = boot
         self._artefacts = artefacts
         self._frozen: dict[str, Frozen] = {}
+        # Two threads must not freeze the same guest.
+        self._lock = threading.RLock()
 
     def booted(self) -> tuple[Machine, Path]:
         """A clone of a guest with an agent and nothing more, and its artefacts' directory.
@@ -94,18 +97,25 @@ class Clones:
     def _clone(
         self, key: str, kind: str, make: Callable[[], tuple[Machine, Mapping[str, Any]]]
     ) -> tuple[Machine, Path, Mapping[str, Any]]:
-        if key in self._frozen:
-            frozen = self._frozen[key]
-        else:
-            frozen = self._frozen[key] = self._snapshots.get(key, kind, make)
+        frozen = self._get(key, kind, make)
         try:
             return (*self._resume(frozen), frozen.notes)
         except CloneError:
             # Whole, but of no use to this QEMU: a new one gets one chance.
-            self._frozen.pop(key).close()
-            self._snapshots.forget(key)
-        frozen = self._frozen[key] = self._snapshots.get(key, kind, make)
+            with self._lock:
+                if self._frozen.get(key) is frozen:
+                    self._frozen.pop(key).close()
+                    self._snapshots.forget(key)
+        frozen = self._get(key, kind, make)
         return (*self._resume(frozen), frozen.notes)
+
+    def _get(
+        self, key: str, kind: str, make: Callable[[], tuple[Machine, Mapping[str, Any]]]
+    ) -> Frozen:
+        with self._lock:
+            if key not in self._frozen:
+                self._frozen[key] = self._snapshots.get(key, kind, make)
+            return self._frozen[key]
 
     def _resume(self, frozen: Frozen) -> tuple[Machine, Path]:
         artefacts = self._artefacts()

@@ -59,8 +59,8 @@ def _first_seed(request: pytest.FixtureRequest, profile: str) -> int:
     wanted = request.config.getoption("hypothesis_seed", None)
     if wanted not in (None, "random"):
         return int(wanted)
-    # The smoke run is the same every time: it tells whether the kernel has changed.
-    same = profile == profiles.SMOKE and wanted is None
+    # The short runs are the same every time: they tell whether the kernel has changed.
+    same = profile != profiles.NIGHTLY and wanted is None
     return 0 if same else random.SystemRandom().getrandbits(32)
 
 
@@ -70,8 +70,8 @@ def test_a_mutated_image_ends_in_success_or_an_errno(
     filesystem: str, kernel_rig: Rig, request: pytest.FixtureRequest
 ) -> None:
     profile = settings.get_current_profile_name()
-    if profile not in (profiles.SMOKE, profiles.NIGHTLY):
-        profile = profiles.SMOKE
+    if profile not in profiles.NAMES:
+        profile = profiles.QUICK
     hunt = Hunt(
         filesystem,
         executor_boot(kernel_rig, (filesystem,), ()),

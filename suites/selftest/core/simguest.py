@@ -10,6 +10,7 @@ What a case does in it is written in its first step's `data`, as comma-separated
     panic               the console says so, and the guest is gone
     vanish              the guest is gone without a word
     hang                the task does not end
+    later               it oopses or hangs in a later boot than the first only
     refuse              the agent cannot set the case up
     unfired             the fault does not hit
     errno=EIO           the first step gives this instead of what is expected
@@ -203,9 +204,10 @@ class SimChannel:
         }
         if "warn" in does:
             values["kmsg"] = _WARNING
-        if "oops" in does:
+        ends = "later" not in does or self.number > 1
+        if "oops" in does and ends:
             values |= {"kmsg": _OOPS, "signal": 9, "steps": []}
-        if "hang" in does:
+        if "hang" in does and ends:
             values |= {"hung": True, "stack": "[<0>] super_lock+0x6d/0x130", "steps": []}
         return Reply(values, b"")
 

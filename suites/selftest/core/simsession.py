@@ -68,6 +68,9 @@ class SimRig:
     def modules(self, filesystem: str) -> tuple[()]:
         return ()
 
+    def build(self, filesystems: Sequence[str]) -> None:
+        """Everything is there."""
+
     def symbolizer(self, filesystems: Sequence[str]) -> SimDecoder:
         return SimDecoder()
 

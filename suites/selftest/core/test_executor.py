@@ -238,6 +238,25 @@ def test_a_second_look_that_crashes_is_an_error_of_the_suspect(world: World) -> 
     assert _statuses(results) == {"a": _PASS, "b": _ERROR}
 
 
+@pytest.mark.parametrize(("end", "said"), [("hang", "hang: "), ("oops", "kernel oops: ")])
+def test_a_repeat_that_takes_its_guest_down_confirms_nothing(
+    world: World, end: str, said: str
+) -> None:
+    results, _ = _run(world, _cases(a="", b=f"leak=512,{end},later"))
+    assert _statuses(results) == {"a": _PASS, "b": _ERROR}
+    (reason,) = results["b"].verdict.reasons
+    assert reason.startswith("a suspected leak could not be confirmed: guest is past use: b, run")
+    assert said in reason
+    # The second of the two repeats was not tried in such a guest, nor were leaks looked for.
+    assert world.runs(f"leak=512,{end},later") == 2
+
+
+def test_a_search_stops_at_a_case_that_takes_its_guest_down(world: World) -> None:
+    results, _ = _run(world, _cases(a="", b="worker=64", c="hang,later"))
+    assert _statuses(results) == dict.fromkeys("abc", _ERROR)
+    assert "could not be traced" in results["a"].verdict.reasons[0]
+
+
 @pytest.mark.parametrize("culprit", ["a", "c", "e", "g"])
 def test_a_workers_leak_is_traced_to_its_case(world: World, culprit: str) -> None:
     does = dict.fromkeys("abcdefg", "")

@@ -16,7 +16,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness",),
     ("harness.errors", "harness.profiles"),
     ("harness.deadline", "harness.progress", "harness.errno_names", "harness.oops"),
-    ("harness.process", "harness.cache", "harness.yamlfile"),
+    ("harness.process", "harness.cache", "harness.yamlfile", "harness.lanes"),
     ("harness.kernel",),
     ("harness.images",),
     ("harness.filesystems", "harness.faults", "harness.hfsprogs"),

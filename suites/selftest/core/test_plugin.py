@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.session import Session
 from suites.selftest.core import simsession
 
 pytest_plugins = ["pytester"]
@@ -102,6 +103,35 @@ def test_one_guest_serves_a_batch_and_all_is_closed(suite: pytest.Pytester) -> N
     _tests(suite, a="", b="", c="")
     suite.runpytest().assert_outcomes(passed=3)
     assert len(list((suite.path / "errpath-results").glob("*/guests/*/*"))) == 1
+
+
+def test_many_cases_are_spread_over_the_processors(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.plugin.processors", lambda: 2)
+    does = {f"c{number}": "leak=64" if number == 99 else "" for number in range(100)}
+    _tests(suite, **does)
+    suite.runpytest().assert_outcomes(passed=99, failed=1)
+    # Two batches, and the second look at a leak in one of them.
+    assert len(list((suite.path / "errpath-results").glob("*/guests/*/*"))) == 3
+
+
+def test_a_run_that_is_cut_short_leaves_no_guest(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.plugin.processors", lambda: 2)
+    # The first to be asked for fails while the groups behind it still wait or run.
+    _tests(suite, **{f"c{number}": "warn" for number in range(200)})
+    still_open: list[int] = []
+    close = Session.close
+
+    def watched(session: Session) -> None:
+        close(session)
+        still_open.extend(rig.world.open for rig in session._rigs.values())  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Session, "close", watched)
+    suite.runpytest_inprocess("-x").assert_outcomes(failed=1)
+    assert still_open == [0]
 
 
 def test_two_kernels_run_every_case_each(suite: pytest.Pytester) -> None:
