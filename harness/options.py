@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shlex
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from harness.cache import cache_root, store_bytes
 from harness.errors import UsageError
 from harness.guest.accel import ACCELS
 from harness.guest.definition import load_guest
 from harness.kernel import KernelRequest
+from harness.kernel.patches import given_patches
 from harness.rig import ISOLATIONS, LEAK_CHECKS, RigOptions
 
 __all__ = ["Choice", "add_options", "choices", "given_words", "rerun_words"]
@@ -98,10 +95,12 @@ def choices(options: argparse.Namespace) -> tuple[Choice, ...]:
         UsageError: an option cannot be used.
     """
     guest = load_guest(options.guest)
-    if options.patch.count("-") > 1:
-        raise UsageError("--patch -: expected it once, for standard input can be read only once")
-    options.patch = [str(_from_stdin()) if name == "-" else name for name in options.patch]
-    patches = tuple(_patch(Path(name)) for name in options.patch)
+    patches = given_patches(options.patch)
+    # The rerun command and xdist's workers name what was kept of standard input.
+    options.patch = [
+        str(path) if word == "-" else word
+        for word, path in zip(options.patch, patches, strict=True)
+    ]
     append = tuple(word for words in options.append for word in _words(words))
     shared = _shared_words(options)
     specs = options.kernel or [_DEFAULT_KERNEL]
@@ -164,23 +163,6 @@ def _words(text: str) -> list[str]:
         return shlex.split(text)
     except ValueError as error:
         raise UsageError(f"--append {text}: {error}; expected kernel command line words") from None
-
-
-def _from_stdin() -> Path:
-    """Standard input, kept by content."""
-    if sys.stdin.isatty():
-        raise UsageError("--patch -: expected a patch on standard input, which is a terminal")
-    text = sys.stdin.buffer.read()
-    if not text.strip():
-        raise UsageError("--patch -: standard input is empty; expected a mail or a diff")
-    name = hashlib.sha256(text).hexdigest()[:32]
-    return store_bytes(cache_root() / "patches" / f"{name}.patch", text)
-
-
-def _patch(path: Path) -> Path:
-    if not path.is_file():
-        raise UsageError(f"--patch {path}: no such file; expected a mail or a diff")
-    return path.absolute()
 
 
 def rerun_words(case_id: str, words: Sequence[str]) -> str:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from harness.cache import cache_root, store_bytes
 from harness.errors import UsageError
 from harness.kernel.built import KernelRequest
 from harness.kernel.kconfig import DEFAULT_FRAGMENTS
+from harness.kernel.patches import given_patches
 from harness.kernel.spec import FORMS
 from harness.kernel.store import KernelStore
 from harness.progress import Progress
@@ -66,15 +63,11 @@ def to_request(args: argparse.Namespace) -> KernelRequest:
     """The request that the options of `add_request_options` make.
 
     Raises:
-        UsageError: standard input is asked for twice, or is a terminal.
+        UsageError: no such file, or standard input has none (`given_patches`).
     """
-    words = list(args.patch)
-    if words.count("-") > 1:
-        raise UsageError("--patch -: standard input can be read only once")
-    patches = tuple(_from_stdin() if word == "-" else Path(word) for word in words)
     return KernelRequest(
         spec=args.spec,
-        patches=patches,
+        patches=given_patches(args.patch),
         kconfig_add=tuple(args.kconfig_add),
         fragments=DEFAULT_FRAGMENTS,
         name=args.name,
@@ -85,14 +78,6 @@ def run_kernel(args: argparse.Namespace) -> int:
     """Run the action that was parsed; the command's exit status."""
     handler: Callable[[argparse.Namespace], int] = args.handler
     return handler(args)
-
-
-def _from_stdin() -> Path:
-    if sys.stdin.isatty():
-        raise UsageError("--patch -: expected a patch on standard input, which is a terminal")
-    content = sys.stdin.buffer.read()
-    name = f"stdin-{hashlib.sha256(content).hexdigest()[:12]}.patch"
-    return store_bytes(cache_root() / "patches" / name, content)
 
 
 def _build(args: argparse.Namespace) -> int:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from harness.errors import PatchError
+from harness.cache import cache_root, store_bytes
+from harness.errors import PatchError, UsageError
 from harness.kernel.tree import EXECUTABLE, LINK, REGULAR, File, Tree
 from harness.process import run
 
-__all__ = ["apply_patches", "patch_digest", "touched_paths"]
+__all__ = ["apply_patches", "given_patches", "patch_digest", "touched_paths"]
 
 _DIFF_LINE = re.compile(rb"^diff --git a/(\S+) b/(\S+)$", re.MULTILINE)
 _OLD_NEW = re.compile(rb"^--- ([^\t\r\n]+)[^\n]*\n\+\+\+ ([^\t\r\n]+)", re.MULTILINE)
@@ -28,6 +30,33 @@ _FAILED = re.compile(r"^Hunk #(\d+) FAILED at (\d+)")
 _OUT_OF = re.compile(r"^(\d+) out of (\d+) hunks?")
 _MISSING = re.compile(r"^can't find file to patch at input line (\d+)")
 _MALFORMED = re.compile(r"malformed patch at line (\d+)")
+
+
+def given_patches(words: Sequence[str]) -> tuple[Path, ...]:
+    """The files that `--patch` named; `-` is standard input, which is kept by its content.
+
+    Raises:
+        UsageError: no such file, nothing on standard input, or standard input more than once.
+    """
+    if list(words).count("-") > 1:
+        raise UsageError("--patch -: expected it once, for standard input can be read only once")
+    return tuple(_from_stdin() if word == "-" else _file(Path(word)) for word in words)
+
+
+def _from_stdin() -> Path:
+    if sys.stdin.isatty():
+        raise UsageError("--patch -: expected a patch on standard input, which is a terminal")
+    text = sys.stdin.buffer.read()
+    if not text.strip():
+        raise UsageError("--patch -: standard input is empty; expected a mail or a diff")
+    name = hashlib.sha256(text).hexdigest()[:32]
+    return store_bytes(cache_root() / "patches" / f"{name}.patch", text)
+
+
+def _file(path: Path) -> Path:
+    if not path.is_file():
+        raise UsageError(f"--patch {path}: no such file; expected a mail or a diff")
+    return path.absolute()
 
 
 def patch_digest(paths: Iterable[Path]) -> str:

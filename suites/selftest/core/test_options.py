@@ -110,6 +110,14 @@ def test_an_empty_standard_input_is_no_patch(monkeypatch: pytest.MonkeyPatch, te
         _chosen("--patch", "-")
 
 
+def test_a_terminal_is_no_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Stdin(b"")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    with pytest.raises(UsageError, match="standard input, which is a terminal"):
+        _chosen("--patch", "-")
+
+
 _PLAIN = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 
@@ -280,15 +279,3 @@ def test_a_broken_kernel_is_said_once_before_the_workers_start(suite: pytest.Pyt
     assert text.count("broken: no such kernel") == 1
     assert text.count("asked for the kernel") == 1
     assert result.ret == 2
-
-
-def test_a_terminal_is_no_patch(suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    from harness import options
-
-    monkeypatch.setattr(options.sys, "stdin", Terminal())  # type: ignore[attr-defined]
-    with pytest.raises(options.UsageError, match="standard input, which is a terminal"):  # type: ignore[attr-defined]
-        options._from_stdin()

@@ -52,10 +52,15 @@ def test_patch_from_standard_input(
         buffer = io.BytesIO(b"--- a/init/main.c\n+++ b/init/main.c\n")
 
     monkeypatch.setattr(sys, "stdin", Stdin())
-    args = parser.parse_args(["kernel", "build", "x", "--patch", "-", "--patch", "b.patch"])
-    request = cli.to_request(args)
+    named = tmp_path / "b.patch"
+    words = ["kernel", "build", "x", "--patch", "-", "--patch", str(named)]
+    with pytest.raises(UsageError, match=r"b\.patch: no such file"):
+        cli.to_request(parser.parse_args(words))
+    named.write_text("--- a/x\n+++ b/x\n")
+    Stdin.buffer.seek(0)
+    request = cli.to_request(parser.parse_args(words))
     assert request.patches[0].read_bytes().startswith(b"--- a/init/main.c")
-    assert request.patches[1] == Path("b.patch")
+    assert request.patches[1] == named
     again = parser.parse_args(["kernel", "build", "x", "--patch", "-", "--patch", "-"])
     with pytest.raises(UsageError, match="only once"):
         cli.to_request(again)
