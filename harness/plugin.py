@@ -256,8 +256,9 @@ def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
             workers = 1 if batch else _worker_count(session.config, len(members))
             count = -(-len(members) // (BATCH_MAX * workers)) * workers
             for number, part in enumerate(split_evenly(members, count)):
+                group = Group(kernel, part)
                 for case in part:
-                    groups[kernel, case.id] = Group(kernel, part)
+                    groups[kernel, case.id] = group
                     names[kernel, case.id] = f"{kernel}-{batch}{number}".replace("@", "_")
     session.config.stash[_groups_key] = groups
     # What takes guests down waits more than it works: it begins first, beside the others.

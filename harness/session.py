@@ -30,7 +30,8 @@ from harness.verdict import Status
 __all__ = ["Group", "Session", "run_directory"]
 
 
-@dataclass(frozen=True)
+# Compared by identity: a group is a key, and to hash a thousand cases takes milliseconds.
+@dataclass(frozen=True, eq=False)
 class Group:
     """Cases of one kernel that are run as one batch."""
 
