@@ -11,7 +11,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from harness.cache import cache_root, store_bytes
@@ -27,6 +27,7 @@ _RENAME = re.compile(rb"^(?:rename|copy) (?:from|to) (\S+)$", re.MULTILINE)
 
 _PATCHING = re.compile(r"^(?:patching|checking) (?:file|symbolic link) '?([^'\n]+?)'?(?: \(.*)?$")
 _FAILED = re.compile(r"^Hunk #(\d+) FAILED at (\d+)")
+_FUZZ = re.compile(r"^Hunk #(\d+) succeeded at (\d+) with fuzz (\d+)")
 _OUT_OF = re.compile(r"^(\d+) out of (\d+) hunks?")
 _MISSING = re.compile(r"^can't find file to patch at input line (\d+)")
 _MALFORMED = re.compile(r"malformed patch at line (\d+)")
@@ -92,14 +93,17 @@ def touched_paths(content: bytes, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def apply_patches(tree: Tree, patches: Iterable[Path]) -> Tree:
-    """`tree` with patches laid over it, in order.
+def apply_patches(
+    tree: Tree, patches: Iterable[Path], tell: Callable[[str], None] = lambda line: None
+) -> Tree:
+    """`tree` with patches laid over it, in order. A hunk whose context does not match in full is
+    told: it may have gone where it was not meant for.
 
     Raises:
         PatchError: one does not apply; the text names the patch, the file and the hunk.
     """
     for patch in patches:
-        tree = _apply(tree, _load(patch), patch.name)
+        tree = _apply(tree, _load(patch), patch.name, tell)
     return tree
 
 
@@ -111,7 +115,7 @@ def _load(path: Path) -> bytes:
         raise PatchError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _apply(tree: Tree, content: bytes, name: str) -> Tree:
+def _apply(tree: Tree, content: bytes, name: str, tell: Callable[[str], None]) -> Tree:
     paths = touched_paths(content, name)
     before = dict(tree.fetch(paths))
     with tempfile.TemporaryDirectory(prefix="errpath-patch-") as directory:
@@ -132,6 +136,8 @@ def _apply(tree: Tree, content: bytes, name: str) -> Tree:
         done = run(argv, cwd=scratch, stdin=content, env={"LC_ALL": "C"}, check=False)
         if done.returncode != 0:
             raise PatchError(f"{name}: {_explain(done.text, paths)}")
+        for line in _fuzzy(done.text):
+            tell(f"{name}: {line}")
         after = {path: _look(scratch / path) for path in paths}
     return tree.over({path: file for path, file in after.items() if file != before.get(path)})
 
@@ -142,6 +148,18 @@ def _look(path: Path) -> File | None:
     if not path.is_file():
         return None
     return File(path.read_bytes(), EXECUTABLE if os.access(path, os.X_OK) else REGULAR)
+
+
+def _fuzzy(output: str) -> Iterator[str]:
+    file = ""
+    for line in output.splitlines():
+        if match := _PATCHING.match(line):
+            file = match[1]
+        elif match := _FUZZ.match(line):
+            yield (
+                f"{file}: hunk {match[1]} went to line {match[2]} with fuzz {match[3]}: see that "
+                "it belongs there"
+            )
 
 
 def _explain(output: str, paths: tuple[str, ...]) -> str:

@@ -171,13 +171,18 @@ class KernelStore:
         key = combine("state", tree.identity, tree.base.lineage, patches, requested.key, compiler)
         state = load_state(self.layout, key)
         if state is None:
-            patched = apply_patches(tree, request.patches)
+            fuzzy: list[str] = []
+            patched = apply_patches(tree, request.patches, fuzzy.append)
+            for line in fuzzy:
+                self._progress.say(line)
             count = len(request.patches)
             description = tree.base.description
             if tree.overlay:
                 description += " with uncommitted changes"
             if count:
                 description += f", {count} patch{'es' if count > 1 else ''}"
+            if fuzzy:
+                description += " with fuzz"
             state = save_state(self.layout, key, patched, requested, compiler, description)
         if not (self.layout.builds / state.core_key).is_dir():
             patched, _ = load_tree(self.layout, state.key)

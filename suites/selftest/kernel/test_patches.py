@@ -127,6 +127,22 @@ def test_failing_file_is_not_blamed_on_its_neighbour(tree: Tree, tmp_path: Path)
         apply_patches(tree, [_write(tmp_path, text)])
 
 
+def test_fuzz_is_told(tree: Tree, tmp_path: Path) -> None:
+    exact = _hunk("fs/hfs/super.c", 20, "line 20", "new 20")
+    # The last line of the context is not what the file has: the hunk still goes there, with fuzz.
+    fuzzy = exact.replace(" line 21\n", " line 21\n other\n").replace(",3", ",4")
+    told: list[str] = []
+    apply_patches(tree, [_write(tmp_path, exact)], told.append)
+    assert told == []
+    patched = apply_patches(tree, [_write(tmp_path, fuzzy)], told.append)
+    assert told == [
+        "fix.patch: fs/hfs/super.c: hunk 1 went to line 19 with fuzz 1: see that it belongs there"
+    ]
+    file = patched.read("fs/hfs/super.c")
+    assert file is not None
+    assert b"new 20" in file.content
+
+
 def test_missing_file_is_named(tree: Tree, tmp_path: Path) -> None:
     patch = _write(tmp_path, _hunk("fs/gone/super.c", 5, "line 5", "x"))
     with pytest.raises(PatchError, match=r"fix\.patch: fs/gone/super\.c: no such file"):
