@@ -120,7 +120,7 @@ static void kernel_messages(struct call *call, const char *key)
 {
 	static int file = -1;
 	static char all[256 << 10];
-	char record[4096];
+	char record[8192 + 1];	/* CONSOLE_EXT_LOG_MAX, which no record is longer than */
 	size_t used = 0;
 
 	if (file < 0) {
