@@ -85,6 +85,8 @@ class Step:
     options: tuple[tuple[str, str | None], ...] = ()
     # Where an fsopen stops: "options" (never creates), "create", or "mount".
     until: str = "mount"
+    # Whether a server behind /dev/fuse answers for what is mounted (guests/agent/fuse.c).
+    served: bool = False
     # Whether the case's fault is armed while this step runs.
     armed: bool = False
     # Name of the errno that it must give, or "" for success.
@@ -110,6 +112,8 @@ class Step:
             request["options"] = [list(option) for option in self.options]
         if self.op == "fsopen":
             request["until"] = self.until
+        if self.served:
+            request["served"] = True
         return request
 
 

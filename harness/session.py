@@ -71,16 +71,16 @@ class Session:
         """All of these will be asked for: they may run ahead, in this order."""
         self._expected = tuple(groups)
 
-    def rig(self, kernel: str, own_kernel: tuple[str, ...] = ()) -> Rig:
+    def rig(self, kernel: str, filesystem: str = "") -> Rig:
         """The rig of one kernel; its kernel is built when it is first used.
 
-        `own_kernel` are configuration lines of filesystems that cannot share it: they get another
-        build of the same sources.
+        A filesystem that does not go with the others gets another build of the same sources.
         """
-        key = "-".join((kernel, *own_kernel))
+        own = load_filesystem(filesystem).own_fragments if filesystem else ()
+        key = "-".join((kernel, *(fragment.stem for fragment in own)))
         if key not in self._rigs:
             store = KernelStore(progress=self.progress)
-            options = with_lines(self.choices[kernel].rig, own_kernel)
+            options = with_fragments(self.choices[kernel].rig, own)
             artefacts = self.directory / "guests" / str(len(self._rigs))
             self._rigs[key] = Rig(options, store=store, artefacts=artefacts, progress=self.progress)
         return self._rigs[key]
@@ -172,7 +172,7 @@ class Session:
         own = dict.fromkeys(load_filesystem(name).own_kernel for name in filesystems)
         if len(own) > 1:
             raise UsageError(f"{', '.join(filesystems)}: cannot share a kernel; run them apart")
-        rig = self.rig(group.kernel, next(iter(own), ()))
+        rig = self.rig(group.kernel, next(iter(filesystems)))
         rig.check()
         rig.build(tuple(filesystems))
         return rig
@@ -222,8 +222,8 @@ class Session:
         note = ""
         try:
             if result.verdict.leak is not None or result.verdict.crashes:
-                own_kernel = load_filesystem(case.filesystem).own_kernel
-                decoder = self.rig(group.kernel, own_kernel).symbolizer((case.filesystem,))
+                rig = self.rig(group.kernel, case.filesystem)
+                decoder = rig.symbolizer((case.filesystem,))
             if result.verdict.status is not Status.PASS:
                 folder = write_artefacts(
                     result, self.directory / folder_name(group.kernel), decoder
@@ -246,10 +246,10 @@ def _never_ran(result: Result) -> bool:
     return verdict.status is Status.ERROR and verdict.outcome is None and result.artefacts is None
 
 
-def with_lines(options: RigOptions, lines: tuple[str, ...]) -> RigOptions:
-    """The options of the same kernel with more configuration lines; the user's own still win."""
-    added = (*lines, *options.kernel.kconfig_add)
-    return replace(options, kernel=replace(options.kernel, kconfig_add=added))
+def with_fragments(options: RigOptions, fragments: tuple[Path, ...]) -> RigOptions:
+    """The options of the same kernel with more configuration; the user's own lines still win."""
+    every = (*options.kernel.fragments, *fragments)
+    return replace(options, kernel=replace(options.kernel, fragments=every))
 
 
 def folder_name(kernel: str) -> str:

@@ -80,6 +80,13 @@ struct step_result {
 
 int step_run(json_t *step, const char *source, int report, struct step_result *result);
 
+/* fuse.c: the server of a fuseblk mount; each gives -errno where it fails. */
+int fuse_open(void);
+/* Called once the superblock is there; the process that serves it until its umount. */
+pid_t fuse_serve(int device);
+/* Waits until that process has seen the umount and has ended. */
+int fuse_ended(pid_t pid);
+
 /* walk.c: both give a positive errno or 0. */
 int walk_tree(const char *root, int out, size_t file_max);
 int scribble(const char *root, char *log, size_t size);

@@ -123,18 +123,84 @@ static int configure(int context, json_t *step, struct step_result *result)
 	return 0;
 }
 
-static void step_fsopen(json_t *step, const char *source, struct step_result *result)
+/* The process behind what is mounted, 0 without one. */
+static pid_t server;
+
+/* By what a step's server is reached, as descriptor and as the option "fd"; -1 where it wants none. */
+struct served {
+	int device;
+	char fd[16];
+};
+
+static int open_served(json_t *step, struct served *served)
+{
+	served->device = -1;
+	if (!json_is_true(json_object_get(step, "served")))
+		return 0;
+	served->device = fuse_open();
+	snprintf(served->fd, sizeof(served->fd), "%d", served->device);
+	return served->device < 0 ? served->device : 0;
+}
+
+/* The server takes over, if there is a superblock to serve. */
+static int start_served(const struct served *served, int created)
+{
+	pid_t pid = created && served->device >= 0 ? fuse_serve(served->device) : 0;
+
+	if (served->device >= 0)
+		close(served->device);
+	if (pid > 0)
+		server = pid;
+	return pid < 0 ? pid : 0;
+}
+
+/* After an umount. */
+static int end_served(void)
+{
+	pid_t pid = server;
+
+	server = 0;
+	return pid ? fuse_ended(pid) : 0;
+}
+
+static int step_mount(json_t *step, const char *source, struct step_result *result)
+{
+	const char *data = text(step, "data");
+	struct served served;
+	char all[512];
+	int error = open_served(step, &served);
+
+	if (error)
+		return error;
+	if (served.device >= 0) {
+		snprintf(all, sizeof(all), "%s%sfd=%s", data ? data : "", data ? "," : "", served.fd);
+		data = all;
+	}
+	int got = ended(result, "mount",
+			mount(source, TARGET, text(step, "fstype"), mount_flags(step), data));
+	return start_served(&served, got >= 0);
+}
+
+static int step_fsopen(json_t *step, const char *source, struct step_result *result)
 {
 	const char *until = text(step, "until");
 	unsigned int attributes = 0;
+	struct served served;
+	int created = 0, error = open_served(step, &served);
+
+	if (error)
+		return error;
 	int context = ended(result, "fsopen", syscall(SYS_fsopen, text(step, "fstype"), FSOPEN_CLOEXEC));
 
-	if (context < 0)
-		return;
-	if (ended(result, "fsconfig", fsconfig(context, FSCONFIG_SET_STRING, "source", source)) >= 0 &&
-	    configure(context, step, result) == 0 && !(until && strcmp(until, "options") == 0) &&
-	    ended(result, "fsconfig_create", fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL)) >= 0 &&
-	    !(until && strcmp(until, "create") == 0)) {
+	if (context >= 0 &&
+	    ended(result, "fsconfig", fsconfig(context, FSCONFIG_SET_STRING, "source", source)) >= 0 &&
+	    (served.device < 0 ||
+	     ended(result, "fsconfig", fsconfig(context, FSCONFIG_SET_STRING, "fd", served.fd)) >= 0) &&
+	    configure(context, step, result) == 0 && !(until && strcmp(until, "options") == 0))
+		created = ended(result, "fsconfig_create",
+				fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL)) >= 0;
+	error = start_served(&served, created);
+	if (created && !(until && strcmp(until, "create") == 0)) {
 		for (size_t i = 0; i < sizeof(FLAGS) / sizeof(FLAGS[0]); i++)
 			if (has_flag(step, FLAGS[i].name))
 				attributes |= FLAGS[i].attribute;
@@ -146,8 +212,14 @@ static void step_fsopen(json_t *step, const char *source, struct step_result *re
 			close(mounted);
 		}
 	}
-	read_log(context, result);
-	close(context);
+	if (context >= 0) {
+		read_log(context, result);
+		close(context);
+	}
+	/* What was created and never mounted has ended with its context. */
+	if (created && until && strcmp(until, "create") == 0)
+		error = error ?: end_served();
+	return error;
 }
 
 static void step_reconfigure(json_t *step, struct step_result *result)
@@ -168,27 +240,30 @@ int step_run(json_t *step, const char *source, int report, struct step_result *r
 {
 	const char *op = text(step, "op");
 	const char *data = text(step, "data");
+	int error = 0;
 	int armed = json_is_true(json_object_get(step, "armed"));
 
 	/* task-filter: only a task that says so of itself is ever failed. */
 	if (armed && write_text("/proc/self/make-it-fail", "1") != 0)
 		return -ENOTSUP;
 	if (strcmp(op, "mount") == 0)
-		ended(result, "mount", mount(source, TARGET, text(step, "fstype"), mount_flags(step), data));
+		error = step_mount(step, source, result);
 	else if (strcmp(op, "remount") == 0)
 		ended(result, "mount", mount(source, TARGET, NULL, MS_REMOUNT_FLAG | mount_flags(step), data));
 	else if (strcmp(op, "fsopen") == 0)
-		step_fsopen(step, source, result);
+		error = step_fsopen(step, source, result);
 	else if (strcmp(op, "reconfigure") == 0)
 		step_reconfigure(step, result);
 	else if (strcmp(op, "umount") == 0)
-		ended(result, "umount", umount2(TARGET, 0));
+		error = ended(result, "umount", umount2(TARGET, 0)) < 0 ? 0 : end_served();
 	else if (strcmp(op, "walk") == 0)
 		failed_with(result, "walk", walk_tree(TARGET, report, WALK_FILE_MAX));
 	else if (strcmp(op, "scribble") == 0)
 		failed_with(result, "scribble", scribble(TARGET, result->log, sizeof(result->log)));
 	else
 		return -EOPNOTSUPP;
+	if (error)
+		return error;
 	result->done = 1;
 	return armed ? write_text("/proc/self/make-it-fail", "0") : 0;
 }

@@ -15,7 +15,7 @@ from harness.kernel.spec import FORMS, open_spec
 from harness.kernel.tree import Tree
 from harness.killsb.compare import add_matrix_options
 from harness.killsb.matrix import parse_filesystems, plan
-from harness.killsb.observe import Observed, batches, observe_all
+from harness.killsb.observe import BAD, Observed, batches, observe_all
 from harness.options import add_options, choices
 from harness.progress import Progress
 from harness.session import run_directory
@@ -32,7 +32,8 @@ class Row:
 
     name: str
     reading: Reading
-    # "leaks", "clean", "no answer" or "not measured".
+    # "leaks", "leaks elsewhere" (not what init_fs_context allocated), "crashes", "clean",
+    # "no answer" or "not measured".
     measured: str
 
     @property
@@ -43,16 +44,26 @@ class Row:
         return self.measured == "clean" and self.reading.said is Said.PATTERN
 
 
-def rows(readings: Sequence[Reading], measured: Mapping[str, str]) -> list[Row]:
+def rows(
+    readings: Sequence[Reading], measured: Mapping[str, Sequence[Observed]], *, every: bool = True
+) -> list[Row]:
     """Disagreements first, then who has the pattern, then the rest.
 
-    `measured` is by the name of the filesystem's definition.
+    `measured` is by the name of the filesystem's definition. Without `every`, what was not measured
+    is left out.
     """
-    names = {load_filesystem(name).fstype: name for name in known_filesystems()}
+    names = {
+        (one.fstype, str(Path(one.source).parent)): one.name
+        for one in map(load_filesystem, known_filesystems())
+    }
     found = []
     for reading in readings:
-        name = names.get(reading.fstype, reading.fstype)
-        found.append(Row(name, reading, measured.get(name, "not measured")))
+        home = str(Path(reading.file).parent)
+        # The name alone is not enough: ext4 also serves the name ext2.
+        name = names.get((reading.fstype, home), "")
+        if name in measured or every:
+            shown = name or f"{reading.fstype} ({home})"
+            found.append(Row(shown, reading, summary(measured.get(name, ()), reading.init)))
     order = list(Said)
     return sorted(found, key=lambda row: (not row.disagrees, order.index(row.reading.said)))
 
@@ -74,15 +85,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _audit(arguments: argparse.Namespace) -> int:
     readings = read_tree(arguments.tree, Progress())
     measured = _measure(arguments) if arguments.measure else {}
-    found = rows(readings, measured)
+    found = rows(readings, measured, every=not arguments.measure)
     for row in found:
         mark = "DISAGREE" if row.disagrees else ""
         print(
-            f"{row.name:<12} {row.reading.said.value:<17} {row.measured:<13} {mark:<9}"
+            f"{row.name:<12} {row.reading.said.value:<17} {row.measured:<15} {mark:<9}"
             f"{row.reading.why}".rstrip()
         )
     count = sum(row.reading.said is Said.PATTERN for row in found)
     print(f"\n{count} of {len(found)} filesystem types have the pattern")
+    if arguments.measure:
+        print(f"{sum(row.disagrees for row in found)} disagree with what was measured")
     return 0
 
 
@@ -110,7 +123,7 @@ def _write_candidates(tree: Tree, scratch: Path) -> tuple[str, ...]:
     return chosen
 
 
-def _measure(arguments: argparse.Namespace) -> dict[str, str]:
+def _measure(arguments: argparse.Namespace) -> dict[str, list[Observed]]:
     arguments.kernel = [f"audit={arguments.tree}"]
     chosen = {choice.name: choice for choice in choices(arguments)}
     planned = list(plan(parse_filesystems(arguments.fs), _EVENTS))
@@ -121,13 +134,18 @@ def _measure(arguments: argparse.Namespace) -> dict[str, str]:
     for one in planned:
         if one.case is not None and ("audit", one.id) in found:
             by_name.setdefault(one.filesystem, []).append(found["audit", one.id])
-    return {name: summary(results) for name, results in by_name.items()}
+    return by_name
 
 
-def summary(results: Sequence[Observed]) -> str:
-    """One word for the cases of one filesystem."""
-    if any(one.kind == "leak" for one in results):
+def summary(results: Sequence[Observed], init: str) -> str:
+    """What the cases of one filesystem showed; `init` is its init_fs_context."""
+    kinds = {one.kind for one in results}
+    if any(one.kind == "leak" and init in one.signature.split() for one in results):
         return "leaks"
-    if any(one.bad for one in results):
+    if kinds & (set(BAD) - {"leak"}):
         return "crashes"
-    return "no answer" if any(one.kind == "error" for one in results) else "clean"
+    if "leak" in kinds:
+        return "leaks elsewhere"
+    if "error" in kinds:
+        return "no answer"
+    return "clean" if kinds else "not measured"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ __all__ = ["SCRIPT", "Reading", "Said", "candidates", "parse_facts", "read_files
 
 SCRIPT = Path(__file__).with_name("kill_sb.cocci")
 _SECONDS = 300.0
+# Names of functions that end what they are given; others only look at it.
+_ENDS = re.compile(r"free|rcu|put|release|destroy")
 
 
 class Said(enum.Enum):
@@ -23,7 +26,7 @@ class Said(enum.Enum):
 
     # s_fs_info is allocated in init_fs_context, and kill_sb does not free it.
     PATTERN = "pattern"
-    # It is allocated there, and kill_sb gives it to a function.
+    # It is allocated there, and kill_sb gives it to a function that ends it.
     FREED = "freed in kill_sb"
     # There is no superblock's private data before fill_super.
     LATER = "allocated later"
@@ -35,6 +38,9 @@ class Reading:
 
     # Name for mount(2).
     fstype: str
+    # File that defines it, and its init_fs_context.
+    file: str
+    init: str
     said: Said
     # One line with the places, such as "adfs_init_fs_context (fs/adfs/super.c:463) …".
     why: str
@@ -57,12 +63,11 @@ def parse_facts(text: str) -> tuple[Reading, ...]:
     made = {fact["init"]: fact for fact in facts if fact["fact"] == "allocates"}
     given: dict[str, dict[str, str]] = {}
     for fact in facts:
-        if fact["fact"] == "gives" and _private(fact["got"]) and not _keeps(fact["function"]):
+        if fact["fact"] == "gives" and _private(fact["got"]) and _ENDS.search(fact["function"]):
             given[fact["kill"]] = fact
-    readings = {}
-    for fact in facts:
-        if fact["fact"] == "type":
-            readings[fact["name"]] = _reading(fact, made, given)
+    readings = {
+        fact["name"]: _reading(fact, made, given) for fact in facts if fact["fact"] == "type"
+    }
     return tuple(readings[name] for name in sorted(readings))
 
 
@@ -72,25 +77,19 @@ def _private(got: str) -> bool:
     return "s_fs_info" in words or words.endswith("(sb)")
 
 
-def _keeps(function: str) -> bool:
-    """Functions that are given the private data without ending it."""
-    return function.startswith(("kill_", "generic_shutdown", "sync_"))
-
-
 def _reading(
     fact: dict[str, str], made: dict[str, dict[str, str]], given: dict[str, dict[str, str]]
 ) -> Reading:
     name, file, init, kill = fact["name"], fact["file"], fact["init"], fact["kill"]
     allocation = made.get(init)
     if allocation is None:
-        return Reading(name, Said.LATER, f"{init} sets no s_fs_info")
+        return Reading(name, file, init, Said.LATER, f"{init} sets no s_fs_info")
     where = f"{init} ({file}:{allocation['line']}) sets it"
     end = given.get(kill)
     if end is None:
-        return Reading(name, Said.PATTERN, f"{where}; {kill} does not free it")
-    return Reading(
-        name, Said.FREED, f"{where}; {kill} ({file}:{end['line']}) calls {end['function']}"
-    )
+        return Reading(name, file, init, Said.PATTERN, f"{where}; {kill} does not free it")
+    why = f"{where}; {kill} ({file}:{end['line']}) calls {end['function']}"
+    return Reading(name, file, init, Said.FREED, why)
 
 
 def read_files(root: Path, files: Sequence[str]) -> tuple[Reading, ...]:

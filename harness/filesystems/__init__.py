@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import yamlfile
 from harness.errors import UsageError
+from harness.kernel.kconfig import FRAGMENTS
 
 __all__ = [
     "EVENTS",
@@ -49,12 +50,15 @@ EXPECTATIONS = {
     "ro_then_rw": "EBUSY",
     # The good options given twice to one context.
     "option_twice": "",
-    # The option of `bad_option`, at mount and at a reconfigure.
+    # The option of `bad_option`, at mount and at a reconfigure; a remount is one by mount(2), and
+    # expected to do as the other unless it is named.
     "bad_option": "EINVAL",
     "bad_reconfigure": "EINVAL",
+    "bad_remount": "EINVAL",
     # An option that nobody knows, at mount and at a reconfigure.
     "unknown_option": "EINVAL",
     "unknown_reconfigure": "EINVAL",
+    "unknown_remount": "EINVAL",
 }
 
 
@@ -120,11 +124,17 @@ class Filesystem:
     good_options: tuple[tuple[str, ...], ...] = ()
     # Options that every mount needs.
     options: tuple[tuple[str, ...], ...] = ()
+    # Whether a reconfigure takes the options that a mount does.
+    reconfigure_options: bool = True
+    # Whether it mounts only with a server behind /dev/fuse; what the device holds is then of no
+    # interest to the kernel, and a blank image is one that is mounted without a server.
+    served: bool = False
     # How an image of it is made; without it, no case of suites/killsb.
     image: ImageRecipe | None = None
-    # Configuration lines that do not go with the other filesystems: cases of it run on a kernel
-    # that only filesystems with the same lines share.
-    own_kernel: tuple[str, ...] = ()
+    # Name of a fragment (guests/kconfig/NAME.config) that goes over the guest's own, where it does
+    # not go with the other filesystems: its cases run on a second kernel, which all that name the
+    # same fragment share.
+    own_kernel: str = ""
     # Errnos that differ from `EXPECTATIONS`.
     expect: dict[str, str] = field(default_factory=dict)
     # What it cannot do, and why, by event ("e") or by event and variant ("e:injected").
@@ -144,14 +154,23 @@ class Filesystem:
                 raise ValueError(f"lacks: got {key!r}; expected an event: {', '.join(EVENTS)}")
             if not reason.strip():
                 raise ValueError(f"lacks: {key}: expected the reason")
+        if not all(fragment.is_file() for fragment in self.own_fragments):
+            raise ValueError(f"own_kernel: got {self.own_kernel!r}; expected a file's name")
         for option in (*self.options, *self.good_options, self.bad_option):
             if len(option) > 2:
                 raise ValueError(f"option {option[0]!r}: expected a key and at most one value")
+
+    @property
+    def own_fragments(self) -> tuple[Path, ...]:
+        """The configuration fragments of `own_kernel`, over those of the guest."""
+        return (FRAGMENTS / f"{self.own_kernel}.config",) if self.own_kernel else ()
 
     def expected(self, what: str) -> str:
         """The errno's name that a kind of attempt gives, or "" for success."""
         if what == "bad_option" and what not in self.expect:
             return self.bad_option_errno
+        if what.endswith("_remount") and what not in self.expect:
+            return self.expected(what.replace("_remount", "_reconfigure"))
         return self.expect.get(what, EXPECTATIONS[what])
 
 

@@ -3,7 +3,9 @@
 A compiler that was killed leaves half an object file, younger than its source: make would take it
 for finished. kbuild writes an object's `.name.cmd` after the object, so an object younger than its
 `.cmd`, or without one where others have theirs, was never finished. A `.cmd` may be cut short as
-well: whatever was written in the last moments is made again.
+well: whatever was written in the last moments is made again. What is older than the build that was
+cut off is whole: the tools that a build makes first have archives without a `.cmd`, and a tool that
+is made again makes every object seem old.
 """
 
 from __future__ import annotations
@@ -18,20 +20,25 @@ __all__ = ["heal"]
 
 # How far before the last write a file is still distrusted, in seconds.
 _LAST_MOMENTS = 5.0
+# By how much times of files are off, in seconds.
+_CLOCK_GRAIN = 1.0
 # Files of ours, and the lock of nobody.
 _KEEP = ("errpath.",)
 
 
-def heal(objects: Path, progress: Progress) -> int:
-    """Remove what may be half-written below an object tree; the number of files removed."""
+def heal(objects: Path, progress: Progress, *, since: float = 0.0) -> int:
+    """Remove what may be half-written below an object tree; the number of files removed.
+
+    `since` is when the build began that was cut off, in seconds since the epoch.
+    """
     times = dict(_times(objects))
     if not times:
         return 0
-    end = max(times.values())
-    doubtful = {path for path, time in times.items() if time > end - _LAST_MOMENTS}
+    first = max(since - _CLOCK_GRAIN, max(times.values()) - _LAST_MOMENTS)
+    doubtful = {path for path, time in times.items() if time > first}
     for path, time in times.items():
         directory, name = os.path.split(path)
-        if name.startswith(".") and name.endswith(".cmd"):
+        if time < since - _CLOCK_GRAIN or (name.startswith(".") and name.endswith(".cmd")):
             continue
         command = os.path.join(directory, f".{name}.cmd")  # noqa: PTH118 (hot)
         if command in times:

@@ -91,7 +91,7 @@ class Kbuild:
         """Repair the object tree if the last build in it was cut off; whether it was."""
         if not self._busy.exists():
             return False
-        heal(self.objects, self.progress)
+        heal(self.objects, self.progress, since=self._busy.stat().st_mtime)
         self._busy.unlink()
         return True
 

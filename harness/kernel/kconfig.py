@@ -16,6 +16,7 @@ from harness.errors import ConfigError, UsageError
 
 __all__ = [
     "DEFAULT_FRAGMENTS",
+    "FRAGMENTS",
     "Requested",
     "load_requested",
     "lost_lines",
@@ -24,9 +25,10 @@ __all__ = [
     "verify",
 ]
 
-_FRAGMENTS = Path(__file__).parents[2] / "guests" / "kconfig"
+# Where the fragments are that guests and filesystems name.
+FRAGMENTS = Path(__file__).parents[2] / "guests" / "kconfig"
 DEFAULT_FRAGMENTS: tuple[Path, ...] = tuple(
-    _FRAGMENTS / f"{name}.config" for name in ("base", "lean", "checks", "filesystems")
+    FRAGMENTS / f"{name}.config" for name in ("base", "lean", "checks", "filesystems")
 )
 
 _SET = re.compile(r"^(CONFIG_\w+)=(.+)$")

@@ -6,7 +6,6 @@ import argparse
 import sys
 
 from harness.errors import ErrpathError, UsageError
-from harness.filesystems import load_filesystem
 from harness.killsb.compare import add_matrix_options
 from harness.killsb.judge import NO_ANSWER
 from harness.killsb.matrix import parse_events, parse_filesystems, plan
@@ -57,7 +56,7 @@ def _check(arguments: argparse.Namespace) -> int:
     session = Session(chosen, directory, Progress())
     try:
         for filesystem in dict.fromkeys(one.filesystem for one in planned):
-            session.rig(name, load_filesystem(filesystem).own_kernel).modules(filesystem)
+            session.rig(name, filesystem).modules(filesystem)
     finally:
         session.close()
     cases = [one.case for one in planned if one.case is not None]

@@ -6,13 +6,14 @@ import argparse
 import copy
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from harness.errors import ErrpathError, UsageError
 from harness.filesystems import known_filesystems, load_filesystem
-from harness.kernel import KernelStore
+from harness.kernel import BuiltKernel, KernelStore
 from harness.killsb.judge import (
     NO_ANSWER,
     Comparison,
@@ -24,13 +25,21 @@ from harness.killsb.judge import (
     table,
 )
 from harness.killsb.mail import Subject, mail_text
-from harness.killsb.matrix import Planned, parse_events, parse_filesystems, plan
+from harness.killsb.matrix import Planned, parse_events, parse_filesystems, plan, plan_crafted
 from harness.killsb.observe import Observed, batches, observe_all
 from harness.options import Choice, add_options, choices
 from harness.progress import Progress
 from harness.session import Session, run_directory
 
-__all__ = ["Request", "Summary", "add_parser", "compare", "same_code"]
+__all__ = [
+    "Request",
+    "Summary",
+    "add_parser",
+    "compare",
+    "config_hashes",
+    "describe",
+    "same_code",
+]
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Summary:
     # Kernels as they describe themselves.
     before: str
     after: str
-    # Hash of the configuration, the same for both unless the sources differ in it.
+    # Hashes of the configurations, see `config_hashes`.
     config: str
     # Seconds of wall time, kernels included.
     seconds: float
@@ -80,6 +89,7 @@ def compare(request: Request, progress: Progress) -> Summary:
         )
         for name in both:
             _build_modules(session, name, planned)
+        built = {name: rig.kernel for name, rig in session.built_rigs()}
     finally:
         session.close()
     found = _run(request, both, planned)
@@ -89,11 +99,35 @@ def compare(request: Request, progress: Progress) -> Summary:
     )
     return Summary(
         comparisons,
-        kernels["before"].description,
-        kernels["after"].description,
-        kernels["after"].key[:12],
+        describe(kernels["before"]),
+        describe(kernels["after"]),
+        config_hashes(
+            {name: sha256(one.config.read_bytes()).hexdigest() for name, one in built.items()}
+        ),
         time.monotonic() - began,
     )
+
+
+def describe(kernel: BuiltKernel) -> str:
+    """Release, and what it was built from, with the commit of a git tree."""
+    return f"Linux {kernel.release}, {kernel.description}"
+
+
+def config_hashes(hashes: Mapping[str, str]) -> str:
+    """The configurations of both kernels, and of what else was built for them, in one line.
+
+    `hashes` are of the final `.config`, by the names of `Session.built_rigs`: "before", "after",
+    and the same with "-apart" behind it.
+    """
+    parts = []
+    for name, before in hashes.items():
+        _, kernel, variant = name.partition("before")
+        if not kernel:
+            continue
+        after = hashes.get(f"after{variant}", before)
+        text = before[:16] if before == after else f"{before[:16]} before, {after[:16]} after"
+        parts.append(f"{variant.removeprefix('-')}: {text}" if variant else text)
+    return "; ".join(parts)
 
 
 def same_code(filesystem: str, changed: frozenset[str] | None) -> bool:
@@ -124,7 +158,7 @@ def _build_modules(session: Session, kernel: str, planned: Iterable[Planned]) ->
     A filesystem that this kernel does not have is left for its cases to say so.
     """
     for name in dict.fromkeys(one.filesystem for one in planned if one.case is not None):
-        rig = session.rig(kernel, load_filesystem(name).own_kernel)
+        rig = session.rig(kernel, name)
         try:
             rig.modules(name)
         except UsageError as error:
@@ -201,6 +235,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--all", action="store_true", help="also run filesystems whose code is the same"
     )
     parser.add_argument(
+        "--crafted", action="store_true", help="also run the crafted images of hfs and hfsplus"
+    )
+    parser.add_argument(
         "--closes", action="append", default=[], metavar="URL", help="report that this closes"
     )
     parser.add_argument("--tested-by", default="", metavar="NAME", help="Name <mail>")
@@ -256,7 +293,10 @@ def _request(arguments: argparse.Namespace) -> Request:
         raise UsageError("compare: the same kernel twice; expected --patch or --after")
     before = arguments.before or next(iter(arguments.kernel), "debian:7.2")
     after = arguments.after or before
-    planned = tuple(plan(parse_filesystems(arguments.fs), parse_events(arguments.event)))
+    filesystems, events = parse_filesystems(arguments.fs), parse_events(arguments.event)
+    planned = tuple(plan(filesystems, events))
+    if arguments.crafted and "c" in events:
+        planned += tuple(plan_crafted(filesystems))
     return Request(
         _choice(arguments, "before", before, arguments.before_patch),
         _choice(arguments, "after", after, arguments.patch),

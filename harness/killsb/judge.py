@@ -116,7 +116,7 @@ def _changed_errno(before: Sequence[Observed], after: Sequence[Observed]) -> str
 
 @dataclass(frozen=True)
 class Cell:
-    """One event of one filesystem."""
+    """One event of one filesystem, as far as its cases are in one state."""
 
     filesystem: str
     event: str
@@ -142,35 +142,42 @@ class Line:
 
 
 def summarize(comparisons: Iterable[Comparison]) -> list[Cell]:
-    """One cell per filesystem and event; a cell is as bad as the worst of its cases."""
+    """One cell per filesystem and event, and per state where its cases differ.
+
+    CLEAN is not told beside a state that says more; what was not run is a note where others ran.
+    """
     groups: dict[tuple[str, str], list[Comparison]] = {}
     for one in comparisons:
         groups.setdefault((one.planned.filesystem, one.planned.event), []).append(one)
     cells = []
-    for (filesystem, event), members in groups.items():
-        # A variant that was not run must not hide that the others are clean.
-        ran = [one for one in members if one.state is not State.NOT_RUN]
-        state = min((one.state for one in ran or members), key=_URGENCY.index)
-        those = [one for one in members if one.state is state]
-        weakest = min(those, key=lambda one: (one.bad_before, -one.bad_after))
-        note = next((one.note for one in those if one.note), "")
-        missed = len(members) - len(ran)
-        if ran and missed:
-            why = next(one.note for one in members if one.state is State.NOT_RUN)
-            note = "; ".join(part for part in (note, f"{missed} not run: {why}") if part)
-        cells.append(
-            Cell(
-                filesystem,
-                event,
-                state,
-                len(those),
-                len(members),
-                (weakest.bad_before, weakest.runs_before),
-                (weakest.bad_after, weakest.runs_after),
-                note,
-            )
-        )
+    for members in groups.values():
+        found = {one.state for one in members}
+        told = found - {State.CLEAN, State.NOT_RUN} or found - {State.NOT_RUN} or found
+        missed = [one for one in members if one.state is State.NOT_RUN]
+        for state in sorted(told, key=_URGENCY.index):
+            those = [one for one in members if one.state is state]
+            cells.append(_cell(those, len(members), [] if told == {State.NOT_RUN} else missed))
+            # Said once.
+            missed = []
     return cells
+
+
+def _cell(those: Sequence[Comparison], total: int, missed: Sequence[Comparison]) -> Cell:
+    weakest = min(those, key=lambda one: (one.bad_before, -one.bad_after))
+    note = next((one.note for one in those if one.note), "")
+    if missed:
+        also = f"{len(missed)} not run: {missed[0].note}"
+        note = "; ".join(part for part in (note, also) if part)
+    return Cell(
+        those[0].planned.filesystem,
+        those[0].planned.event,
+        those[0].state,
+        len(those),
+        total,
+        (weakest.bad_before, weakest.runs_before),
+        (weakest.bad_after, weakest.runs_after),
+        note,
+    )
 
 
 def table(cells: Sequence[Cell], *, every: bool = True) -> str:

@@ -24,7 +24,7 @@ class Subject:
 
     before: str
     after: str
-    # Short key of the kernel and its configuration.
+    # What tells the configurations apart.
     config: str
     # Of the kernel before only, and of the kernel after only.
     patches_before: tuple[Path, ...]
@@ -50,7 +50,7 @@ def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
         f"errpath {__version__}: killsb matrix, {minutes} min {seconds:02d} s",
         f"before: {subject.before}",
         f"after:  {subject.after}",
-        f"config: {subject.config}",
+        f"config: {subject.config} (sha256 of .config)",
     ]
     for path in subject.patches_before:
         lines.append(f"patch:  {path.name} (patch-id {patch_id(path)}), before only")

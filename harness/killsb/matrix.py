@@ -7,16 +7,17 @@ not run must be said.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from harness.cases import Device, MountCase, Step
+from harness.crafted import crafted_cases, known_issue_cases
 from harness.errors import UsageError
 from harness.faults import FaultPlan
 from harness.filesystems import EVENTS, Filesystem, known_filesystems, load_filesystem
 from harness.filesystems.images import BAD_IMAGES, VALID, image, image_kinds, missing_tool
 
-__all__ = ["Planned", "parse_events", "parse_filesystems", "plan"]
+__all__ = ["Planned", "parse_events", "parse_filesystems", "plan", "plan_crafted"]
 
 APIS = ("mount", "fsopen")
 MODES = ("rw", "ro")
@@ -77,6 +78,16 @@ def plan(filesystems: Iterable[str], events: Iterable[str] = tuple(EVENTS)) -> I
                 yield from _event(filesystem, letter)
 
 
+def plan_crafted(filesystems: Iterable[str]) -> Iterator[Planned]:
+    """The crafted images of suites/hfs as cases of event (c), those of known bugs included."""
+    known = (replace(case, batch=f"{case.filesystem}-known") for _, case in known_issue_cases())
+    others = (replace(case, batch=f"{case.filesystem}-crafted") for case in crafted_cases())
+    chosen = set(filesystems)
+    for case in (*others, *known):
+        if case.filesystem in chosen:
+            yield Planned(case.id, case.filesystem, "c", case)
+
+
 def _event(fs: Filesystem, letter: str) -> Iterator[Planned]:
     reason = fs.lacks.get(letter, "")
     missing = missing_tool(fs)
@@ -123,13 +134,15 @@ def _mount(
     expect: str = "",
     options: tuple[Option, ...] = (),
     until: str = "mount",
+    served: bool = True,
 ) -> Step:
-    """One mount by either API."""
+    """One mount by either API; a server goes with it where the filesystem needs one."""
     flags = ("ro",) if mode == "ro" else ()
     every = (*_options(fs.options), *options)
+    step = Step(api, fs.fstype, flags, armed=armed, expect=expect, served=fs.served and served)
     if api == "mount":
-        return Step("mount", fs.fstype, flags, _data(every), armed=armed, expect=expect)
-    return Step("fsopen", fs.fstype, flags, options=every, until=until, armed=armed, expect=expect)
+        return replace(step, data=_data(every))
+    return replace(step, options=every, until=until)
 
 
 def _again(
@@ -143,7 +156,7 @@ def _again(
 ) -> Step:
     """One reconfigure by either API."""
     flags = ("ro",) if mode == "ro" else ()
-    every = (*_options(fs.options), *options)
+    every = (*(_options(fs.options) if fs.reconfigure_options else ()), *options)
     if api == "mount":
         return Step("remount", flags=flags, data=_data(every), armed=armed, expect=expect)
     return Step("reconfigure", flags=flags, options=every, armed=armed, expect=expect)
@@ -233,7 +246,7 @@ def _bad_images(fs: Filesystem) -> Variants:
         expect = fs.expected(kind)
         for api in APIS:
             for mode in _modes(fs):
-                steps = (_mount(fs, api, mode, expect=expect),)
+                steps = (_mount(fs, api, mode, expect=expect, served=False),)
                 after = () if expect else (Step("umount"),)
                 device = (
                     Device()
@@ -265,13 +278,14 @@ def _reconfigure(fs: Filesystem) -> Variants:
     """(e): an option that is refused, one that nobody knows, and a forced failure."""
     device = _usual_device(fs)
     for api in APIS:
+        again = "remount" if api == "mount" else "reconfigure"
         for mode in _modes(fs):
             first, last = _mount(fs, api, mode), Step("umount")
             other = "ro" if mode == "rw" else "rw"
             if fs.bad_option:
                 bad = (*fs.good_options, fs.bad_option)
                 step = _again(
-                    fs, api, mode, options=_options(bad), expect=fs.expected("bad_reconfigure")
+                    fs, api, mode, options=_options(bad), expect=fs.expected(f"bad_{again}")
                 )
                 yield f"bad_option-{api}-{mode}", _case(fs, "remount", device, first, step, last)
             step = _again(
@@ -279,7 +293,7 @@ def _reconfigure(fs: Filesystem) -> Variants:
                 api,
                 mode,
                 options=(*_options(fs.good_options), _UNKNOWN_OPTION),
-                expect=fs.expected("unknown_reconfigure"),
+                expect=fs.expected(f"unknown_{again}"),
             )
             yield f"unknown_option-{api}-{mode}", _case(fs, "remount", device, first, step, last)
             if fs.reconfigure:
@@ -288,7 +302,7 @@ def _reconfigure(fs: Filesystem) -> Variants:
                     fs,
                     api,
                     other,
-                    options=_options(fs.good_options),
+                    options=_options(fs.good_options) if fs.reconfigure_options else (),
                     armed=True,
                     expect="EIO",
                 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from harness.images import hfs, hfsplus
+from harness.images import blank, hfs, hfsplus
 from harness.images.image import Image
 from harness.images.simple import affs, efs, omfs, qnx4
 
@@ -22,4 +22,6 @@ WRITERS: Mapping[str, Callable[[int], Image]] = {
     "hfsplus": lambda size: hfsplus.volume(size=size).image(),
     "omfs": omfs.empty,
     "qnx4": qnx4.empty,
+    # For what never looks at its device.
+    "zeros": lambda size: blank(size, name="zeros"),
 }

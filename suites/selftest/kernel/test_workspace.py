@@ -142,6 +142,17 @@ def test_heal_removes_what_was_being_written(tmp_path: Path) -> None:
     assert not any(path.exists() for path in torn)
 
 
+def test_heal_leaves_what_is_older_than_the_build(tmp_path: Path) -> None:
+    write = _written(tmp_path)
+    # A tool's archive has no command noted beside it; made again, it makes every object seem old.
+    kept = [write("tools/objtool/libsubcmd.a", 500), write("fs/.x.o.cmd", 500)]
+    torn = [write("fs/built-in.a", 40), write("fs/y.o", 2), write("fs/.z.o.cmd", 200)]
+    torn += [write("fs/z.o", 50)]
+    assert heal(tmp_path, silent(), since=OLD - 300) == len(torn)
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in torn)
+
+
 def test_heal_of_nothing(tmp_path: Path) -> None:
     assert heal(tmp_path, silent()) == 0
 

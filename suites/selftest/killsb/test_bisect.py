@@ -23,7 +23,7 @@ class _Session:
     def __init__(self, *arguments: object) -> None:
         pass
 
-    def rig(self, kernel: str, own_kernel: tuple[str, ...] = ()) -> _Rig:
+    def rig(self, kernel: str, filesystem: str = "") -> _Rig:
         return _Rig()
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ def test_what_does_not_build_is_passed_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(_Session):
-        def rig(self, kernel: str, own_kernel: tuple[str, ...] = ()) -> _Rig:
+        def rig(self, kernel: str, filesystem: str = "") -> _Rig:
             raise BuildError("fs/hfs/super.c:1: error: x")
 
     monkeypatch.setattr(bisect, "Session", Broken)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from harness import cli
 from harness.guest.definition import GUESTS
 from harness.kernel import KernelRequest
 from harness.killsb.compare import Request, Summary, compare
 from harness.killsb.judge import Cell, State, exit_status, summarize
 from harness.killsb.mail import Subject, mail_text
-from harness.killsb.matrix import plan
+from harness.killsb.matrix import plan, plan_crafted
+from harness.killsb.observe import batches, observe_all
 from harness.options import Choice
 from harness.progress import silent
 from harness.rig import RigOptions
@@ -86,3 +88,51 @@ def test_the_patches_of_the_findings_fix_them(
     after = _choice("after", FINDINGS / patch)
     summary = _compare(tmp_path, _choice("before"), after, filesystem, event)
     assert {one.state for one in summary.comparisons} == {State.FIXED}
+
+
+@pytest.mark.parametrize(
+    ("patch", "case"),
+    [
+        ("hfsplus-btree-open-leak.patch", "hfsplus-extents-header-kind-mount-rw"),
+        ("hfs-mdb-commit-deadlock.patch", "hfs-4k-blocks-written-mount-rw"),
+        ("partition-map-loop.patch", "hfs-new-map-start-0-mount-rw"),
+        ("partition-map-loop.patch", "hfsplus-wrapper-start-0-mount-rw"),
+    ],
+)
+def test_the_patches_of_crafted_findings_fix_them(tmp_path: Path, patch: str, case: str) -> None:
+    planned = tuple(one for one in plan_crafted(("hfs", "hfsplus")) if one.id == case)
+    after = _choice("after", FINDINGS / patch)
+    request = Request(_choice("before"), after, planned, 2, tmp_path, every=True)
+    assert [one.state for one in compare(request, silent()).comparisons] == [State.FIXED]
+
+
+def test_a_task_that_dies_with_a_lock_costs_nobody_else_a_verdict(tmp_path: Path) -> None:
+    """The planted crash keeps a lock that every later mount of hfs in that guest would wait for."""
+    patched = _choice("k", PATCHES / "hfs-crash-and-hang.patch")
+    cases = [one.case for one in plan(("hfs", "minix"), ("d",)) if one.case is not None]
+    found = observe_all({"k": patched}, batches("k", cases), tmp_path, repeats=1)
+    kinds = {name: one.kind for (_, name), one in found.items()}
+    crashing = {f"killsb-hfs-d-plain-{api}-ro" for api in ("mount", "fsopen")}
+    assert {name for name, kind in kinds.items() if kind == "crash"} == crashing
+    assert {kind for name, kind in kinds.items() if name not in crashing} == {"clean"}
+    assert len(kinds) == len(cases)
+
+
+def test_bisect_tells_good_bad_and_unbuildable_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.patch"
+    broken.write_text(
+        "--- a/fs/hfs/super.c\n+++ b/fs/hfs/super.c\n"
+        "@@ -1,3 +1,4 @@\n+#error not today\n /*\n  *  linux/fs/hfs/super.c\n  *\n"
+    )
+    words = ["bisect", "--kernel", "debian:7.2", "--fs", "hfs", "--event", "a"]
+    words += ["--artefacts", str(tmp_path)]
+    assert cli.main(words) == 0
+    assert "good: " in capsys.readouterr().out
+    assert cli.main([*words, "--patch", str(PATCHES / "hfs-kill-sb-leak.patch")]) == 1
+    out = capsys.readouterr().out
+    assert "hfs_init_fs_context" in out
+    assert "bad: " in out
+    assert cli.main([*words, "--patch", str(broken)]) == 125
+    assert "not today" in capsys.readouterr().err

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 
 from harness.errors import RigError, ToolMissingError, UsageError
-from harness.filesystems import Filesystem, ImageRecipe, load_filesystem
+from harness.filesystems import Filesystem, ImageRecipe, known_filesystems, load_filesystem
 from harness.filesystems import images as subject
 from harness.images import Image
 from harness.images.simple import WRITERS, affs, efs, omfs, qnx4
 
+_RECIPES = {name: load_filesystem(name).image for name in known_filesystems()}
 
-@pytest.mark.parametrize("name", sorted(WRITERS))
-def test_writers_give_the_same_bytes_every_time(name: str) -> None:
-    recipe = load_filesystem(name).image
-    assert recipe is not None
-    first, second = WRITERS[name](recipe.size), WRITERS[name](recipe.size)
+
+@pytest.mark.parametrize("writer", sorted(WRITERS))
+def test_writers_give_the_same_bytes_every_time(writer: str) -> None:
+    recipe = next(one for one in _RECIPES.values() if one is not None and one.writer == writer)
+    first, second = WRITERS[writer](recipe.size), WRITERS[writer](recipe.size)
     assert first.sha256 == second.sha256
     assert first.size == recipe.size
 

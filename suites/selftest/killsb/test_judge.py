@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.killsb.compare import same_code
+from harness.killsb.compare import config_hashes, same_code
 from harness.killsb.judge import (
     NO_ANSWER,
     Comparison,
@@ -101,13 +101,24 @@ def test_exit_status() -> None:
     assert exit_status([skipped, Comparison(A_CASE, State.FIXED)]) == 0
 
 
-def test_a_cell_is_as_bad_as_its_worst_case() -> None:
+def test_a_cell_is_as_certain_as_its_least_certain_case() -> None:
     runs = [_compare([LEAK] * 3, [CLEAN] * 3), _compare([CLEAN], [CLEAN])]
     (cell,) = summarize(runs)
     assert (cell.state, cell.count, cell.total) == (State.FIXED, 1, 2)
     assert (cell.before, cell.after) == ((3, 3), (0, 3))
     weaker = [*runs, _compare([LEAK, CLEAN, CLEAN], [CLEAN] * 3)]
     assert summarize(weaker)[0].before == (1, 3)
+
+
+def test_what_is_fixed_is_told_beside_what_still_leaks() -> None:
+    runs = [_compare([LEAK] * 3, [CLEAN] * 3), _compare([HANG] * 3, [HANG] * 3)]
+    skipped = Comparison(replace(A_CASE, case=None, reason="x"), State.NOT_RUN, note="no mkfs")
+    cells = summarize([*runs, _compare([CLEAN], [CLEAN]), skipped])
+    assert [(cell.state, cell.count, cell.total) for cell in cells] == [
+        (State.STILL, 1, 4),
+        (State.FIXED, 1, 4),
+    ]
+    assert [cell.note.count("1 not run: no mkfs") for cell in cells] == [1, 0]
 
 
 def test_the_table_tells_the_urgent_first_and_the_idle_once() -> None:
@@ -136,6 +147,40 @@ def test_tested_by_must_be_earned() -> None:
     regressed = _compare([CLEAN] * 3, [CRASH] * 3)
     assert "Tested-by" not in mail_text(SUBJECT, [sure, regressed])
     assert "Tested-by" not in mail_text(SUBJECT, [_compare([CLEAN], [CLEAN])])
+
+
+def test_the_mail_says_what_was_run_on_what(tmp_path: Path) -> None:
+    fix, bug = tmp_path / "fix.patch", tmp_path / "bug.patch"
+    fix.write_text("--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-old\n+new\n")
+    bug.write_text("--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-new\n+old\n")
+    subject = replace(
+        SUBJECT,
+        before="Linux 7.1.0, linux@v7.1 (123456789abc)",
+        config=config_hashes({"before": "a" * 64, "after": "a" * 64}),
+        patches_before=(bug,),
+        patches=(fix,),
+    )
+    lines = mail_text(subject, [_compare([LEAK] * 3, [CLEAN] * 3)]).splitlines()
+    assert lines[0].endswith("killsb matrix, 1 min 01 s")
+    assert lines[1:6] == [
+        "before: Linux 7.1.0, linux@v7.1 (123456789abc)",
+        "after:  new",
+        f"config: {'a' * 16} (sha256 of .config)",
+        f"patch:  bug.patch (patch-id {patch_id(bug)}), before only",
+        f"patch:  fix.patch (patch-id {patch_id(fix)})",
+    ]
+    assert lines[7].split()[:3] == ["filesystem", "event", "state"]
+    assert " ".join(lines[8].split()) == "efs a FIXED 1/1 3 of 3 0 of 3 leak: 1 unreferenced object"
+    assert lines[-2:] == ["Closes: https://b/1", "Tested-by: Some One <one@example.org>"]
+
+
+def test_configurations_that_differ_are_told_apart() -> None:
+    one, other = "1" * 64, "2" * 64
+    assert (
+        config_hashes({"before": one, "after": other}) == f"{one[:16]} before, {other[:16]} after"
+    )
+    both = {"before": one, "before-apart": other, "after": one, "after-apart": other}
+    assert config_hashes(both) == f"{one[:16]}; apart: {other[:16]}"
 
 
 def test_repeats_are_found_by_their_number() -> None:

@@ -7,7 +7,7 @@ import pytest
 from harness.errors import UsageError
 from harness.filesystems import EVENTS, known_filesystems, load_filesystem
 from harness.killsb import matrix
-from harness.killsb.matrix import parse_events, parse_filesystems, plan
+from harness.killsb.matrix import parse_events, parse_filesystems, plan, plan_crafted
 from harness.session import split_evenly
 
 
@@ -71,6 +71,18 @@ def test_options_that_every_mount_needs_are_in_every_mount() -> None:
                 assert "ufstype=44bsd" in step.data, one.id
 
 
+def test_a_server_goes_with_every_mount_but_of_a_blank_image() -> None:
+    cases = [one.case for one in plan(("fuseblk",)) if one.case is not None]
+    for case in cases:
+        for step in case.steps:
+            mounts = step.op in ("mount", "fsopen")
+            assert step.as_request().get("served", False) == (mounts and case.point != "image")
+    refused = [case for case in cases if case.point == "image"]
+    assert refused
+    assert {step.expect for case in refused for step in case.steps} == {"EINVAL"}
+    assert not any(step.served for one in plan(("hfs",)) if one.case for step in one.case.steps)
+
+
 def test_what_a_filesystem_lacks_is_told_by_variant() -> None:
     planned = list(plan(("btrfs",), ("a",)))
     lacking = [one for one in planned if one.reason]
@@ -100,3 +112,14 @@ def test_second_mounts_that_share_are_unmounted_twice() -> None:
 def test_batches_stay_whole_for_any_number_of_workers() -> None:
     cases = [one.case for one in plan(("hfs",)) if one.case is not None]
     assert [len(part) for part in split_evenly(cases, 1)] == [len(cases)]
+
+
+def test_crafted_images_are_cases_of_event_c() -> None:
+    planned = list(plan_crafted(("hfsplus", "minix")))
+    assert {(one.filesystem, one.event) for one in planned} == {("hfsplus", "c")}
+    batches = {one.case.batch for one in planned if one.case is not None}
+    # What hangs its guest today shares none with what does not.
+    assert batches == {"hfsplus-crafted", "hfsplus-known"}
+    ids = [one.id for one in planned]
+    assert len(set(ids)) == len(ids)
+    assert "hfsplus-extents-header-kind-mount-rw" in ids
