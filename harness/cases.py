@@ -74,12 +74,13 @@ class Step:
     """One thing that the case's task does, and the errno that it must give."""
 
     # "mount", "remount" (mount(2)), "fsopen", "reconfigure" (the fd-based calls), "umount"; or, in
-    # what is mounted, "walk" (tell everything) and "scribble" (change some of it).
+    # what is mounted, "walk" (tell everything) and "scribble" (change some of it); or "write"
+    # (`data` to the guest's file `path`).
     op: str
     fstype: str = ""
     # Names of mount flags: "ro", "nosuid", …
     flags: tuple[str, ...] = ()
-    # mount(2)'s data string.
+    # mount(2)'s data string, or what is written.
     data: str = ""
     # fsconfig key and value; None sets a flag.
     options: tuple[tuple[str, str | None], ...] = ()
@@ -93,6 +94,8 @@ class Step:
     expect: str = ""
     # Whether any errno will do; one of a mount ends the case.
     any_errno: bool = False
+    # File of a "write".
+    path: str = ""
 
     @property
     def goes_on(self) -> bool:
@@ -108,6 +111,8 @@ class Step:
             request["flags"] = list(self.flags)
         if self.data:
             request["data"] = self.data
+        if self.path:
+            request["path"] = self.path
         if self.options:
             request["options"] = [list(option) for option in self.options]
         if self.op == "fsopen":

@@ -1,10 +1,9 @@
-"""What repeats of a case leave behind, counted in clones of the frozen guest.
+"""What repeats of cases leave behind, counted in clones of the frozen guest.
 
-Two passes. The first runs all cases once, so that every cache that grows with use has grown, and
-then every chunk of neighbours six times, with a ledger before and after: most chunks are clean. The
-second takes the cases of the other chunks one by one, sixteen times each: what grows by one with
-every repeat is that case's loss. Whatever grew, grows again in twice as many repeats, or it was
-chance. At the end the filesystems' modules must unload, with their caches empty.
+All cases run together, over and over, with a ledger before and after: what grows with every pass is
+lost by one of them. Most runs end there, without a loss. Only then it is looked for whose it is
+(harness/losers.py). At the end no superblock may be listed any more, and the filesystems' modules
+must unload, with their caches empty.
 """
 
 from __future__ import annotations
@@ -15,24 +14,24 @@ from dataclasses import dataclass, replace
 
 from harness import targets
 from harness.cases import MountCase
-from harness.errors import GuestPoisonedError
+from harness.errors import ErrpathError, GuestPoisonedError
 from harness.executor import PreparedGuest, Result
+from harness.filesystems import load_filesystem
 from harness.guest.channel import AgentError
-from harness.leaks.ledger import CACHE_ORACLES, Ledger, Loss, grown, read_ledger, read_traces
+from harness.leaks.ledger import Loss, grown, read_ledger
+from harness.leaks.supers import supers_left
+from harness.losers import find_losers, repeat
 from harness.oops import find_crashes
 from harness.progress import Progress
-from harness.runcase import run_cases
-from harness.verdict import Status
+from harness.verdict import Status, rig_error
 
 __all__ = ["Findings", "conserved", "examine"]
 
-# Cases that share a ledger in the first pass.
-CHUNK = 20
-# Repeats of a chunk and of a case, and what must have grown to count. On a stock kernel, counts of
-# pages, dentries and inodes move by up to 3 by chance: a chunk is suspected rather too often, a
-# case is blamed only where hardly one repeat is missing.
-CHUNK_REPEATS, CHUNK_LEAST = 6, 3
-CASE_REPEATS, CASE_LEAST = 16, 14
+# Passes over all cases between two ledgers, and twice as many where something has grown: in a guest
+# that has settled, a count seldom moves by chance, and one of references to modules never does.
+PASSES = 2
+
+Boot = Callable[[], PreparedGuest]
 
 
 @dataclass(frozen=True)
@@ -41,156 +40,146 @@ class Findings:
 
     # By the case's id; cases without a loss are not in it.
     losses: Mapping[str, tuple[Loss, ...]]
-    # Modules that did not unload, or left objects in their caches, and why; in a guest in which all
-    # cases ran that lost nothing else.
-    unload: tuple[str, ...] = ()
+    # What is left at the end, though no count has grown: superblocks that are still listed, modules
+    # that do not unload or leave objects in their caches. By the ids of the fewest cases that do.
+    remains: Mapping[tuple[str, ...], tuple[str, ...]]
+    # What grows with all the cases together and with none alone.
+    together: tuple[Loss, ...] = ()
 
 
-def examine(
-    boot: Callable[[], PreparedGuest], cases: Sequence[MountCase], progress: Progress
-) -> Findings:
+def examine(boot: Boot, cases: Sequence[MountCase], progress: Progress) -> Findings:
     """Count what `cases` leave behind. They must be cases that a guest survives.
 
     Raises:
         GuestPoisonedError: a guest did not survive them after all.
     """
-    chunks = [tuple(cases[at : at + CHUNK]) for at in range(0, len(cases), CHUNK)]
+    losses: dict[str, tuple[Loss, ...]] = {}
+    together: tuple[Loss, ...] = ()
     with progress.step(f"conservation of {len(cases)} cases", total=len(cases)) as step:
         prepared = boot()
         try:
-            suspects: list[tuple[MountCase, tuple[Loss, ...]]] = []
-            _warm(prepared, cases)
-            for number, chunk in enumerate(chunks):
-                step.update(number * CHUNK / 2, note="in chunks")
-                found = _measure(prepared, chunk, CHUNK_REPEATS, CHUNK_LEAST, ())
-                if found:
-                    suspects += [(case, found) for case in chunk]
+            repeat(prepared, cases, 1)
+            step.update(len(cases) // 4, note="counting")
+            lost = _lost(prepared, cases)
+            if lost:
+
+                def show(done: int, note: str) -> None:
+                    step.update(len(cases) // 2 + done // 2, note=note)
+
+                losses, together = find_losers(prepared, cases, lost, show)
+            else:
+                step.update(len(cases) // 2, note="unloading")
+                left = _left(prepared)
         finally:
             prepared.guest.close()
-        losses: dict[str, tuple[Loss, ...]] = {}
-        if suspects:
-            done = len(cases) - len(suspects)
-            losses = _singly(boot, suspects, lambda n: step.update(done + n, note="singly"))
         clean = [case for case in cases if case.id not in losses]
-        unload = _unload(boot, clean)
-    return Findings(losses, unload)
+        if lost:
+            left = _left_by(boot, clean)
+        remains = {}
+        if left:
+            step.update(len(cases) // 2, note=f"whose: {left[0]}")
+            culprits = _culprits(boot, clean)
+            remains[tuple(case.id for case in culprits)] = left
+    return Findings(losses, remains, together)
 
 
 def conserved(
-    boot: Callable[[], PreparedGuest], results: Mapping[str, Result], progress: Progress
+    boot: Boot, results: Mapping[str, Result], progress: Progress
 ) -> tuple[dict[str, Result], tuple[str, ...]]:
     """`results` with a FAIL for every pass that left something behind, and what no case is to blame
-    for alone. A case that failed already keeps its verdict."""
+    for alone. A case that failed already keeps its verdict; where counting failed, the passes are
+    errors."""
     passed = [r.verdict.case for r in results.values() if r.verdict.status is Status.PASS]
     if not passed:
         return dict(results), ()
-    findings = examine(boot, passed, progress)
     judged = dict(results)
-    for case_id, losses in findings.losses.items():
-        result = judged[case_id]
-        reasons = tuple(f"not given back: {loss}" for loss in losses)
-        verdict = replace(result.verdict, status=Status.FAIL, reasons=reasons)
-        judged[case_id] = replace(result, verdict=verdict)
-    return judged, findings.unload
-
-
-def _singly(
-    boot: Callable[[], PreparedGuest],
-    suspects: Sequence[tuple[MountCase, tuple[Loss, ...]]],
-    show: Callable[[float], None],
-) -> dict[str, tuple[Loss, ...]]:
-    """The losses of each case, of what its chunk lost."""
-    prepared = boot()
     try:
-        _warm(prepared, [case for case, _ in suspects])
-        losses = {}
-        for number, (case, of_chunk) in enumerate(suspects):
-            show(number)
-            caches = sorted(
-                loss.holding.name for loss in of_chunk if loss.holding.oracle in CACHE_ORACLES
-            )
-            wanted = {(loss.holding.oracle, loss.holding.name) for loss in of_chunk}
-            found = tuple(
-                loss
-                for loss in _measure(prepared, (case,), CASE_REPEATS, CASE_LEAST, caches)
-                if (loss.holding.oracle, loss.holding.cache) in wanted
-            )
-            if found:
-                losses[case.id] = found
-        return losses
-    finally:
-        prepared.guest.close()
+        findings = examine(boot, passed, progress)
+    except ErrpathError as error:
+        for case in passed:
+            verdict = rig_error(case, f"what it leaves behind could not be counted: {error}")
+            judged[case.id] = replace(judged[case.id], verdict=verdict)
+        return judged, ()
+    for case_id, losses in findings.losses.items():
+        reasons = tuple(f"not given back: {loss}" for loss in losses)
+        judged[case_id] = _failed(judged[case_id], reasons, losses)
+    for case_ids, left in findings.remains.items():
+        among = f" (one of {len(case_ids)} cases)" if len(case_ids) > 1 else ""
+        for case_id in case_ids:
+            judged[case_id] = _failed(judged[case_id], tuple(f"{x}{among}" for x in left))
+    return judged, tuple(f"by the cases together, not given back: {x}" for x in findings.together)
 
 
-def _warm(prepared: PreparedGuest, cases: Sequence[MountCase]) -> None:
-    _repeat(prepared, cases, 1)
+def _failed(result: Result, reasons: tuple[str, ...], losses: tuple[Loss, ...] = ()) -> Result:
+    verdict = replace(result.verdict, status=Status.FAIL, reasons=reasons, losses=losses)
+    return replace(result, verdict=verdict)
 
 
-def _measure(
-    prepared: PreparedGuest,
-    cases: Sequence[MountCase],
-    repeats: int,
-    least: int,
-    caches: Sequence[str],
-) -> tuple[Loss, ...]:
-    """What grows with every repeat, and does so again; of `caches` by the allocating stack."""
-    # Once more by itself: the fault's probe changes hands between neighbours.
-    _repeat(prepared, cases, 1)
-    found: tuple[Loss, ...] = ()
-    before = _ledger(prepared, caches)
-    for factor in (1, 2):
-        times = repeats * factor
-        _repeat(prepared, cases, times)
-        after = _ledger(prepared, caches)
-        last = {loss.holding for loss in found}
-        found = grown(before, after, times, least=least * factor)
-        if factor > 1:
-            found = tuple(loss for loss in found if loss.holding in last)
-        if not found:
-            return ()
-        before = after
-    # The stacks say the same as their cache, and more.
-    told = {loss.holding.cache for loss in found if loss.holding.cache != loss.holding.name}
-    return tuple(loss for loss in found if loss.holding.name not in told)
+def _lost(prepared: PreparedGuest, cases: Sequence[MountCase]) -> tuple[Loss, ...]:
+    """What grows with every pass over the cases."""
+    before = read_ledger(prepared.guest)
+    repeat(prepared, cases, PASSES)
+    after = read_ledger(prepared.guest)
+    # Chance may have taken one away.
+    suspected = grown(before, after, PASSES, least=PASSES - 1)
+    if all(
+        loss.more >= PASSES and loss.holding.oracle == "module references" for loss in suspected
+    ):
+        return suspected
+    again = 2 * PASSES
+    repeat(prepared, cases, again)
+    most = grown(after, read_ledger(prepared.guest), again, least=again - 1)
+    wanted = {loss.holding for loss in suspected}
+    return tuple(loss for loss in most if loss.holding in wanted)
 
 
-def _repeat(prepared: PreparedGuest, cases: Sequence[MountCase], times: int) -> None:
-    for outcome in run_cases(prepared.guest, [(case, "errpath-repeat") for case in cases] * times):
-        if isinstance(outcome, AgentError):
-            raise outcome
+# -- what is left at the end ---------------------------------------------------------------------
 
 
-def _ledger(prepared: PreparedGuest, caches: Sequence[str]) -> Ledger:
-    return {**read_ledger(prepared.guest), **read_traces(prepared.guest, caches)}
-
-
-def _unload(boot: Callable[[], PreparedGuest], cases: Sequence[MountCase]) -> tuple[str, ...]:
-    """Run `cases` and unload what they used: why a module stays, or what it left."""
-    if not cases:
-        return ()
-    prepared = boot()
+def _left(prepared: PreparedGuest) -> tuple[str, ...]:
+    """Unload what the cases used, in the guest where they ran: what stays, or what was left."""
     guest = prepared.guest
     try:
-        _warm(prepared, cases)
         guest.quiesce()
+        fstypes = {load_filesystem(name).fstype for name in prepared.modules}
+        left = list(supers_left(guest, fstypes))
         # The injection targets point into the modules.
         guest.call("fault.clear")
         with contextlib.suppress(AgentError):
             guest.unload_module(targets.MODULE)
         names = dict.fromkeys(name for modules in prepared.modules.values() for name in modules)
         said = len(guest.dmesg())
-        problems = []
         for name in reversed(names):
             try:
                 guest.unload_module(name)
             except AgentError as error:
-                problems.append(f"module {name} does not unload: {error}")
-        problems += [
+                left.append(f"module {name} does not unload: {error}")
+        left += [
             f"unloading: kernel {crash.kind}: {crash.title}"
             for crash in find_crashes(guest.dmesg()[said:])
         ]
-        return tuple(problems)
+        return tuple(left)
     except GuestPoisonedError as error:
         return (f"unloading took the guest down: {error}",)
+
+
+def _left_by(boot: Boot, cases: Sequence[MountCase]) -> tuple[str, ...]:
+    if not cases:
+        return ()
+    prepared = boot()
+    try:
+        repeat(prepared, cases, 1)
+        return _left(prepared)
     finally:
-        guest.close()
+        prepared.guest.close()
+
+
+def _culprits(boot: Boot, cases: Sequence[MountCase]) -> Sequence[MountCase]:
+    """The fewest neighbours of `cases` after which something is left, by halving."""
+    while len(cases) > 1:
+        halves = cases[: len(cases) // 2], cases[len(cases) // 2 :]
+        worse = next((half for half in halves if _left_by(boot, half)), None)
+        if worse is None:
+            break
+        cases = worse
+    return cases

@@ -18,6 +18,8 @@ from harness.rig import ISOLATIONS, LEAK_CHECKS, RigOptions
 __all__ = ["Choice", "add_options", "choices", "given_words", "rerun_words"]
 
 _DEFAULT_KERNEL = "debian:7.2"
+# Wakes /proc/allocinfo in a kernel that has it; others do not mind.
+_ALLOCINFO = "sysctl.vm.mem_profiling=1"
 
 
 def add_options(add: Callable[..., Any]) -> None:
@@ -102,6 +104,8 @@ def choices(options: argparse.Namespace) -> tuple[Choice, ...]:
         for word, path in zip(options.patch, patches, strict=True)
     ]
     append = tuple(word for words in options.append for word in _words(words))
+    if options.conservation:
+        append = (_ALLOCINFO, *append)
     shared = _shared_words(options)
     specs = options.kernel or [_DEFAULT_KERNEL]
     chosen: dict[str, Choice] = {}

@@ -26,6 +26,7 @@ from harness.kernel.symbols import Symbolizer
 from harness.leaks import canary, kmemleak
 from harness.leaks.canary import Check
 from harness.leaks.minage import MinAge, find_min_age, set_min_age
+from harness.leaks.supers import supers_parameters
 from harness.progress import Progress
 
 __all__ = [
@@ -226,10 +227,15 @@ class Rig:
         guest, artefacts = self._clones.booted() if clone else self._boot()
         try:
             loaded: set[str] = set()
-            for module in (*itertools.chain.from_iterable(modules.values()), canary_module):
+            for module in itertools.chain.from_iterable(modules.values()):
                 if module.name not in loaded:
                     guest.load_module(module.name, module.stripped.read_bytes())
                     loaded.add(module.name)
+            guest.load_module(
+                canary_module.name,
+                canary_module.stripped.read_bytes(),
+                parameters=supers_parameters(guest),
+            )
             unknown = self._load_targets(guest, targets_module, functions, modules)
             min_age, why_slow = self._min_age(guest)
             if min_age is None:

@@ -200,8 +200,8 @@ class Session:
             raise RigError(next(iter(reasons))[0])
         if rig.options.conservation:
             boot = self._guests(executor_boot(rig, filesystems, functions))
-            results, unload = conserved(boot, results, self.progress)
-            self.notes += unload
+            results, together = conserved(boot, results, self.progress)
+            self.notes += together
         for case_id, result in results.items():
             self._results[group.kernel, case_id] = result
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from harness.cases import MountCase, Outcome
 from harness.errno_names import errno_name, errno_value
 from harness.leaks.kmemleak import Record
+from harness.leaks.ledger import Loss
 from harness.oops import Crash, find_crashes
 
 __all__ = ["Leak", "Status", "Verdict", "judge", "rig_error"]
@@ -47,6 +48,8 @@ class Verdict:
     crashes: tuple[Crash, ...] = ()
     # What else the check of the same batch found: leaks that no case's task allocated.
     others: tuple[Record, ...] = ()
+    # What repeats of the case did not give back, where that was counted.
+    losses: tuple[Loss, ...] = ()
 
 
 def rig_error(case: MountCase, reason: str, outcome: Outcome | None = None) -> Verdict:

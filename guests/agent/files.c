@@ -226,11 +226,12 @@ int verb_dmesg(struct call *call)
 	return 0;
 }
 
-/* Addresses of functions, from the guest's own /proc/kallsyms: right with and without KASLR, for
- * built-in code and for modules. Reply: {"symbols": [[name, address, module], …]}. */
+/* Addresses of functions (with {"data": true}, of data), from the guest's own /proc/kallsyms: right
+ * with and without KASLR, for built-in code and for modules. Reply: {"symbols": [[name, address, module], …]}. */
 int verb_symbols(struct call *call)
 {
 	json_t *names = json_object_get(call->request, "names"), *name;
+	int data = json_is_true(json_object_get(call->request, "data"));
 	json_t *found = json_array();
 	char line[512], symbol[384], module[64], type;
 	unsigned long address;
@@ -244,7 +245,8 @@ int verb_symbols(struct call *call)
 		module[0] = '\0';
 		if (sscanf(line, "%lx %c %383s [%63[^]]", &address, &type, symbol, module) < 3)
 			continue;
-		if (type != 't' && type != 'T' && type != 'w' && type != 'W')
+		/* Data only for who asks: a function may have its name. */
+		if (!strchr(data ? "bBdD" : "tTwW", type))
 			continue;
 		json_array_foreach(names, i, name) {
 			const char *want = json_string_value(name);

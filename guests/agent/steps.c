@@ -260,6 +260,8 @@ int step_run(json_t *step, const char *source, int report, struct step_result *r
 		failed_with(result, "walk", walk_tree(TARGET, report, WALK_FILE_MAX));
 	else if (strcmp(op, "scribble") == 0)
 		failed_with(result, "scribble", scribble(TARGET, result->log, sizeof(result->log)));
+	else if (strcmp(op, "write") == 0)
+		failed_with(result, "write", -write_text(text(step, "path"), data));
 	else
 		return -EOPNOTSUPP;
 	if (error)

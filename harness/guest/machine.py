@@ -201,9 +201,9 @@ class Guest:
     def unload_module(self, name: str) -> None:
         self.call("module.unload", {"name": name})
 
-    def symbols(self, names: Iterable[str]) -> tuple[GuestSymbol, ...]:
-        """Functions of these names, and their compiler-made clones (`name.isra.0`)."""
-        reply = self.call("symbols", {"names": list(names)})
+    def symbols(self, names: Iterable[str], *, data: bool = False) -> tuple[GuestSymbol, ...]:
+        """Functions of these names, and their compiler-made clones (`name.isra.0`); or data."""
+        reply = self.call("symbols", {"names": list(names), "data": data})
         # The agent's JSON integers are signed.
         return tuple(
             GuestSymbol(name, address & (2**64 - 1), module)

@@ -21,21 +21,26 @@ class KnownIssue:
     kernel: str
     # Patterns of case ids, with * and [ab].
     cases: tuple[str, ...]
-    # A function of the leak's backtrace.
-    leak: str
     reason: str
     # Where it is described.
     link: str
     # Day after which the entry is a failure, "YYYY-MM-DD".
     expires: str
+    # A function of the leak's backtrace.
+    leak: str = ""
+    # Or patterns of what repeats do not give back, as "module references: nls_*"; for runs in which
+    # that is counted.
+    loses: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         try:
             datetime.date.fromisoformat(self.expires)
         except ValueError:
             raise ValueError(f"expires: got {self.expires!r}; expected YYYY-MM-DD") from None
-        if not self.cases or not self.leak:
-            raise ValueError("cases and leak: expected both, so that nothing else is excused")
+        if not self.cases or bool(self.leak) == bool(self.loses):
+            raise ValueError(
+                "expected cases, and either leak or loses, so that nothing else is excused"
+            )
 
     def expired(self, today: datetime.date) -> bool:
         return today > datetime.date.fromisoformat(self.expires)
@@ -45,7 +50,14 @@ class KnownIssue:
 
     def explains(self, verdict: Verdict) -> bool:
         """Whether a failure is this one and nothing besides."""
-        if verdict.status is not Status.FAIL or verdict.crashes or verdict.leak is None:
+        if verdict.status is not Status.FAIL or verdict.crashes:
+            return False
+        if self.loses:
+            return bool(verdict.losses) and all(
+                any(fnmatchcase(str(loss.holding), pattern) for pattern in self.loses)
+                for loss in verdict.losses
+            )
+        if verdict.leak is None:
             return False
         other_reasons = [why for why in verdict.reasons if not why.startswith("leak: ")]
         return not other_reasons and all(
@@ -68,14 +80,18 @@ class KnownIssues:
     issues: tuple[KnownIssue, ...] = ()
 
     def judge(
-        self, kernel: str, verdict: Verdict, *, today: datetime.date
+        self, kernel: str, verdict: Verdict, *, today: datetime.date, counted: bool = False
     ) -> tuple[str, str] | None:
         """(Answer, one line) where an entry covers the case; None where none does.
+
+        `counted` says whether this run has counted what repeats leave behind.
 
         Raises nothing: an entry that is out of date is an answer as well.
         """
         for issue in self.issues:
             if issue.kernel != kernel or not issue.covers(verdict.case.id):
+                continue
+            if issue.loses and not counted:
                 continue
             if issue.expired(today):
                 return Answer.FAIL, f"known issue expired on {issue.expires}: {issue.link}"

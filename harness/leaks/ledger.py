@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from harness.errors import RigError
 from harness.guest.channel import AgentError
 from harness.leaks.kmemleak import LeakGuest
+from harness.leaks.supers import SUPERS_FILE, count_supers
 
 __all__ = [
     "CACHE_ORACLES",
@@ -29,11 +30,14 @@ __all__ = [
     "Loss",
     "grown",
     "read_ledger",
+    "read_modules",
     "read_traces",
 ]
 
 _PAGE_BYTES = 4096
 _STAT_REFRESH = "/proc/sys/vm/stat_refresh"
+_MODULES = "/proc/modules"
+_DROP_CACHES = "/proc/sys/vm/drop_caches"
 # The kernel's counters of pages whose use it tells, in pages (include/linux/mmzone.h).
 _ACCOUNTED = (
     "nr_free_pages",
@@ -89,24 +93,26 @@ Ledger = Mapping[Holding, int]
 def read_ledger(guest: LeakGuest) -> Ledger:
     """Everything that the kernel can count, after it has settled.
 
-    Settled means that another round of dropping caches frees nothing more: an inode that goes in
-    one round lets its buffers and dentries go in the next.
+    Settled means that another round of dropping caches changes nothing: an inode that goes in one
+    round lets its buffers and dentries go in the next, and the tasks that a quiesce starts and ends
+    are freed a little later than it returns.
 
     Raises:
         RigError: a file that every kernel has cannot be read.
     """
-    ledger = last = _settled_once(guest)
+    guest.quiesce()
+    ledger = _count(guest)
     for _ in range(_ROUNDS_MAX):
-        ledger = _settled_once(guest)
-        if all(ledger.get(holding, 0) >= count for holding, count in last.items()):
+        last, ledger = ledger, _count(guest)
+        if ledger == last:
             break
-        last = ledger
     return ledger
 
 
-def _settled_once(guest: LeakGuest) -> Ledger:
-    guest.quiesce()
-    # Each processor keeps some of the counts of pages for itself until it is asked.
+def _count(guest: LeakGuest) -> Ledger:
+    # This drains what each processor keeps as well: pages that wait to be sorted into the lists of
+    # the page cache, and the counts themselves.
+    guest.write_file(_DROP_CACHES, "3")
     with contextlib.suppress(AgentError):
         guest.write_file(_STAT_REFRESH, "1")
     ledger: Counter[Holding] = Counter()
@@ -119,6 +125,12 @@ def _settled_once(guest: LeakGuest) -> Ledger:
             continue
         ledger.update(dict(parse(text)))
     return ledger
+
+
+def read_modules(guest: LeakGuest) -> dict[str, int]:
+    """References to each module, as they are now: what is on its way back is not waited for."""
+    text = guest.read_file(_MODULES).decode(errors="replace")
+    return {holding.name: count for holding, count in _modules(text)}
 
 
 def read_traces(guest: LeakGuest, caches: Iterable[str]) -> Ledger:
@@ -176,18 +188,25 @@ def _vmallocinfo(text: str) -> Iterable[tuple[Holding, int]]:
     areas: Counter[str] = Counter()
     for line in text.splitlines():
         words = line.split()
-        if len(words) > 2 and "+0x" in words[2]:
+        # vm_map_ram() tells no caller.
+        if len(words) > 2 and ("+0x" in words[2] or words[2] == "vm_map_ram"):
             areas[words[2].split("+")[0]] += 1
     for name, count in areas.items():
         yield Holding("vmalloc areas", name), count
 
 
+def _supers(text: str) -> Iterable[tuple[Holding, int]]:
+    for fstype, count in count_supers(text):
+        yield Holding("superblocks", fstype), count
+
+
 def _allocinfo(text: str) -> Iterable[tuple[Holding, int]]:
-    """Lines of bytes, calls, file:line and func:name."""
+    """Lines of bytes, calls, file:line and func:name; those that say of themselves that they do not
+    know (`accurate:no`, pages of slabs that are allocated while one is) are left out."""
     calls: Counter[str] = Counter()
     for line in text.splitlines():
         words = line.split()
-        if len(words) >= 3 and words[0].isdigit() and words[1].isdigit():
+        if len(words) >= 3 and words[1].isdigit() and words[-1] != "accurate:no":
             calls[" ".join(words[2:])] += int(words[1])
     for name, count in calls.items():
         yield Holding("allocations", name), count
@@ -222,10 +241,14 @@ def _traces(text: str) -> Iterable[tuple[str, int]]:
 _Parser = Callable[[str], Iterable[tuple[Holding, int]]]
 # Parser, file, whether every kernel has it.
 _SOURCES: tuple[tuple[_Parser, str, bool], ...] = (
-    (_slabinfo, "/proc/slabinfo", True),
-    (_modules, "/proc/modules", True),
-    (_vmallocinfo, "/proc/vmallocinfo", True),
+    # Pages first: every answer of the others takes some, and what each processor keeps of the
+    # counts grows old.
     (_zoneinfo, "/proc/zoneinfo", True),
+    (_slabinfo, "/proc/slabinfo", True),
+    (_modules, _MODULES, True),
+    (_vmallocinfo, "/proc/vmallocinfo", True),
+    # The canary module's, where it knows the list.
+    (_supers, SUPERS_FILE, False),
     # CONFIG_MEM_ALLOC_PROFILING: every allocation of every kind by its line.
     (_allocinfo, "/proc/allocinfo", False),
 )
@@ -235,6 +258,7 @@ CACHE_ORACLES = ("slab objects", "buffer heads", "inodes", "dentries")
 ORACLES = (
     *CACHE_ORACLES,
     "module references",
+    "superblocks",
     "vmalloc areas",
     "pages",
     "allocations",

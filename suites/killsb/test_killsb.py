@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 
 import pytest
 
 from harness.cases import MountCase
-from harness.killsb.known import Answer, KnownIssues, load_known_issues
 from harness.killsb.plugin import killsb_parameters
 from harness.options import Choice
 from harness.verdict import Verdict
-
-
-@cache
-def known_issues() -> KnownIssues:
-    return load_known_issues(Path(__file__).parent.parent / "known-issues.yaml")
+from suites.known import expect_pass_or_known
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -32,11 +24,4 @@ def test_killsb(
     expect_pass: Callable[[], None],
     kernel_choice: Choice,
 ) -> None:
-    kernel = kernel_choice.rig.kernel
-    if not kernel.patches:
-        answer = known_issues().judge(kernel.spec, verdict, today=datetime.date.today())
-        if answer is not None and answer[0] == Answer.XFAIL:
-            pytest.xfail(answer[1])
-        if answer is not None:
-            pytest.fail(answer[1], pytrace=False)
-    expect_pass()
+    expect_pass_or_known(kernel_choice, verdict, expect_pass)

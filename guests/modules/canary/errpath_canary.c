@@ -12,23 +12,39 @@
  * way of checking finds).
  *
  * Writing "keep WHAT" takes one of something and keeps it where everybody can see it: nothing that
- * kmemleak would call a leak. It proves what is counted (harness/leaks/ledger.py).
+ * kmemleak would call a leak. It proves what is counted (harness/leaks/ledger.py). "hold WHAT TYPE"
+ * does so with something of the first mounted superblock of a filesystem type.
+ *
+ * Reading errpath_supers gives every superblock that is still listed, one a line: type, name, and
+ * whether anybody uses it. Nothing else of the kernel tells of those that are only listed. The host
+ * says where the list and its lock are: they are private to fs/super.c.
  */
+#include <linux/blkdev.h>
 #include <linux/buffer_head.h>
 #include <linux/dcache.h>
 #include <linux/debugfs.h>
 #include <linux/fs.h>
+#include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
+#include <linux/vmstat.h>
 
 static const size_t sizes[] = { 64, 192, 512, 1024, 2048, 4096 };
 #define PLANTS_MAX 256
 
 static unsigned long hidden[PLANTS_MAX];
 static unsigned int planted;
-static struct dentry *file;
+static struct dentry *file, *supers_file;
+
+static unsigned long super_blocks;
+module_param(super_blocks, ulong, 0400);
+static unsigned long sb_lock;
+module_param(sb_lock, ulong, 0400);
 
 static noinline int errpath_canary_leak(size_t size)
 {
@@ -75,6 +91,46 @@ static void errpath_canary_reap(void)
 static void *kept[PLANTS_MAX] __used;
 static unsigned int keeps;
 
+/*
+ * An area of vmalloc that costs nothing but its addresses: one page, mapped many times over, in a
+ * hole of just its size, so that the hole's own bookkeeping goes as the area's comes. With more than
+ * VMAP_MAX_ALLOC pages it gets an area of its own.
+ */
+#define AREA_PAGES (BITS_PER_LONG + 1)
+#define HOLES 128
+
+static void *keep_area(void)
+{
+	static struct page *pages[AREA_PAGES];
+	static void *areas[2 * HOLES];
+	int i;
+
+	if (!pages[0]) {
+		pages[0] = alloc_page(GFP_KERNEL);
+		if (!pages[0])
+			return NULL;
+		for (i = 1; i < AREA_PAGES; i++)
+			pages[i] = pages[0];
+		for (i = 0; i < 2 * HOLES; i++)
+			areas[i] = vm_map_ram(pages, AREA_PAGES, NUMA_NO_NODE);
+		for (i = 0; i < 2 * HOLES; i += 2)
+			if (areas[i])
+				vm_unmap_ram(areas[i], AREA_PAGES);
+		vm_unmap_aliases();
+	}
+	return vm_map_ram(pages, AREA_PAGES, NUMA_NO_NODE);
+}
+
+/* A page that the kernel has in its own books, as if it were a page table. */
+static void *keep_table(void)
+{
+	struct page *table = alloc_page(GFP_KERNEL);
+
+	if (table)
+		mod_node_page_state(page_pgdat(table), NR_PAGETABLE, 1);
+	return table;
+}
+
 static int errpath_canary_keep(const char *what)
 {
 	static const struct qstr name = QSTR_INIT("errpath", 7);
@@ -95,6 +151,10 @@ static int errpath_canary_keep(const char *what)
 		one = alloc_page(GFP_KERNEL);
 	else if (!strcmp(what, "vmalloc"))
 		one = vmalloc(PAGE_SIZE);
+	else if (!strcmp(what, "area"))
+		one = keep_area();
+	else if (!strcmp(what, "table"))
+		one = keep_table();
 	else if (!strcmp(what, "module"))
 		one = try_module_get(THIS_MODULE) ? THIS_MODULE : NULL;
 	else
@@ -105,9 +165,100 @@ static int errpath_canary_keep(const char *what)
 	return 0;
 }
 
+/*
+ * A reference to the superblock itself: it stays listed when it is dead. With the last of these its
+ * type's module is let go (before s_passive: with the last user). That is done here, so that the list
+ * alone tells.
+ */
+static void *hold_super(struct super_block *sb)
+{
+#ifdef ERRPATH_S_PASSIVE
+	refcount_inc(&sb->s_passive);
+	module_put(sb->s_type->owner);
+#else
+	if (!sb_lock)
+		return NULL;
+	spin_lock((spinlock_t *)sb_lock);
+	sb->s_count++;
+	spin_unlock((spinlock_t *)sb_lock);
+#endif
+	return sb;
+}
+
+/* The block device once more, by the same holder. */
+static void *hold_device(struct super_block *sb)
+{
+	struct file *opened;
+
+	opened = bdev_file_open_by_dev(sb->s_dev, BLK_OPEN_READ, sb, &fs_holder_ops);
+	return IS_ERR(opened) ? NULL : opened;
+}
+
+/* An inode of the filesystem's own cache, which no list of the superblock knows. */
+static void *hold_inode(struct super_block *sb)
+{
+	return sb->s_op->alloc_inode ? sb->s_op->alloc_inode(sb) : NULL;
+}
+
+struct hold {
+	void *(*take)(struct super_block *sb);
+	void *one;
+};
+
+static void hold_one(struct super_block *sb, void *argument)
+{
+	struct hold *hold = argument;
+
+	if (!hold->one)
+		hold->one = hold->take(sb);
+}
+
+static int errpath_canary_hold(char *what)
+{
+	char *name = strchr(what, ' ');
+	struct file_system_type *type;
+	struct hold hold = { 0 };
+
+	if (!name || keeps == PLANTS_MAX)
+		return -EINVAL;
+	*name++ = '\0';
+	if (!strcmp(what, "super"))
+		hold.take = hold_super;
+	else if (!strcmp(what, "device"))
+		hold.take = hold_device;
+	else if (!strcmp(what, "inode"))
+		hold.take = hold_inode;
+	else
+		return -EINVAL;
+	type = get_fs_type(name);
+	if (!type)
+		return -ENODEV;
+	iterate_supers_type(type, hold_one, &hold);
+	module_put(type->owner);
+	if (!hold.one)
+		return -ENOENT;
+	kept[keeps++] = hold.one;
+	return 0;
+}
+
+static int supers_show(struct seq_file *out, void *unused)
+{
+	struct super_block *sb;
+
+	if (!super_blocks || !sb_lock)
+		return -ENODATA;
+	spin_lock((spinlock_t *)sb_lock);
+	list_for_each_entry(sb, (struct list_head *)super_blocks, s_list)
+		seq_printf(out, "%s %s %s\n", sb->s_type->name, sb->s_id[0] ? sb->s_id : "-",
+			   atomic_read(&sb->s_active) > 0 ? "active" : "dead");
+	spin_unlock((spinlock_t *)sb_lock);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(supers);
+
 static ssize_t canary_write(struct file *f, const char __user *from, size_t size, loff_t *at)
 {
-	char word[16] = "";
+	char word[48] = "";
 	int error = 0;
 
 	if (size >= sizeof(word) || copy_from_user(word, from, size))
@@ -120,6 +271,8 @@ static ssize_t canary_write(struct file *f, const char __user *from, size_t size
 		errpath_canary_reap();
 	else if (!strncmp(word, "keep ", 5))
 		error = errpath_canary_keep(word + 5);
+	else if (!strncmp(word, "hold ", 5))
+		error = errpath_canary_hold(word + 5);
 	else
 		error = -EINVAL;
 	return error ? error : size;
@@ -144,11 +297,13 @@ static const struct file_operations canary_operations = {
 static int __init canary_init(void)
 {
 	file = debugfs_create_file("errpath_canary", 0600, NULL, NULL, &canary_operations);
+	supers_file = debugfs_create_file("errpath_supers", 0400, NULL, NULL, &supers_fops);
 	return PTR_ERR_OR_ZERO(file);
 }
 
 static void __exit canary_exit(void)
 {
+	debugfs_remove(supers_file);
 	debugfs_remove(file);
 	errpath_canary_reap();
 }

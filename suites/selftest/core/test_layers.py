@@ -26,7 +26,7 @@ _LAYERS: tuple[tuple[str, ...], ...] = (
     ("harness.ownership", "harness.verdict"),
     ("harness.mounting", "harness.walk", "harness.knownissues"),
     ("harness.executor", "harness.signature", "harness.crafted"),
-    ("harness.conserve", "harness.records", "harness.hunt"),
+    ("harness.conserve", "harness.losers", "harness.records", "harness.hunt"),
     ("harness.judgement", "harness.kernelrecord", "harness.runrecords", "harness.known"),
     ("harness.judged", "harness.shard"),
     ("harness.reports",),

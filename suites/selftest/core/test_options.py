@@ -56,6 +56,14 @@ def test_names_of_kernels(given: str, name: str, spec: str) -> None:
     assert choice.words == ("--kernel", given)
 
 
+def test_counting_wakes_the_kernels_own_books() -> None:
+    (choice,) = _chosen("--conservation", "--append", "p")
+    assert choice.rig.conservation
+    assert choice.rig.append == ("sysctl.vm.mem_profiling=1", "p")
+    # The option alone says it again.
+    assert choice.words == ("--append=p", "--conservation")
+
+
 def test_several_kernels_share_the_rest(tmp_path: Path) -> None:
     patch = tmp_path / "a.patch"
     patch.write_text("x")

@@ -117,7 +117,11 @@ def test_inlined_frames_of_a_module(
     found = [symbolizer.resolve("hfs_init_fs_context", at, "hfs") for at in range(1, size)]
     assert all(found), "an address inside of the function has no line"
     assert {frames[-1].function for frames in found} == {"hfs_init_fs_context"}
-    assert {frames[-1].file for frames in found} == {"fs/hfs/super.c"}
+    # For an instruction or two of what allocation profiling inlines, such as alloc_tag_save(), the
+    # compiler notes the header's line and no inlined frame.
+    files = {frames[-1].file for frames in found}
+    assert "fs/hfs/super.c" in files
+    assert files <= {"fs/hfs/super.c", "include/linux/sched.h"}
     inlined = [frames for frames in found if len(frames) > 1]
     assert any(frames[0].inlined and frames[0].file == "include/linux/slab.h" for frames in inlined)
     lines = _super_c(store, kernel)

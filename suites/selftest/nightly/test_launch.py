@@ -25,6 +25,7 @@ filesystems: [hfs]
 parts: 2
 workers: 2
 keyword: remount
+conservation: true
 directory: pages
 """
 # A unit that starts something which does not care for signals, and says who that is.
@@ -60,6 +61,7 @@ def test_commands(tmp_path: Path) -> None:
     assert words[words.index("--durations-from") + 1] == str(tmp_path / "d.json")
     assert words[words.index("-k") + 1] == "remount"
     assert words[words.index("-n") + 1] == "2"
+    assert "--conservation" in words
     again = confirm_unit(first, 1, ("a",))
     words = unit_argv(job, again, "debian:7.2", tmp_path, tmp_path / "d.json")
     assert words[words.index("--shard") + 1] == "none", "CI variables must not divide it"

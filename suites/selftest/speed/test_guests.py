@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,12 +16,13 @@ import pytest
 
 from harness.bench import PLANTED
 from harness.cases import Device, MountCase, Step
-from harness.conserve import examine
-from harness.executor import Executor
+from harness.conserve import Findings, examine
+from harness.executor import Executor, PreparedGuest
 from harness.faults import FaultPlan
 from harness.filesystems import load_filesystem
 from harness.guest import clones
 from harness.guest.definition import GUESTS, load_guest
+from harness.guest.machine import Guest
 from harness.guest.qmp import CloneError
 from harness.images import hfs as hfs_images
 from harness.images import hfsplus as hfsplus_images
@@ -287,6 +289,16 @@ def test_cases_that_crash_or_hang_cost_nobody_else_a_verdict(
 # -- conservation --------------------------------------------------------------------------------
 
 
+def _kept(guest: Guest, what: str, times: int = 32) -> set[str]:
+    """What grows with each of so many times that something is kept."""
+    guest.write_file(canary.CANARY_FILE, f"keep {what}", task="keeper")
+    before = read_ledger(guest)
+    for _ in range(times):
+        guest.write_file(canary.CANARY_FILE, f"keep {what}", task="keeper")
+    found = grown(before, read_ledger(guest), times, least=times - 1)
+    return {str(loss.holding) for loss in found}
+
+
 @pytest.mark.parametrize(
     ("what", "oracle"),
     [
@@ -295,39 +307,123 @@ def test_cases_that_crash_or_hang_cost_nobody_else_a_verdict(
         ("inode", "inodes: debugfs_inode_cache"),
         ("dentry", "dentries: dentry"),
         ("page", "pages: of the page allocator"),
+        ("area", "vmalloc areas: vm_map_ram"),
         ("module", "module references: errpath_canary"),
     ],
 )
 def test_each_oracle_alone_finds_what_is_kept(rig: Rig, what: str, oracle: str) -> None:
-    prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
-    guest = prepared.guest
+    guest = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
     try:
-        guest.write_file(canary.CANARY_FILE, f"keep {what}", task="keeper")
-        before = read_ledger(guest)
-        for _ in range(32):
-            guest.write_file(canary.CANARY_FILE, f"keep {what}", task="keeper")
-        found = grown(before, read_ledger(guest), 32, least=28)
-        assert {str(loss.holding) for loss in found} == {oracle}
+        assert _kept(guest, what) == {oracle}
         # Something points to all of it: kmemleak has nothing to say.
         assert canary.vouched(guest, kmemleak.fast_check) == ()
     finally:
         guest.close()
 
 
-def test_areas_of_vmalloc_name_their_caller(rig: Rig) -> None:
-    """Their bookkeeping is in slabs, so that others see them too; only this one says whose."""
-    prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
-    guest = prepared.guest
+@pytest.fixture(scope="module")
+def profiling(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """As --conservation boots it."""
+    append = ("sysctl.vm.mem_profiling=1",)
+    folder = tmp_path_factory.mktemp("profiling")
+    options = replace(rig.options, append=append)
+    one = Rig(options, store=KernelStore(progress=silent()), artefacts=folder, progress=silent())
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "call", "others"),
+    [
+        # The kernel has it in its own books: no page is missing.
+        ("table", "*table = alloc_page(", set()),
+        ("page", "one = alloc_page(", {"pages: of the page allocator"}),
+        ("object", "one = kzalloc(512", {"slab objects: kmalloc-512"}),
+    ],
+)
+def test_allocations_are_named_by_their_line(
+    profiling: Rig, what: str, call: str, others: set[str]
+) -> None:
+    source = (GUESTS / "modules" / "canary" / "errpath_canary.c").read_text().splitlines()
+    (line,) = (number for number, text in enumerate(source, 1) if call in text)
+    function = "keep_table" if what == "table" else "errpath_canary_keep"
+    where = f"errpath_canary.c:{line} [errpath_canary] func:{function}"
+    guest = profiling.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
     try:
-        before = read_ledger(guest)
-        for _ in range(8):
-            guest.write_file(canary.CANARY_FILE, "keep vmalloc", task="keeper")
-        found = {str(loss.holding) for loss in grown(before, read_ledger(guest), 8, least=7)}
-        assert (
-            "vmalloc areas: errpath_canary_keep" in found or "vmalloc areas: canary_write" in found
-        )
+        assert _kept(guest, what) == {f"allocations: {where}", *others}
+        assert canary.vouched(guest, kmemleak.fast_check) == ()
     finally:
         guest.close()
+
+
+def test_areas_of_vmalloc_name_their_caller(rig: Rig) -> None:
+    guest = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
+    try:
+        assert "vmalloc areas: canary_write" in _kept(guest, "vmalloc", 8)
+    finally:
+        guest.close()
+
+
+def _holding(what: str) -> MountCase:
+    """A mount of hfs of which something is held beyond its end."""
+    steps = (
+        Step("mount", "hfs"),
+        Step("write", path=canary.CANARY_FILE, data=f"hold {what} hfs"),
+        Step("umount"),
+    )
+    return MountCase(f"holds-{what}", "hfs", Device(hfs_images.volume().image()), steps)
+
+
+def test_a_device_that_stays_held_fails_its_case_and_nothing_else_tells(rig: Rig) -> None:
+    executor = Executor(
+        executor_boot(rig, _FILESYSTEMS, _FUNCTIONS),
+        confirm=executor_boot(rig, _FILESYSTEMS, _FUNCTIONS, confirm=True),
+        progress=silent(),
+    )
+    try:
+        verdicts = {k: r.verdict for k, r in executor.run([_holding("device"), *_cases()]).items()}
+    finally:
+        executor.close()
+    held = verdicts.pop("holds-device")
+    assert held.reasons == ("the block device is still held after the case (-EBUSY)",)
+    assert (held.leak, held.crashes) == (None, ())
+    assert {verdict.status for verdict in verdicts.values()} == {Status.PASS}
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("super", r"superblock of hfs \(loop\d, dead\) still listed"),
+        ("inode", r"unloading: kernel (slab: .*hfs_inode_cache|warning: .*kmem_cache_destroy)"),
+    ],
+)
+def test_what_is_left_once_is_found_at_the_end_alone(rig: Rig, what: str, said: str) -> None:
+    """No count grows with repeats, and something points to all of it."""
+
+    def boot() -> PreparedGuest:
+        prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+        outcome = run_case(prepared.guest, _holding(what), "errpath-holds")
+        assert [step.errno for step in outcome.steps] == [0, 0, 0]
+        assert not outcome.device_errno
+        return prepared
+
+    guest = boot().guest
+    try:
+        assert canary.vouched(guest, kmemleak.fast_check) == ()
+    finally:
+        guest.close()
+    findings = examine(boot, _cases(), silent())
+    assert (dict(findings.losses), findings.together) == ({}, ())
+    (left,) = findings.remains.values()
+    assert all(re.search(said, line) for line in left), left
+
+
+def test_a_superblock_that_each_case_leaves_is_blamed_on_it(rig: Rig) -> None:
+    boot = executor_boot(rig, _FILESYSTEMS, _FUNCTIONS)
+    findings = examine(boot, [*_cases(), _holding("super")], silent())
+    assert (set(findings.losses), dict(findings.remains)) == ({"holds-super"}, {})
+    found = {str(loss.holding) for loss in findings.losses["holds-super"]}
+    assert "superblocks: hfs" in found
 
 
 def test_a_buffer_that_is_not_given_back_is_named(tmp_path: Path) -> None:
@@ -336,7 +432,7 @@ def test_a_buffer_that_is_not_given_back_is_named(tmp_path: Path) -> None:
     try:
         boot = executor_boot(one, _FILESYSTEMS, _FUNCTIONS)
         findings = examine(boot, _cases(), silent())
-        assert set(findings.losses) == {"hfs-works"}
+        assert (set(findings.losses), findings.together) == ({"hfs-works"}, ())
         (loss,) = [x for x in findings.losses["hfs-works"] if x.holding.oracle == "buffer heads"]
         assert "hfs" in loss.holding.name
     finally:
@@ -345,4 +441,4 @@ def test_a_buffer_that_is_not_given_back_is_named(tmp_path: Path) -> None:
 
 def test_nothing_is_lost_by_these_cases_on_a_stock_kernel(rig: Rig) -> None:
     findings = examine(executor_boot(rig, _FILESYSTEMS, _FUNCTIONS), _cases(), silent())
-    assert (dict(findings.losses), findings.unload) == ({}, ())
+    assert findings == Findings({}, {})

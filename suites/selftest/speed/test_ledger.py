@@ -7,6 +7,7 @@ import pytest
 from harness.errors import RigError
 from harness.guest.channel import AgentError
 from harness.leaks.ledger import Holding, grown, read_ledger, read_traces
+from harness.leaks.supers import supers_left
 
 _FILES = {
     "/proc/slabinfo": """slabinfo - version: 2.1
@@ -22,6 +23,7 @@ fixed 1 - - Live 0xffffffffa0001000
     "/proc/vmallocinfo": """0xffffc90000000000-0xffffc90000002000    8192 hpet_enable+0x1/0x2
 0xffffc90000002000-0xffffc90000004000    8192 hpet_enable+0x1/0x2 pages=1 vmalloc
 0xffffc90000004000-0xffffc90000006000    8192 unpurged vm_area
+0xffffc90000006000-0xffffc90000047000  266240 vm_map_ram
 """,
     "/proc/zoneinfo": """Node 0, zone    DMA32
   per-node stats
@@ -47,6 +49,7 @@ class FakeGuest:
         self._files = files
         self._settles_after = settles_after
         self.rounds = 0
+        self.quiet = False
 
     def read_file(self, path: str) -> bytes:
         if path not in self._files:
@@ -57,13 +60,15 @@ class FakeGuest:
     def write_file(
         self, path: str, data: bytes | str, *, mode: int | None = None, task: str | None = None
     ) -> None:
-        assert (path, data) == ("/proc/sys/vm/stat_refresh", "1"), "a ledger changes nothing"
+        allowed = {("/proc/sys/vm/drop_caches", "3"), ("/proc/sys/vm/stat_refresh", "1")}
+        assert (path, data) in allowed, "a ledger changes nothing"
+        self.rounds += path.endswith("drop_caches")
 
     def sleep(self, seconds: float) -> None:
         raise AssertionError("a ledger does not wait")
 
     def quiesce(self) -> None:
-        self.rounds += 1
+        self.quiet = True
 
 
 def test_every_source_is_read() -> None:
@@ -74,6 +79,7 @@ def test_every_source_is_read() -> None:
         Holding("module references", "hfs"): 0,
         Holding("module references", "nls_cp437"): 2,
         Holding("vmalloc areas", "hpet_enable"): 2,
+        Holding("vmalloc areas", "vm_map_ram"): 1,
         # 1500 - 35 - (500 + 100 + 200 + 50 + 10 + 5) - 400 KiB of stacks
         Holding("pages", "of the page allocator"): 500,
     }
@@ -83,15 +89,30 @@ def test_allocinfo_where_the_kernel_has_it() -> None:
     text = """allocinfo - version: 1.0
 #     <size>  <calls> <tag info>
         4096        1 fs/hfs/super.c:414 [hfs] func:hfs_init_fs_context
+       -4096        9 mm/slub.c:3280 func:alloc_slab_page accurate:no
 """
     ledger = read_ledger(FakeGuest({**_FILES, "/proc/allocinfo": text}))
     found = {h.name: n for h, n in ledger.items() if h.oracle == "allocations"}
     assert found == {"fs/hfs/super.c:414 [hfs] func:hfs_init_fs_context": 1}
 
 
+def test_superblocks_where_the_canary_tells() -> None:
+    text = "tmpfs tmpfs active\nhfs loop0 dead\ntmpfs tmpfs active\n"
+    files = {**_FILES, "/sys/kernel/debug/errpath_supers": text}
+    ledger = read_ledger(FakeGuest(files))
+    found = {h.name: n for h, n in ledger.items() if h.oracle == "superblocks"}
+    assert found == {"tmpfs": 2, "hfs": 1}
+    assert supers_left(FakeGuest(files), {"hfs", "hfsplus"}) == (
+        "superblock of hfs (loop0, dead) still listed",
+    )
+    assert supers_left(FakeGuest(_FILES), {"hfs"}) == ()
+
+
 def test_caches_are_dropped_until_nothing_more_goes() -> None:
     guest = FakeGuest(_FILES, settles_after=4)
     assert read_ledger(guest)[Holding("buffer heads", "buffer_head")] == 7
+    # The fifth says the same as the fourth.
+    assert guest.quiet
     assert guest.rounds == 5
 
 
