@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -16,7 +16,7 @@ from harness.images.journal import BUFFER_NAME, INFO_NAME
 from harness.mounting import APIS, MODES, mount_step
 from harness.walk import differences, parse_walk
 
-__all__ = ["Reads", "Says", "crafted_cases", "forced_cases", "known_issue_cases"]
+__all__ = ["Keeps", "Reads", "Says", "crafted_cases", "forced_cases", "known_issue_cases"]
 
 # A case that hangs is one that was known to: no need to wait as long as for others. On a kernel
 # without that bug it takes some 10 ms.
@@ -49,6 +49,24 @@ class Reads:
     def __call__(self, outcome: Outcome) -> str:
         found = differences(parse_walk(outcome.walk), self.expected, also=_JOURNAL)
         return f"read back: {'; '.join(found)}" if found else ""
+
+
+@dataclass(frozen=True)
+class Keeps:
+    """A walk through the mounted volume found these extended attributes, whatever else it found."""
+
+    # By path.
+    expected: tuple[tuple[bytes, tuple[tuple[bytes, bytes], ...]], ...]
+
+    def __call__(self, outcome: Outcome) -> str:
+        found = {entry.path: tuple(entry.xattrs.items()) for entry in parse_walk(outcome.walk)}
+        lost = [
+            f"{path.decode(errors='replace')}: {name.decode(errors='replace')}"
+            for path, xattrs in self.expected
+            for name, value in xattrs
+            if (name, value) not in found.get(path, ())
+        ]
+        return f"extended attributes lost: {', '.join(lost)}" if lost else ""
 
 
 def crafted_cases(*, apis: Sequence[str] = APIS) -> Iterator[MountCase]:
@@ -127,7 +145,7 @@ def _mounted(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
     if succeeds:
         # A volume that is not corrupted reads as it was written; of others it is enough that
         # nothing crashes.
-        corrupted = bool(crafted.set or crafted.text)
+        corrupted = bool(crafted.set or crafted.text or crafted.hex)
         expected = _expected(crafted.base, finder_info=crafted.finder_info)
         reads = (Reads(expected),) if not corrupted else ()
         frozen = crafted.readonly or mode == "ro"
@@ -135,6 +153,11 @@ def _mounted(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
         anything = crafted.any_errno or (corrupted and not frozen)
         write = Step("scribble", expect="EROFS" if frozen else "", any_errno=anything)
         steps = (mount, Step("walk", any_errno=corrupted), write, Step("umount"))
+    checks: tuple[Callable[[Outcome], str], ...] = (*says, *reads)
+    if crafted.keeps_attributes:
+        kept = tuple((entry.path, entry.xattrs) for entry in reads[0].expected if entry.xattrs)
+        steps = (mount, write, Step("umount"), mount, Step("walk"), Step("umount"))
+        checks = (Keeps(kept),)
     return MountCase(
         f"{crafted.name}-{api}-{mode}",
         filesystem,
@@ -143,7 +166,7 @@ def _mounted(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
         point="crafted",
         errno=errno,
         seconds=_HANG_SECONDS if crafted.known_issue else 20.0,
-        checks=(*says, *reads),
+        checks=checks,
     )
 
 

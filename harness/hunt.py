@@ -17,6 +17,7 @@ from harness.executor import Executor, PreparedGuest
 from harness.filesystems import load_filesystem
 from harness.guest.channel import AgentError
 from harness.images.mutant import Mutant
+from harness.images.show import show
 from harness.knownissues import KnownIssue, find_issue
 from harness.mounting import mount_step
 from harness.oops import find_crashes
@@ -30,6 +31,8 @@ __all__ = ["Hunt", "Prey", "Trophy", "mutant_case", "smaller_variants"]
 _SECONDS = 10.0
 # Smaller variants of one failing mutant that are tried.
 _VARIANTS_MAX = 48
+# Lines that tell what is changed in a mutant.
+_LINES_MAX = 30
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Trophy:
         mode = "ro" if self.prey.readonly else "rw"
         lines = [
             f"{mutant.base.name}, mounted {mode}: {'; '.join(self.verdict.reasons)}",
-            *(f"  {note}" for note in mutant.notes),
+            *(f"  {line}" for line in _changes(mutant)),
             f"  errpath images write '@{mutant.blob}' FILE",
         ]
         outcome = self.verdict.outcome
@@ -64,6 +67,14 @@ class Trophy:
             for record in self.verdict.leak.records[:2]:
                 lines += [f"    {line}" for line in record.raw.splitlines()]
         return "\n".join(lines)
+
+
+def _changes(mutant: Mutant) -> list[str]:
+    """What is changed, as fields where it is in fields."""
+    lines = show(mutant.image(), base=mutant.base, whole=False).splitlines()[1:]
+    # The names of structures, and what differs in them: their other fields say nothing.
+    told = [line for line in lines if not line.startswith(" ")]
+    return [*told[:_LINES_MAX], *(["…"] if len(told) > _LINES_MAX else [])]
 
 
 @dataclass
@@ -81,15 +92,25 @@ class Hunt:
     seen: dict[str, int] = field(default_factory=dict)
     # Mutants that the rig could not judge, with the reason.
     unjudged: list[str] = field(default_factory=list)
+    # Mutants that failed the way an earlier one did that no report explains.
+    again: int = 0
+    # What has failed so far: one of each kind is told, however long the search goes on.
+    _told: set[tuple[object, ...]] = field(default_factory=set)
 
     def run(self, preys: Sequence[Prey]) -> list[Trophy]:
-        """New findings among `preys`, one of each kind, made as small as leaving out changes makes
-        them."""
+        """New findings among `preys`, one of each kind that no earlier call had, made as small as
+        leaving out changes makes them."""
         kinds: dict[tuple[object, ...], Trophy] = {}
         for trophy in self._all(preys):
-            best = kinds.setdefault(_signature(trophy.verdict), trophy)
+            kind = _signature(trophy.verdict)
+            if kind in self._told or kind in kinds:
+                self.again += 1
+            if kind in self._told:
+                continue
+            best = kinds.setdefault(kind, trophy)
             if _size(trophy.prey.mutant) < _size(best.prey.mutant):
-                kinds[_signature(trophy.verdict)] = trophy
+                kinds[kind] = trophy
+        self._told |= kinds.keys()
         return [self._smaller(trophy) for trophy in kinds.values()]
 
     def _all(self, preys: Sequence[Prey]) -> list[Trophy]:

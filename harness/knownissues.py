@@ -74,8 +74,14 @@ def words(verdict: Verdict) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def find_issue(verdict: Verdict, issues: Sequence[KnownIssue]) -> str:
-    """The finding that explains all that went wrong; empty if something is left unexplained."""
+    """The finding that explains all that went wrong; empty if something is left unexplained.
+
+    A task that hangs after a crash waits for what the crashed one held, and needs no reason of its
+    own.
+    """
     said = list(words(verdict))
+    if any(crash.fatal for crash in verdict.crashes):
+        said = [(kind, lines) for kind, lines in said if kind != "hang"]
     if not said:
         return ""
     found = [

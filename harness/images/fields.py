@@ -8,6 +8,7 @@ A path names a structure, then a field in it as the tables of `harness.images.fo
     catalog.header.map[0]                    a byte of the header node's map
     catalog.node[3].descriptor.kind          catalog.node[root]: the root node
     catalog.node[3].offset[0]                a record's offset, as the node's end holds it
+    catalog.node[3].bytes[14+60]             60 bytes of a node from 14 on, whatever they are
     catalog.node[3].record[2].key.keyLength
     catalog.node[3].record[2].data.valence
     catalog.node[3].record[2].byte[5]        of the record, whatever it is
@@ -56,6 +57,7 @@ from harness.images.volumes import Disk, Volume, find_volumes
 __all__ = ["Field", "FieldMap", "corrupt", "read_field", "write_fields"]
 
 _INDEXED = re.compile(r"(\w+)\[(\d+)\]")
+_SPAN = re.compile(r"bytes\[(\d+)\+(\d+)\]")
 _ROOT_NODE = re.compile(r"\bnode\[root\]")
 _TREE_NAMES = ("extents", "catalog", "attributes")
 # Identity of what a catalog record describes, HFS and HFS+.
@@ -202,6 +204,11 @@ class FieldMap:
     def _in_node(self, path: str, tree: Tree, number: int, rest: str) -> Field:
         name, index, inner = _split(rest)
         region = tree.node(number)
+        if span := _SPAN.fullmatch(rest):
+            found = region.slice(int(span[1]), int(span[2]))
+            if not found.length or found.length != int(span[2]):
+                raise UsageError(f"{path}: expected bytes under {region.length}")
+            return Field(path, found, f"{span[2]}s")
         if name == "descriptor":
             return self._field(path, NODE_DESCRIPTOR, inner, region.slice(0, NODE_DESCRIPTOR.size))
         if name == "offset" and index is not None and not inner:
@@ -213,7 +220,10 @@ class FieldMap:
             if index >= len(records):
                 raise UsageError(f"{path}: expected a record under {len(records)}")
             return self._in_record(path, tree, records[index], inner)
-        raise UsageError(f"{path}: expected descriptor, offset[N], record[N] or byte[N] in a node")
+        raise UsageError(
+            f"{path}: expected descriptor, offset[N], record[N], byte[N] or bytes[N+COUNT] in a "
+            "node"
+        )
 
     def _in_record(self, path: str, tree: Tree, record: NodeRecord, rest: str) -> Field:
         name, index, inner = _split(rest)

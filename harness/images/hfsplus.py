@@ -46,8 +46,11 @@ class HfsPlusVolume:
     spare_nodes: int = 4
     # At most so many records in a node; small numbers make deep trees out of few entries.
     records_per_node: int | None = None
-    # Extents of the catalog; over 8 need the extents tree.
+    # Extents of the catalog and of the attributes file; over 8 need the extents tree. And of the
+    # extents file, which has no others than those of the volume header.
     catalog_fragments: int = 1
+    attributes_fragments: int = 1
+    extents_fragments: int = 1
     # Bytes of a node: extents tree, catalog, attributes tree.
     extents_node_size: int = 4096
     catalog_node_size: int = 4096
@@ -65,6 +68,8 @@ class HfsPlusVolume:
             raise UsageError(f"size {self.size}: expected a multiple of {SECTOR}")
         if self.case_sensitive and not self.hfsx:
             raise UsageError("case_sensitive: expected hfsx=True, HFS+ always folds case")
+        if not 1 <= self.extents_fragments <= 8:
+            raise UsageError(f"extents_fragments {self.extents_fragments}: expected 1 to 8")
         unistr.encode_name(self.name)
         check_paths(self.entries)
 

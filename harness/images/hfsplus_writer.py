@@ -52,8 +52,8 @@ _UNMOUNTED, _JOURNALED = 0x0100, 0x2000
 # Bytes from the volume's start to behind the volume header; bytes that the alternate one ends with.
 _HEADER_END, _ALTERNATE = 1536, 1024
 _DATA, _RESOURCE = 0x00, 0xFF
-# CNID of the catalog.
-_CATALOG = 4
+# CNIDs of the special files that may go on in the extents tree.
+_OVERFLOWING = {"catalogFile": 4, "attributesFile": 8}
 _MAX_BLOCKS = 0xFFFFFFFF
 _KEY_BINARY, _KEY_FOLDED = 0xBC, 0xCF
 
@@ -151,7 +151,12 @@ class _Writer:
         )
         records = {
             "extentsFile": overflow_records(
-                {**layout.forks, (_CATALOG, _DATA): layout.special["catalogFile"]}
+                layout.forks
+                | {
+                    (cnid, _DATA): layout.special[name]
+                    for name, cnid in _OVERFLOWING.items()
+                    if name in layout.special
+                }
             ),
             "catalogFile": catalog_records(self.items, layout.forks, style),
             "attributesFile": attribute_records(self.items, layout.attributes),
@@ -195,12 +200,17 @@ class _Writer:
             layout.forks[info.cnid, _DATA] = Fork(data.ljust(block, b"\0"), extents)
             data = journal_buffer(volume.journal_size).ljust(volume.journal_size, b"\0")
             layout.forks[buffer.cnid, _DATA] = Fork(data, journal)
-        # In a draft, only the number of its extents matters.
-        draft = ((0, 1),) * volume.catalog_fragments
-        layout.special["catalogFile"] = Fork(b"", draft)
+        fragments = {
+            "extentsFile": volume.extents_fragments,
+            "catalogFile": volume.catalog_fragments,
+        }
+        if self.with_attributes:
+            fragments["attributesFile"] = volume.attributes_fragments
+        for name in set(fragments) - set(sizes):
+            # In a draft, only the number of their extents matters.
+            layout.special[name] = Fork(b"", ((0, 1),) * fragments[name])
         for name, size in sizes.items():
-            pieces = volume.catalog_fragments if name == "catalogFile" else 1
-            extents = allocator.fork(self._blocks(size), pieces=pieces)
+            extents = allocator.fork(self._blocks(size), pieces=fragments[name])
             layout.special[name] = Fork(bytes(size), extents)
         for item in self.items:
             for kind, data, pieces in self._data(item):

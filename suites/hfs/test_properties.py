@@ -30,13 +30,14 @@ _KNOWN = Path(__file__).with_name("known_issues.yaml")
 
 def _bases(filesystem: str) -> list[Image]:
     """The bases of a filesystem. Writing to HFS with blocks over 1024 bytes hangs by itself
-    (docs/findings/hfs-mdb-commit-deadlock.md), so that nothing would be learned from it."""
+    (docs/findings/hfs-mdb-commit-deadlock.md), and to one HFS+ volume crashes
+    (docs/findings/hfsplus-update-parent-split.md), so that nothing would be learned from them."""
     wanted = HfsVolume if filesystem == "hfs" else HfsPlusVolume
     found = []
     for name in BASES:
         volume = base_volume(name)
         large = isinstance(volume, HfsVolume) and volume.block_size > 1024
-        if isinstance(volume, wanted) and not large:
+        if isinstance(volume, wanted) and not large and name != "hfsplus-unlink-splits":
             found.append(base_image(name))
     return found
 
@@ -82,16 +83,20 @@ def test_a_mutated_image_ends_in_success_or_an_errno(
     began = time.monotonic()
     trophies: list[Trophy] = []
     while True:
-        trophies += hunt.run(_round(filesystem, number, settings.get_profile(profile)))
+        found = hunt.run(_round(filesystem, number, settings.get_profile(profile)))
+        for trophy in found:
+            # At once: a search of hours may be ended before its last line.
+            kernel_rig.progress.say(str(trophy))
+        trophies += found
         number += 1
-        if trophies or time.monotonic() - began >= profiles.search_seconds(profile):
+        if time.monotonic() - began >= profiles.search_seconds(profile):
             break
     elapsed = time.monotonic() - began
     known = ", ".join(f"{name} {count}" for name, count in sorted(hunt.seen.items())) or "none"
     kernel_rig.progress.say(
         f"{filesystem}: {hunt.tried} mutants in {elapsed:.0f} s ({hunt.tried / elapsed:.1f}/s), "
         f"{hunt.mounted} mounted; --hypothesis-seed={first}, {number - first} rounds; known bugs: "
-        f"{known}"
+        f"{known}; {len(trophies)} new, {hunt.again} times again"
     )
     if trophies:
         pytest.fail("\n\n".join(map(str, trophies)), pytrace=False)

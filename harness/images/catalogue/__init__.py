@@ -54,6 +54,8 @@ class Case:
     set: dict[str, int] = field(default_factory=dict)
     # New text of character fields: MacRoman or UTF-16 as the field has it, padded with NUL.
     text: dict[str, str] = field(default_factory=dict)
+    # New bytes of spans, in hex; a span that is longer is filled up with zeros.
+    hex: dict[str, str] = field(default_factory=dict)
     # Bytes of the device; None keeps the base's.
     truncate: int | None = None
     # Mount options, as mount -o takes them, without ro and rw.
@@ -73,6 +75,8 @@ class Case:
     hidden: bool = False
     # What the mount gives depends on memory that nobody initialised.
     any_errno: bool = False
+    # Written to, unmounted and mounted again, its files have the extended attributes that they had.
+    keeps_attributes: bool = False
     # The Finder information is read back too, as the attribute that the kernel shows it as.
     finder_info: bool = False
 
@@ -82,6 +86,8 @@ class Case:
                 raise ValueError(f"errno {name!r}: expected a name like EINVAL, or none")
         if self.errno and self.readonly:
             raise ValueError("readonly: expected no errno beside it, the mount succeeds")
+        if self.keeps_attributes and (self.errno or self.set or self.text or self.hex):
+            raise ValueError("keeps_attributes: expected a valid image")
         if self.hidden and not self.known_issue:
             raise ValueError("hidden: expected a known_issue beside it")
         if self.base not in BASES:
@@ -115,6 +121,10 @@ class Case:
             pieces += found.region.patches(
                 encode(found.kind, data.ljust(found.region.length, b"\0"))
             )
+        for path, digits in self.hex.items():
+            found = fields.locate(path)
+            data = bytes.fromhex(digits).ljust(found.region.length, b"\0")
+            pieces += found.region.patches(encode(found.kind, data))
         image = image.patched_all(pieces, name=self.name)
         return image if self.truncate is None else image.truncated(self.truncate)
 

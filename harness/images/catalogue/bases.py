@@ -29,6 +29,22 @@ def _long_names(count: int = 40) -> tuple[Entry, ...]:
     return tuple(File(path=f"{n:02}" + "n" * 144) for n in range(count))
 
 
+def _last_of_the_lower_half() -> tuple[Entry, ...]:
+    """A file that begins a leaf, before a directory of a longer name. The index above is nearly
+    full, and the leaf's key the last of its lower half."""
+    return (
+        *(Directory(path=f"a{n:03}" + "n" * 127) for n in range(86)),
+        File(path="b" + "n" * 11, data=b"b"),
+        File(path="c" + "n" * 22, data=b"c"),
+        *(Directory(path=f"d{n:03}" + "n" * 241) for n in range(20)),
+    )
+
+
+def _one_leaf() -> tuple[Entry, ...]:
+    """Four names that fill one leaf."""
+    return tuple(File(path=f"{n}" + "n" * 175) for n in range(4))
+
+
 def _fragmented(pieces: int, block: int) -> tuple[Entry, ...]:
     data = bytes(range(256)) * (pieces * block // 256)
     file = File(path="fragmented", data=data, fragments=pieces, resource=b"resource fork\n")
@@ -46,6 +62,20 @@ def _links() -> tuple[Entry, ...]:
 def _attributes() -> tuple[Entry, ...]:
     value = (("user.errpath", b"value"), ("user.other", b"x" * 100))
     return (*default_entries(), File(path="attributes", xattrs=value))
+
+
+def _small_attributes() -> tuple[Entry, ...]:
+    """Several files with two attributes each."""
+    return tuple(
+        File(path=f"file{n}", xattrs=(("user.a", b"%d" % n), ("user.b", b"b" * n)))
+        for n in range(1, 7)
+    )
+
+
+def _large_attributes() -> tuple[Entry, ...]:
+    """Two attributes as large as records may be, which leave no room in their leaf."""
+    large = (("user." + "a" * 105, b"a" * 3800), ("user." + "b" * 122, b"b" * 3798))
+    return (*default_entries(), File(path="attributes", xattrs=large))
 
 
 def _map_to_the_end() -> Image:
@@ -86,6 +116,16 @@ VOLUMES: Mapping[str, Callable[[], _Volume]] = {
     "hfsplus": lambda: hfsplus.volume(),
     "hfsplus-512": lambda: hfsplus.volume(block_size=512, size=64 * 1024),
     "hfsplus-attributes": lambda: hfsplus.volume(entries=_attributes()),
+    "hfsplus-attributes-large": lambda: hfsplus.volume(entries=_large_attributes()),
+    # The files of the extents tree and of the attributes tree in pieces; the latter in more pieces
+    # than the volume header holds, with its root in the last.
+    "hfsplus-trees-pieces": lambda: hfsplus.HfsPlusVolume(
+        entries=_small_attributes(),
+        records_per_node=2,
+        spare_nodes=0,
+        extents_fragments=2,
+        attributes_fragments=11,
+    ),
     "hfsplus-catalog-pieces": lambda: hfsplus.HfsPlusVolume(
         entries=_many(), records_per_node=3, catalog_fragments=12
     ),
@@ -107,6 +147,36 @@ VOLUMES: Mapping[str, Callable[[], _Volume]] = {
     "hfsplus-no-private-tight-full": lambda: hfsplus.volume(
         private_directory=False, entries=_long_names(), spare_nodes=0, free_blocks=0
     ),
+    # One leaf without room for one record more, under no index.
+    "hfsplus-leaf-tight": lambda: hfsplus.volume(private_directory=False, entries=_one_leaf()),
+    "hfsplus-leaf-tight-full": lambda: hfsplus.volume(
+        private_directory=False, entries=_one_leaf(), spare_nodes=20, free_blocks=0
+    ),
+    # Enough long names for an index node whose upper half begins with a leaf of the root directory.
+    "hfsplus-no-private-wide": lambda: hfsplus.volume(
+        private_directory=False, entries=_long_names(58)
+    ),
+    "hfsplus-no-private-deep": lambda: hfsplus.volume(
+        private_directory=False, entries=_many(), records_per_node=3
+    ),
+    # A leaf that begins in the middle of the root directory.
+    "hfsplus-no-private-pairs": lambda: hfsplus.volume(
+        private_directory=False, entries=_many(4), records_per_node=2
+    ),
+    # A directory in the root directory that is named like the volume.
+    "hfsplus-namesake-deep": lambda: hfsplus.volume(
+        private_directory=False,
+        entries=(Directory(path="errpath"), *_many(4)),
+        records_per_node=3,
+    ),
+    # A private metadata directory, and many free nodes.
+    "hfsplus-deep-spare": lambda: hfsplus.volume(
+        entries=_many(), records_per_node=3, spare_nodes=64
+    ),
+    # Nodes as small as the kernel takes them.
+    "hfsplus-nodes-512": lambda: hfsplus.HfsPlusVolume(
+        private_directory=False, block_size=512, catalog_node_size=512, entries=_many(4)
+    ),
     # A catalog in as many pieces as the volume header holds, and one of more; both must grow.
     "hfsplus-grow-8": lambda: hfsplus.HfsPlusVolume(
         private_directory=False, entries=_long_names(), spare_nodes=0, catalog_fragments=8
@@ -114,10 +184,28 @@ VOLUMES: Mapping[str, Callable[[], _Volume]] = {
     "hfsplus-grow-10": lambda: hfsplus.HfsPlusVolume(
         private_directory=False, entries=_long_names(), spare_nodes=0, catalog_fragments=10
     ),
+    # A catalog in more pieces than the volume header holds: three levels; with free nodes behind
+    # those in use, so that no mount reads what the extents tree maps; with one leaf.
+    "hfsplus-grow-deep": lambda: hfsplus.HfsPlusVolume(
+        private_directory=False,
+        entries=_many(6),
+        records_per_node=3,
+        spare_nodes=0,
+        catalog_fragments=9,
+    ),
+    "hfsplus-grow-spare": lambda: hfsplus.HfsPlusVolume(
+        private_directory=False, entries=_long_names(), spare_nodes=6, catalog_fragments=10
+    ),
+    "hfsplus-grow-leaf": lambda: hfsplus.HfsPlusVolume(
+        private_directory=False, entries=(), spare_nodes=8, catalog_fragments=9
+    ),
     "hfsplus-no-private": lambda: hfsplus.volume(private_directory=False),
     # A file that is named like the private metadata directory.
     "hfsplus-private-file": lambda: hfsplus.volume(
         private_directory=False, entries=(File(path=PRIVATE_DIRECTORY),)
+    ),
+    "hfsplus-unlink-splits": lambda: hfsplus.volume(
+        entries=_last_of_the_lower_half(), spare_nodes=8
     ),
     "hfsx": lambda: hfsplus.volume(hfsx=True, case_sensitive=True),
     "hfsx-folding": lambda: hfsplus.volume(hfsx=True),

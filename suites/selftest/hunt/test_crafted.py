@@ -47,3 +47,19 @@ def test_a_message_is_looked_for_in_both_logs() -> None:
     log = (StepOutcome(22, "fsconfig", ("e hfs: bad block 3",)),)
     assert says(Outcome("t", 1, steps=log)) == ""
     assert "expected 'bad block'" in says(Outcome("t", 1, kmsg="something else\n"))
+
+
+def test_attributes_are_read_back_in_a_second_mount() -> None:
+    case = {case.id: case for case in _KNOWN}["hfsplus-attributes-large-written-mount-rw"]
+    assert [step.op for step in case.steps] == [
+        "mount",
+        "scribble",
+        "umount",
+        "mount",
+        "walk",
+        "umount",
+    ]
+    (keeps,) = case.checks
+    assert isinstance(keeps, crafted.Keeps)
+    ((path, xattrs),) = keeps.expected
+    assert (path, len(xattrs)) == (b"attributes", 2)

@@ -80,6 +80,19 @@ def test_known_issues_explain_only_what_they_match() -> None:
     assert find_issue(_verdict(), issues) == ""
 
 
+def test_a_hang_behind_a_known_crash_is_part_of_it() -> None:
+    issues = (KnownIssue("bug", "crash", r"kernel BUG at fs/hfs/inode\.c"),)
+    hung = Outcome("t", 1, hung=True, stack="wb_wait_for_completion+0x3b/0x80\n")
+    crashes = find_crashes("kernel BUG at fs/hfs/inode.c:476!")
+    assert find_issue(_verdict(outcome=hung, crashes=crashes), issues) == "bug"
+    assert find_issue(_verdict(outcome=hung), issues) == ""
+    # A warning does not make a task hang.
+    warning = find_crashes("WARNING: fs/hfs/bnode.c:520 at hfs_bnode_create+0x6b/0x240 [hfs]")
+    warned = (KnownIssue("warned", "crash", "hfs_bnode_create"),)
+    assert find_issue(_verdict(crashes=warning), warned) == "warned"
+    assert find_issue(_verdict(outcome=hung, crashes=warning), warned) == ""
+
+
 def test_the_suites_known_issues_all_have_a_report() -> None:
     findings = Path(__file__).parents[3] / "docs" / "findings"
     for issue in load_known_issues(_KNOWN):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from harness.errors import DefinitionError, UsageError
 from harness.images.catalogue import BASES, Case, Catalogue, base_image, catalogue, find_case
 from harness.images.document import dumps, loads
+from harness.images.fields import FieldMap, read_field
 from harness.yamlfile import load
 from suites.selftest.images.kernel_model import Device, Hang, Outcome
 from suites.selftest.images.kernel_model_hfs import mount_hfs
@@ -36,8 +38,31 @@ _BEYOND_THE_MODEL = {
     "hfs-big-keys": "it reads key lengths of one byte",
     "hfs-root-id-5-written": "it writes nothing",
     "hfs-4k-sectors-old-map": "it reads sectors, not blocks",
-    "hfsplus-private-no-node": "it splits no nodes",
-    "hfsplus-private-map-node": "it splits no nodes",
+    **dict.fromkeys(
+        (
+            "hfsplus-grow-extents-file",
+            "hfsplus-grow-extents-full",
+            "hfsplus-grow-extents-order",
+            "hfsplus-grow-extents-order-full",
+            "hfsplus-grow-extents-root",
+            "hfsplus-grow-inside-extent",
+            "hfsplus-grow-zeroed-beyond",
+            "hfsplus-private-first-leaf",
+            "hfsplus-private-free-node-unreadable",
+            "hfsplus-private-large-record",
+            "hfsplus-private-leaf-kind",
+            "hfsplus-private-map-cut",
+            "hfsplus-private-map-node",
+            "hfsplus-private-no-node",
+            "hfsplus-private-no-room",
+            "hfsplus-private-no-root",
+            "hfsplus-private-no-root-map",
+            "hfsplus-private-node-in-use",
+            "hfsplus-private-parent-beyond",
+            "hfsplus-private-root-beyond",
+        ),
+        "it splits no nodes, and no file grows",
+    ),
 }
 
 
@@ -103,6 +128,26 @@ def test_a_crafted_image_refuses_a_field_that_its_base_lacks() -> None:
         case.image()
 
 
+def test_a_span_of_bytes_is_written_in_hex_and_filled_up() -> None:
+    case = Case(
+        name="x",
+        base="hfsplus",
+        exit="P17",
+        function="f",
+        check="c",
+        hex={"catalog.node[1].bytes[14+4]": "00 0A"},
+    )
+    tree = FieldMap(case.image())
+    whole = "catalog.node[1].bytes[12+8]"
+    was, now = read_field(base_image("hfsplus"), whole), tree.locate(whole).read(case.image())
+    assert isinstance(was, bytes)
+    assert now == was[:2] + b"\x00\x0a\x00\x00" + was[6:]
+    with pytest.raises(UsageError, match="expected bytes under 4096"):
+        tree.locate("catalog.node[1].bytes[4090+7]")
+    with pytest.raises(UsageError):
+        replace(case, hex={"catalog.node[1].bytes[14+1]": "0000"}).image()
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -116,6 +161,11 @@ def test_a_crafted_image_refuses_a_field_that_its_base_lacks() -> None:
         (
             "{name: a, base: hfs, exit: H1, function: f, check: c, errno: EIO, readonly: true}",
             "readonly",
+        ),
+        (
+            "{name: a, base: hfs, exit: OK, function: f, check: c, keeps_attributes: true, "
+            "set: {mdb.drFilCnt: 1}}",
+            "keeps_attributes",
         ),
     ],
 )

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from harness.cases import Outcome
+from harness.crafted import Keeps
 from harness.errors import RigError
 from harness.images import hfs
 from harness.images.expected import Seen, seen
@@ -87,3 +89,15 @@ def test_missing_and_extra_names_are_told() -> None:
     extra = replace(_FOUND[0], path=b"extra")
     assert differences((*_FOUND, extra), seen(_VOLUME)) == ("extra: was never written",)
     assert differences((*_FOUND, extra), seen(_VOLUME), also=[b"extra"]) == ()
+
+
+def test_what_is_kept_is_found_by_path_name_and_value() -> None:
+    keeps = Keeps(((b"file", ((b"user.a", b"1"), (b"user.b", b"2"))),))
+    xattrs = {b"user.a": b"1", b"user.b": b"2", b"user.more": b"3"}
+    entry = Found(b"file", 0o100644, 1, 0, 0, xattrs=xattrs)
+    assert keeps(Outcome("t", 1, walk=_record(entry))) == ""
+    entry = replace(entry, xattrs={**xattrs, b"user.b": b"3"})
+    assert keeps(Outcome("t", 1, walk=_record(entry))) == "extended attributes lost: file: user.b"
+    entry = replace(entry, path=b"other")
+    said = keeps(Outcome("t", 1, walk=_record(entry)))
+    assert said == "extended attributes lost: file: user.a, file: user.b"
