@@ -18,9 +18,9 @@ from harness.walk import differences, parse_walk
 
 __all__ = ["Keeps", "Reads", "Says", "crafted_cases", "forced_cases", "known_issue_cases"]
 
-# A case that hangs is one that was known to: no need to wait as long as for others. On a kernel
-# without that bug it takes some 10 ms.
-_HANG_SECONDS = 1.0
+# No need to wait as long for a case that is known to hang, or to crash and then hang, as for the
+# others. On a kernel without that bug it takes some 10 ms.
+_HANG_SECONDS, _CRASH_SECONDS = 0.5, 1.0
 # By image: each has half a dozen cases, and takes milliseconds to make.
 _DEVICES: dict[str, Device] = {}
 _JOURNAL = (INFO_NAME.encode(), BUFFER_NAME.encode())
@@ -165,7 +165,7 @@ def _mounted(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
         steps,
         point="crafted",
         errno=errno,
-        seconds=_HANG_SECONDS if crafted.known_issue else 20.0,
+        seconds=_seconds(crafted.known_issue),
         checks=checks,
     )
 
@@ -209,6 +209,12 @@ def _made(crafted: Case) -> Device:
         size=image.size if image.size != base.size else None,
         block_size=size,
     )
+
+
+def _seconds(known_issue: str) -> float:
+    if known_issue.startswith("hang"):
+        return _HANG_SECONDS
+    return _CRASH_SECONDS if known_issue else 20.0
 
 
 def _options(text: str) -> tuple[tuple[str, str | None], ...]:

@@ -246,7 +246,37 @@ class Executor:
                 if untraced and verdict.status is Status.PASS:
                     verdict = rig_error(case, untraced, outcome)
             results.append(Result(verdict, prepared.artefacts, stories.get(case.id)))
-        return results
+        return self._repeated(results, show)
+
+    def _repeated(
+        self, results: Sequence[Result], show: Callable[[int, str], None]
+    ) -> list[Result]:
+        """`results`, with those failures as errors that do not come again in a fresh guest. A leak
+        has been repeated before, and what the kernel said of itself is certain."""
+        doubtful = [result.verdict.case for result in results if _may_be_chance(result.verdict)]
+        if not doubtful:
+            return list(results)
+        show(len(results), f"a second look at {len(doubtful)} failures")
+        cases = [case for case in doubtful for _ in range(self._repeats)]
+        came_again: set[str] = set()
+        reason = f"did not come again in {self._repeats} repeats"
+        try:
+            self.close()
+            for case, outcome in zip(cases, self._outcomes(self._guest(), cases), strict=True):
+                if judge(case, outcome, None).status is Status.FAIL:
+                    came_again.add(case.id)
+        except ErrpathError as error:
+            came_again.clear()
+            reason = f"could not be repeated: {error}"
+        # Nobody has looked for leaks of these runs: the next batch starts without them.
+        self.close()
+        chance = {case.id for case in doubtful} - came_again
+        return [
+            replace(result, verdict=_unconfirmed(result.verdict, reason))
+            if result.verdict.case.id in chance
+            else result
+            for result in results
+        ]
 
     def _no_late_crash(self, batch: _Batch) -> None:
         """See that every crash on the console fell into the time of a case.
@@ -371,6 +401,18 @@ class Executor:
     def _task(self) -> str:
         """A name no other case of this executor has; task names have at most 15 bytes."""
         return f"errpath-{next(self._numbers):06d}"
+
+
+def _may_be_chance(verdict: Verdict) -> bool:
+    """Whether a failure hinges on what one run of its case gave."""
+    return verdict.status is Status.FAIL and verdict.leak is None and not verdict.crashes
+
+
+def _unconfirmed(verdict: Verdict, reason: str) -> Verdict:
+    first, *rest = verdict.reasons
+    return replace(
+        verdict, status=Status.ERROR, reasons=(f"a failure that {reason}: {first}", *rest)
+    )
 
 
 def _took_guest_down(outcome: Outcome) -> bool:

@@ -72,7 +72,7 @@ def add_options(add: Callable[..., Any]) -> None:
     add(
         "--conservation",
         action="store_true",
-        help="count as well what repeats of each case leave behind: objects that something still "
+        help="count as well what repeats of the cases leave behind: objects that something still "
         "points to, pages, references to modules",
     )
 

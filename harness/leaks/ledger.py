@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from harness.errors import RigError
 from harness.guest.channel import AgentError
+from harness.leaks.canary import CANARY_FILE
 from harness.leaks.kmemleak import LeakGuest
 from harness.leaks.supers import SUPERS_FILE, count_supers
 
@@ -113,8 +114,9 @@ def _count(guest: LeakGuest) -> Ledger:
     # This drains what each processor keeps as well: pages that wait to be sorted into the lists of
     # the page cache, and the counts themselves.
     guest.write_file(_DROP_CACHES, "3")
-    with contextlib.suppress(AgentError):
-        guest.write_file(_STAT_REFRESH, "1")
+    for path, word in ((_STAT_REFRESH, "1"), (CANARY_FILE, "purge")):
+        with contextlib.suppress(AgentError):
+            guest.write_file(path, word)
     ledger: Counter[Holding] = Counter()
     for parse, path, needed in _SOURCES:
         try:

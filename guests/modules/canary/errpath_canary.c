@@ -11,6 +11,8 @@
  * Writing "lose" leaks one object that no check knows of (`errpath bench` counts how many of those a
  * way of checking finds).
  *
+ * Writing "purge" has vmalloc give back what it put off (harness/leaks/ledger.py counts after that).
+ *
  * Writing "keep WHAT" takes one of something and keeps it where everybody can see it: nothing that
  * kmemleak would call a leak. It proves what is counted (harness/leaks/ledger.py). "hold WHAT TYPE"
  * does so with something of the first mounted superblock of a filesystem type.
@@ -267,6 +269,9 @@ static ssize_t canary_write(struct file *f, const char __user *from, size_t size
 		error = errpath_canary_plant();
 	else if (!strcmp(word, "lose"))
 		error = errpath_canary_lose();
+	else if (!strcmp(word, "purge"))
+		/* Areas of vmalloc that were freed stay on the books until many are. */
+		vm_unmap_aliases();
 	else if (!strcmp(word, "reap"))
 		errpath_canary_reap();
 	else if (!strncmp(word, "keep ", 5))

@@ -14,6 +14,7 @@ What a case does in it is written in its first step's `data`, as comma-separated
     refuse              the agent cannot set the case up
     unfired             the fault does not hit
     errno=EIO           the first step gives this instead of what is expected
+    chance              it does so in the first boot only
 """
 
 from __future__ import annotations
@@ -195,7 +196,8 @@ class SimChannel:
             self._lose(does, arguments["name"], pid)
         fault = arguments["fault"]
         expected = -fault["retval"] if fault else 0
-        number = errno_value(does["errno"]) if "errno" in does else expected
+        wrong = "errno" in does and ("chance" not in does or self.number == 1)
+        number = errno_value(does["errno"]) if wrong else expected
         self.files["/sys/kernel/tracing/trace"] = _TRACE
         values: dict[str, Any] = {
             "pid": pid,

@@ -238,6 +238,23 @@ def test_a_second_look_that_crashes_is_an_error_of_the_suspect(world: World) -> 
     assert _statuses(results) == {"a": _PASS, "b": _ERROR}
 
 
+def test_a_wrong_errno_is_believed_when_it_comes_again(world: World) -> None:
+    results, _ = _run(world, _cases(a="", b="errno=EINVAL", c="errno=EINVAL,chance"))
+    assert _statuses(results) == {"a": _PASS, "b": _FAIL, "c": _ERROR}
+    assert results["b"].verdict.reasons == ("mount: mount: -EINVAL; expected -EIO",)
+    (reason,) = results["c"].verdict.reasons
+    assert reason.startswith("a failure that did not come again in 2 repeats: mount: mount: -EI")
+    assert world.runs("errno=EINVAL") == 3
+    assert world.boots == 2
+
+
+def test_a_wrong_errno_that_cannot_be_repeated_is_an_error(world: World) -> None:
+    world.failing_boots = {2: boot_error()}
+    results, _ = _run(world, _cases(a="", b="errno=EINVAL"))
+    assert _statuses(results) == {"a": _PASS, "b": _ERROR}
+    assert "could not be repeated: kernel bzImage" in results["b"].verdict.reasons[0]
+
+
 @pytest.mark.parametrize(("end", "said"), [("hang", "hang: "), ("oops", "kernel oops: ")])
 def test_a_repeat_that_takes_its_guest_down_confirms_nothing(
     world: World, end: str, said: str
