@@ -107,6 +107,8 @@ class Executor:
         self._numbers = itertools.count(1)
         # Leaks that no case's task allocated and that did not come again.
         self.stray: list[Record] = []
+        # Failures that did not come again.
+        self.notes: list[str] = []
 
     def close(self) -> None:
         """End the guest."""
@@ -251,15 +253,16 @@ class Executor:
     def _repeated(
         self, results: Sequence[Result], show: Callable[[int, str], None]
     ) -> list[Result]:
-        """`results`, with those failures as errors that do not come again in a fresh guest. A leak
-        has been repeated before, and what the kernel said of itself is certain."""
+        """`results`, with the verdicts of a fresh guest on those failures that do not come again in
+        it: a case before them had a hand in those, which is told. A leak has been repeated before,
+        and what the kernel said of itself is certain."""
         doubtful = [result.verdict.case for result in results if _may_be_chance(result.verdict)]
         if not doubtful:
             return list(results)
         show(len(results), f"a second look at {len(doubtful)} failures")
         cases = [case for case in doubtful for _ in range(self._repeats)]
         came_again: set[str] = set()
-        reason = f"did not come again in {self._repeats} repeats"
+        problem = ""
         try:
             self.close()
             for case, outcome in zip(cases, self._outcomes(self._guest(), cases), strict=True):
@@ -267,16 +270,27 @@ class Executor:
                     came_again.add(case.id)
         except ErrpathError as error:
             came_again.clear()
-            reason = f"could not be repeated: {error}"
+            problem = str(error)
         # Nobody has looked for leaks of these runs: the next batch starts without them.
         self.close()
         chance = {case.id for case in doubtful} - came_again
         return [
-            replace(result, verdict=_unconfirmed(result.verdict, reason))
+            replace(result, verdict=self._doubted(result.verdict, problem))
             if result.verdict.case.id in chance
             else result
             for result in results
         ]
+
+    def _doubted(self, verdict: Verdict, problem: str) -> Verdict:
+        first, *rest = verdict.reasons
+        if problem:
+            reason = f"a failure that could not be repeated: {problem}: {first}"
+            return replace(verdict, status=Status.ERROR, reasons=(reason, *rest))
+        self.notes.append(
+            f"{verdict.case.id} failed once, among others ({first}), and passed {self._repeats} of "
+            f"{self._repeats} in a fresh guest"
+        )
+        return replace(verdict, status=Status.PASS, reasons=())
 
     def _no_late_crash(self, batch: _Batch) -> None:
         """See that every crash on the console fell into the time of a case.
@@ -406,13 +420,6 @@ class Executor:
 def _may_be_chance(verdict: Verdict) -> bool:
     """Whether a failure hinges on what one run of its case gave."""
     return verdict.status is Status.FAIL and verdict.leak is None and not verdict.crashes
-
-
-def _unconfirmed(verdict: Verdict, reason: str) -> Verdict:
-    first, *rest = verdict.reasons
-    return replace(
-        verdict, status=Status.ERROR, reasons=(f"a failure that {reason}: {first}", *rest)
-    )
 
 
 def _took_guest_down(outcome: Outcome) -> bool:

@@ -194,6 +194,7 @@ class Session:
             executor.close()
             self._executors.discard(executor)
         self.stray += executor.stray
+        self.notes += executor.notes
         reasons = {result.verdict.reasons for result in results.values()}
         if len(reasons) == 1 and all(_never_ran(result) for result in results.values()):
             # No guest came up: that is one message, not one per case.

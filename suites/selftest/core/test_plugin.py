@@ -246,7 +246,7 @@ def test_workers_get_whole_groups_and_plain_ids(suite: pytest.Pytester) -> None:
             "PASSED *::test_mount[[]a[]]",
             "FAILED *::test_mount[[]b[]]*",
             "ERROR *::test_mount[[]e[]]*",
-            "*leaks of other origin that did not come again*",
+            "*no case is to blame for alone, or did not come again*",
             '  comm "kworker/0:1", pid 7,*',
         ]
     )
