@@ -180,8 +180,9 @@ class Session:
     def _run(self, group: Group, rig: Rig) -> None:
         filesystems = tuple(dict.fromkeys(case.filesystem for case in group.cases))
         functions = tuple(dict.fromkeys(case.fault.function for case in group.cases if case.fault))
+        boot = self._guests(executor_boot(rig, filesystems, functions))
         executor = Executor(
-            self._guests(executor_boot(rig, filesystems, functions)),
+            boot,
             confirm=self._guests(executor_boot(rig, filesystems, functions, confirm=True)),
             batch=batch_size(rig.options),
             repeats=self.repeats,
@@ -200,7 +201,6 @@ class Session:
             # No guest came up: that is one message, not one per case.
             raise RigError(next(iter(reasons))[0])
         if rig.options.conservation:
-            boot = self._guests(executor_boot(rig, filesystems, functions))
             results, together = conserved(boot, results, self.progress)
             self.notes += together
         for case_id, result in results.items():
