@@ -28,7 +28,7 @@ from harness.progress import Progress
 from harness.runcase import run_cases
 from harness.verdict import Leak, Status, Verdict, judge, rig_error
 
-__all__ = ["Executor", "PreparedGuest", "Result"]
+__all__ = ["Executor", "PreparedGuest", "Result", "took_guest_down"]
 
 # So many different leaks get their ownership story; more would only repeat it.
 _STORIES_MAX = 12
@@ -185,7 +185,7 @@ class Executor:
             if isinstance(outcome, AgentError):
                 batch.failed.append(Result(rig_error(case, str(outcome)), prepared.artefacts))
                 continue
-            if _took_guest_down(outcome):
+            if took_guest_down(outcome):
                 self.close()
                 return judge(case, outcome, None)
             batch.done.append((case, outcome))
@@ -262,28 +262,34 @@ class Executor:
         show(len(results), f"a second look at {len(doubtful)} failures")
         cases = [case for case in doubtful for _ in range(self._repeats)]
         came_again: set[str] = set()
-        problem = ""
+        # Why a failure could not be repeated, by the case's id: a repeat that says nothing of the
+        # kernel does not clear it.
+        problems: dict[str, str] = {}
         try:
             self.close()
             for case, outcome in zip(cases, self._outcomes(self._guest(), cases), strict=True):
-                if judge(case, outcome, None).status is Status.FAIL:
+                verdict = judge(case, outcome, None)
+                if verdict.status is Status.FAIL:
                     came_again.add(case.id)
+                elif verdict.status is Status.ERROR:
+                    problems[case.id] = verdict.reasons[0]
         except ErrpathError as error:
             came_again.clear()
-            problem = str(error)
+            problems = {case.id: str(error) for case in doubtful}
         # Nobody has looked for leaks of these runs: the next batch starts without them.
         self.close()
         chance = {case.id for case in doubtful} - came_again
         return [
-            replace(result, verdict=self._doubted(result.verdict, problem))
+            replace(result, verdict=self._doubted(result.verdict, problems))
             if result.verdict.case.id in chance
             else result
             for result in results
         ]
 
-    def _doubted(self, verdict: Verdict, problem: str) -> Verdict:
+    def _doubted(self, verdict: Verdict, problems: Mapping[str, str]) -> Verdict:
         first, *rest = verdict.reasons
-        if problem:
+        problem = problems.get(verdict.case.id)
+        if problem is not None:
             reason = f"a failure that could not be repeated: {problem}: {first}"
             return replace(verdict, status=Status.ERROR, reasons=(reason, *rest))
         self.notes.append(
@@ -357,7 +363,7 @@ class Executor:
         for case, outcome in zip(cases, run_cases(prepared.guest, work), strict=True):
             if isinstance(outcome, AgentError):
                 raise outcome
-            if _took_guest_down(outcome):
+            if took_guest_down(outcome):
                 self.close()
                 reason = judge(case, outcome, None).reasons[0]
                 raise GuestPoisonedError(f"guest is past use: {case.id}, run again: {reason}")
@@ -422,7 +428,7 @@ def _may_be_chance(verdict: Verdict) -> bool:
     return verdict.status is Status.FAIL and verdict.leak is None and not verdict.crashes
 
 
-def _took_guest_down(outcome: Outcome) -> bool:
+def took_guest_down(outcome: Outcome) -> bool:
     """Whether nothing can be concluded any more from the guest in which this happened."""
     return outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg))
 

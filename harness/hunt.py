@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, replace
 
 from harness.cases import Device, MountCase, Step
 from harness.errors import GuestPoisonedError
-from harness.executor import Executor, PreparedGuest
+from harness.executor import Executor, PreparedGuest, took_guest_down
 from harness.filesystems import load_filesystem
 from harness.guest.channel import AgentError
 from harness.images.mutant import Mutant
 from harness.images.show import show
 from harness.knownissues import KnownIssue, find_issue
 from harness.mounting import mount_step
-from harness.oops import find_crashes
 from harness.progress import Progress
 from harness.runcase import run_case
 from harness.verdict import Status, Verdict, judge, rig_error
@@ -233,7 +232,7 @@ def _alone(prepared: PreparedGuest, case: MountCase) -> Verdict | None:
             return rig_error(case, str(error))
         reasons = tuple(f"kernel {crash.kind}: {crash.title}" for crash in crashes)
         return Verdict(case, Status.FAIL, reasons, None, None, crashes)
-    if outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg)):
+    if took_guest_down(outcome):
         return judge(case, outcome, None)
     return None
 

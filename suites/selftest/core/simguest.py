@@ -10,7 +10,7 @@ What a case does in it is written in its first step's `data`, as comma-separated
     panic               the console says so, and the guest is gone
     vanish              the guest is gone without a word
     hang                the task does not end
-    later               it oopses or hangs in a later boot than the first only
+    later               it oopses, hangs or is not hit in a later boot than the first only
     refuse              the agent cannot set the case up
     unfired             the fault does not hit
     errno=EIO           the first step gives this instead of what is expected
@@ -198,15 +198,15 @@ class SimChannel:
         expected = -fault["retval"] if fault else 0
         wrong = "errno" in does and ("chance" not in does or self.number == 1)
         number = errno_value(does["errno"]) if wrong else expected
+        ends = "later" not in does or self.number > 1
         self.files["/sys/kernel/tracing/trace"] = _TRACE
         values: dict[str, Any] = {
             "pid": pid,
             "steps": [{"errno": number, "syscall": "mount", "log": ""}],
-            "fired": (0 if "unfired" in does else 1) if fault else None,
+            "fired": (0 if "unfired" in does and ends else 1) if fault else None,
         }
         if "warn" in does:
             values["kmsg"] = _WARNING
-        ends = "later" not in does or self.number > 1
         if "oops" in does and ends:
             values |= {"kmsg": _OOPS, "signal": 9, "steps": []}
         if "hang" in does and ends:

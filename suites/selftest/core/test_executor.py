@@ -257,6 +257,13 @@ def test_a_wrong_errno_that_cannot_be_repeated_is_an_error(world: World) -> None
     assert "could not be repeated: kernel bzImage" in results["b"].verdict.reasons[0]
 
 
+def test_a_repeat_that_says_nothing_clears_no_failure(world: World) -> None:
+    results, executor = _run(world, _cases(a="", b="errno=EINVAL,chance,unfired,later"))
+    assert _statuses(results) == {"a": _PASS, "b": _ERROR}
+    assert "could not be repeated: never reached" in results["b"].verdict.reasons[0]
+    assert executor.notes == []
+
+
 @pytest.mark.parametrize(("end", "said"), [("hang", "hang: "), ("oops", "kernel oops: ")])
 def test_a_repeat_that_takes_its_guest_down_confirms_nothing(
     world: World, end: str, said: str
