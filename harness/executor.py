@@ -28,7 +28,7 @@ from harness.progress import Progress
 from harness.runcase import run_cases
 from harness.verdict import Leak, Status, Verdict, judge, rig_error
 
-__all__ = ["Executor", "PreparedGuest", "Result", "took_guest_down"]
+__all__ = ["Executor", "PreparedGuest", "Result", "judge_death", "took_guest_down"]
 
 # So many different leaks get their ownership story; more would only repeat it.
 _STORIES_MAX = 12
@@ -192,14 +192,9 @@ class Executor:
         return None
 
     def _died(self, prepared: PreparedGuest, case: MountCase, cause: str) -> Verdict:
-        """The guest is gone. The kernel is blamed only where it said so itself."""
-        console = prepared.guest.console
-        crashes = console.crashes() if console is not None else ()
+        verdict = judge_death(prepared.guest, case, cause)
         self.close()
-        if not any(crash.fatal for crash in crashes):
-            return rig_error(case, cause)
-        reasons = tuple(f"kernel {crash.kind}: {crash.title}" for crash in crashes)
-        return Verdict(case, Status.FAIL, reasons, None, None, crashes)
+        return verdict
 
     def _judge(self, batch: _Batch, show: Callable[[int, str], None]) -> list[Result]:
         prepared = batch.prepared
@@ -426,6 +421,16 @@ class Executor:
 def _may_be_chance(verdict: Verdict) -> bool:
     """Whether a failure hinges on what one run of its case gave."""
     return verdict.status is Status.FAIL and verdict.leak is None and not verdict.crashes
+
+
+def judge_death(guest: Guest, case: MountCase, cause: str) -> Verdict:
+    """The verdict on a case in which its guest went away. The kernel is blamed only where it said
+    so itself."""
+    crashes = guest.console.crashes() if guest.console is not None else ()
+    if not any(crash.fatal for crash in crashes):
+        return rig_error(case, cause)
+    reasons = tuple(f"kernel {crash.kind}: {crash.title}" for crash in crashes)
+    return Verdict(case, Status.FAIL, reasons, None, None, crashes)
 
 
 def took_guest_down(outcome: Outcome) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.cases import Device, MountCase, Step
 from harness.errors import GuestPoisonedError
-from harness.executor import Executor, PreparedGuest, took_guest_down
+from harness.executor import Executor, PreparedGuest, judge_death, took_guest_down
 from harness.filesystems import load_filesystem
 from harness.guest.channel import AgentError
 from harness.images.mutant import Mutant
@@ -226,12 +226,7 @@ def _alone(prepared: PreparedGuest, case: MountCase) -> Verdict | None:
     except AgentError as error:
         return rig_error(case, str(error))
     except GuestPoisonedError as error:
-        console = prepared.guest.console
-        crashes = console.crashes() if console is not None else ()
-        if not any(crash.fatal for crash in crashes):
-            return rig_error(case, str(error))
-        reasons = tuple(f"kernel {crash.kind}: {crash.title}" for crash in crashes)
-        return Verdict(case, Status.FAIL, reasons, None, None, crashes)
+        return judge_death(prepared.guest, case, str(error))
     if took_guest_down(outcome):
         return judge(case, outcome, None)
     return None
