@@ -27,9 +27,11 @@ from harness.verdict import Status, rig_error
 
 __all__ = ["Findings", "conserved", "examine"]
 
-# Passes over all cases between two ledgers, and twice as many where something has grown: in a guest
-# that has settled, a count seldom moves by chance, and one of references to modules never does.
+# Passes over all cases between two ledgers, and twice as many where so little has grown that it may
+# be chance: in a guest that has settled, a count seldom moves by itself, and one of references to
+# modules never does.
 PASSES = 2
+CHANCE = 16
 
 Boot = Callable[[], PreparedGuest]
 
@@ -55,7 +57,9 @@ def examine(boot: Boot, cases: Sequence[MountCase], progress: Progress) -> Findi
     """
     losses: dict[str, tuple[Loss, ...]] = {}
     together: tuple[Loss, ...] = ()
-    with progress.step(f"conservation of {len(cases)} cases", total=len(cases)) as step:
+    whose = ", ".join(dict.fromkeys(case.filesystem for case in cases))
+    label = f"conservation of {len(cases)} cases of {whose}"
+    with progress.step(label, total=len(cases)) as step:
         prepared = boot()
         try:
             repeat(prepared, cases, 1)
@@ -106,12 +110,18 @@ def conserved(
     for case_ids, left in findings.remains.items():
         among = f" (one of {len(case_ids)} cases)" if len(case_ids) > 1 else ""
         for case_id in case_ids:
-            judged[case_id] = _failed(judged[case_id], tuple(f"{x}{among}" for x in left))
+            reasons = tuple(f"{x}{among}" for x in left)
+            judged[case_id] = _failed(judged[case_id], reasons, left=left)
     return judged, tuple(f"by the cases together, not given back: {x}" for x in findings.together)
 
 
-def _failed(result: Result, reasons: tuple[str, ...], losses: tuple[Loss, ...] = ()) -> Result:
-    verdict = replace(result.verdict, status=Status.FAIL, reasons=reasons, losses=losses)
+def _failed(
+    result: Result,
+    reasons: tuple[str, ...],
+    losses: tuple[Loss, ...] = (),
+    left: tuple[str, ...] = (),
+) -> Result:
+    verdict = replace(result.verdict, status=Status.FAIL, reasons=reasons, losses=losses, left=left)
     return replace(result, verdict=verdict)
 
 
@@ -126,7 +136,7 @@ def _lost(prepared: PreparedGuest, cases: Sequence[MountCase]) -> tuple[Loss, ..
         loss.more >= PASSES and loss.holding.oracle == "module references" for loss in suspected
     ):
         return suspected
-    again = 2 * PASSES
+    again = PASSES if max(loss.more for loss in suspected) > CHANCE else 2 * PASSES
     repeat(prepared, cases, again)
     most = grown(after, read_ledger(prepared.guest), again, least=again - 1)
     wanted = {loss.holding for loss in suspected}

@@ -50,6 +50,8 @@ class Verdict:
     others: tuple[Record, ...] = ()
     # What repeats of the case did not give back, where that was counted.
     losses: tuple[Loss, ...] = ()
+    # What was left at the end of all, where that was looked for.
+    left: tuple[str, ...] = ()
 
 
 def rig_error(case: MountCase, reason: str, outcome: Outcome | None = None) -> Verdict:

@@ -75,6 +75,8 @@ def _kind(result: Result) -> tuple[str, str]:
     if verdict.leak is not None:
         functions = {site for record in verdict.leak.records for site in record.signature[1]}
         return "leak", " ".join(sorted(functions))
+    if verdict.losses or verdict.left:
+        return "leak", " ".join(sorted({str(loss.holding) for loss in verdict.losses}))
     if outcome is not None and outcome.device_errno:
         return "held", ""
     return "errno", " ".join(verdict.reasons)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.cases import Outcome
+from harness.executor import Result
 from harness.killsb.compare import config_hashes, same_code
 from harness.killsb.judge import (
     NO_ANSWER,
@@ -20,7 +23,9 @@ from harness.killsb.judge import (
 )
 from harness.killsb.mail import Subject, mail_text, patch_id
 from harness.killsb.matrix import Planned, plan
-from harness.killsb.observe import Observed
+from harness.killsb.observe import Observed, observe
+from harness.leaks.ledger import Holding, Loss
+from harness.verdict import Status, Verdict
 
 CLEAN = Observed("x", "clean", errnos=("-EIO",))
 LEAK = Observed("x", "leak", "a b", ("-EIO",), ("leak: 1 unreferenced object",), "the report")
@@ -207,3 +212,18 @@ def test_a_patch_has_one_name_with_and_without_gits_headers(tmp_path: Path) -> N
     assert first == second != "unknown"
     (tmp_path / "other").write_text(plain.replace("new", "newer"))
     assert patch_id(tmp_path / "other") != first
+
+
+@pytest.mark.parametrize(
+    ("changes", "signature"),
+    [
+        ({"losses": (Loss(Holding("inodes", "x"), 4, 2),)}, "inodes: x"),
+        ({"left": ("module x does not unload",)}, ""),
+    ],
+)
+def test_what_is_not_given_back_is_a_leak(changes: dict[str, Any], signature: str) -> None:
+    """The errnos are the expected ones on both kernels: nothing else tells them apart."""
+    case = next(one.case for one in plan(("efs",), ("a",)) if one.case is not None)
+    verdict = Verdict(case, Status.FAIL, ("why",), Outcome("t", 1), **changes)
+    observed = observe(Result(verdict))
+    assert (observed.kind, observed.signature, observed.bad) == ("leak", signature, True)
