@@ -1,12 +1,15 @@
 """Whose loss it is: of cases that together leave something behind, those that do so alone.
 
 First what can be seen at once: references to modules, read after each case. What is not explained
-then is looked for by halving. Every suspect is convicted alone: what it loses grows by one with
-each of twelve repeats, and again with each of 24.
+then is looked for by halving, or case by case where cases take longer than ledgers. Every suspect
+is convicted alone: what it loses grows by one with each of twelve repeats, and again with each of
+24; or it grows with each of two, twice, by more than chance could do.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
@@ -30,9 +33,13 @@ __all__ = ["find_losers", "repeat"]
 # Cases of the largest block that is halved: for more, a ledger costs little beside the runs.
 BLOCK = 64
 BLOCK_REPEATS = 2
+# Of the cases that lose nothing alone.
+TOGETHER_REPEATS = 4
 # Of one case, and how many of them must be missing: the count of pages moves by up to four by
 # chance, such as a task's stack that is on its way back.
 CASE_REPEATS, CASE_LEAST = 12, 8
+# Where as much is missing after so few of them already, and once more, no more are needed.
+FEW_REPEATS = 2
 
 # Takes how many of the cases are done, and what is being done.
 Show = Callable[[int, str], None]
@@ -44,8 +51,8 @@ def find_losers(
     lost: Sequence[Loss],
     show: Show,
 ) -> tuple[dict[str, tuple[Loss, ...]], tuple[Loss, ...]]:
-    """What each case loses of what is `lost` by all of them together, by id, and what of `lost`
-    they do not explain."""
+    """What each case loses of what is `lost` by all of them together, by id, and what of `lost` the
+    others still lose together."""
     found: dict[str, tuple[Loss, ...]] = {}
     tried: set[str] = set()
 
@@ -62,12 +69,13 @@ def find_losers(
         show(0, "watching references to modules")
         convict(iter(_watched(prepared, cases, modules)))
     missing = _unexplained(lost, found)
-    if missing:
-        for at in range(0, len(cases), BLOCK):
-            show(at, "halving")
-            convict(_halved(prepared, cases[at : at + BLOCK], {x.holding for x in missing}))
-        missing = _unexplained(lost, found)
-    return found, missing
+    if not missing:
+        return found, ()
+    for at in range(0, len(cases), BLOCK):
+        show(at, "halving")
+        convict(_halved(prepared, cases[at : at + BLOCK], {x.holding for x in missing}))
+    rest = [case for case in cases if case.id not in found]
+    return found, _together(prepared, rest, lost)
 
 
 def repeat(prepared: PreparedGuest, cases: Sequence[MountCase], times: int) -> None:
@@ -96,6 +104,22 @@ def _unexplained(lost: Sequence[Loss], found: dict[str, tuple[Loss, ...]]) -> tu
     )
 
 
+def _together(
+    prepared: PreparedGuest, cases: Sequence[MountCase], lost: Sequence[Loss]
+) -> tuple[Loss, ...]:
+    """What of `lost` still grows with every pass over cases that lose nothing alone."""
+    if not cases:
+        return ()
+    # Once more by itself: some of them have new neighbours.
+    repeat(prepared, cases, 1)
+    before = read_ledger(prepared.guest)
+    repeat(prepared, cases, TOGETHER_REPEATS)
+    after = read_ledger(prepared.guest)
+    wanted = {loss.holding for loss in lost}
+    more = grown(before, after, TOGETHER_REPEATS, least=TOGETHER_REPEATS - 1)
+    return tuple(loss for loss in more if loss.holding in wanted)
+
+
 def _watched(
     prepared: PreparedGuest, cases: Sequence[MountCase], modules: set[str]
 ) -> list[MountCase]:
@@ -116,21 +140,30 @@ def _halved(
     prepared: PreparedGuest, cases: Sequence[MountCase], wanted: set[Holding]
 ) -> Iterator[MountCase]:
     """Every case that may have to do with the growth of `wanted`."""
-    if len(cases) > 1:
-        # Once more by itself: the fault's probe changes hands between neighbours.
-        repeat(prepared, cases, 1)
-        before = read_ledger(prepared.guest)
-        repeat(prepared, cases, BLOCK_REPEATS)
-        after = read_ledger(prepared.guest)
-        least = BLOCK_REPEATS - 1
-        grew = {loss.holding for loss in grown(before, after, BLOCK_REPEATS, least=least)}
-        if not grew & wanted:
-            return
-        half = len(cases) // 2
-        yield from _halved(prepared, cases[:half], grew & wanted)
-        yield from _halved(prepared, cases[half:], grew & wanted)
-    else:
+    if len(cases) == 1:
         yield from cases
+        return
+    # Once more by itself: the fault's probe changes hands between neighbours.
+    started = time.monotonic()
+    repeat(prepared, cases, 1)
+    seconds = (time.monotonic() - started) / len(cases)
+    started = time.monotonic()
+    before = read_ledger(prepared.guest)
+    ledger_seconds = time.monotonic() - started
+    repeat(prepared, cases, BLOCK_REPEATS)
+    losses = grown(before, read_ledger(prepared.guest), BLOCK_REPEATS, least=BLOCK_REPEATS - 1)
+    grew = {loss.holding for loss in losses} & wanted
+    if not grew:
+        return
+    # Each level of halving runs every case again, and so does going through them one by one, which
+    # needs a ledger for each as well.
+    levels = math.log2(len(cases))
+    if (levels - 1) * (1 + BLOCK_REPEATS) * seconds > ledger_seconds:
+        yield from cases
+        return
+    half = len(cases) // 2
+    yield from _halved(prepared, cases[:half], grew)
+    yield from _halved(prepared, cases[half:], grew)
 
 
 def _alone(prepared: PreparedGuest, case: MountCase, lost: Sequence[Loss]) -> tuple[Loss, ...]:
@@ -139,25 +172,38 @@ def _alone(prepared: PreparedGuest, case: MountCase, lost: Sequence[Loss]) -> tu
     caches = sorted(loss.holding.name for loss in lost if loss.holding.oracle in CACHE_ORACLES)
     wanted = {(loss.holding.oracle, loss.holding.name) for loss in lost}
     repeat(prepared, (case,), 1)
-    found: tuple[Loss, ...] = ()
     before = _ledger(prepared, caches)
-    for factor in (1, 2):
-        times = CASE_REPEATS * factor
+    found: tuple[Loss, ...] = ()
+
+    def grew(times: int, least: int) -> tuple[Loss, ...]:
+        nonlocal before
         repeat(prepared, (case,), times)
-        after = _ledger(prepared, caches)
-        last = {loss.holding for loss in found}
-        found = tuple(
+        last, before = before, _ledger(prepared, caches)
+        return tuple(
             loss
-            for loss in grown(before, after, times, least=CASE_LEAST * factor)
+            for loss in grown(last, before, times, least=least)
             if (loss.holding.oracle, loss.holding.cache) in wanted
-            and (factor == 1 or loss.holding in last)
         )
-        if not found:
-            return ()
-        before = after
+
+    def also(more: tuple[Loss, ...], found: tuple[Loss, ...]) -> tuple[Loss, ...]:
+        last = {loss.holding for loss in found}
+        return tuple(loss for loss in more if loss.holding in last)
+
+    first = grew(FEW_REPEATS, FEW_REPEATS - 1)
+    if not first:
+        return ()
+    if _most(first) >= CASE_LEAST:
+        found = also(grew(FEW_REPEATS, FEW_REPEATS), first)
+    if _most(found) < CASE_LEAST:
+        found = grew(CASE_REPEATS, CASE_LEAST)
+        found = found and also(grew(2 * CASE_REPEATS, 2 * CASE_LEAST), found)
     # The stacks say the same as their cache, and more.
     told = {loss.holding.cache for loss in found if loss.holding.cache != loss.holding.name}
     return tuple(loss for loss in found if loss.holding.name not in told)
+
+
+def _most(losses: Sequence[Loss]) -> int:
+    return max((loss.more for loss in losses), default=0)
 
 
 def _ledger(prepared: PreparedGuest, caches: Sequence[str]) -> Ledger:

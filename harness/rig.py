@@ -26,7 +26,6 @@ from harness.kernel.symbols import Symbolizer
 from harness.leaks import canary, kmemleak
 from harness.leaks.canary import Check
 from harness.leaks.minage import MinAge, find_min_age, set_min_age
-from harness.leaks.supers import supers_parameters
 from harness.progress import Progress
 
 __all__ = [
@@ -234,7 +233,7 @@ class Rig:
             guest.load_module(
                 canary_module.name,
                 canary_module.stripped.read_bytes(),
-                parameters=supers_parameters(guest),
+                parameters=canary.canary_parameters(guest),
             )
             unknown = self._load_targets(guest, targets_module, functions, modules)
             min_age, why_slow = self._min_age(guest)

@@ -13,10 +13,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from harness.errors import RigError
+from harness.guest.machine import Guest
 from harness.leaks import kmemleak
 from harness.leaks.kmemleak import LeakGuest, Record
 
-__all__ = ["CANARY_FILE", "CanaryMissedError", "Check", "Planted", "plant", "reap", "vouched"]
+__all__ = [
+    "CANARY_FILE",
+    "CanaryMissedError",
+    "Check",
+    "Planted",
+    "canary_parameters",
+    "plant",
+    "reap",
+    "vouched",
+]
 
 CANARY_FILE = "/sys/kernel/debug/errpath_canary"
 # A protocol: everything that is unreferenced now, except what was cleared before.
@@ -25,6 +35,9 @@ Check = Callable[[LeakGuest], tuple[Record, ...]]
 _FUNCTION = "errpath_canary_plant"
 _TASK = "canary"
 _ATTEMPTS = 3
+# What the module has to be told of the kernel, which keeps it to itself: symbol, parameter.
+_FUNCTIONS = {"try_to_free_pages": "try_to_free"}
+_DATA = {"super_blocks": "super_blocks", "sb_lock": "sb_lock"}
 
 
 class CanaryMissedError(RigError):
@@ -60,6 +73,17 @@ class Planted:
                 f"(sizes {sizes}); this boot cannot be believed (is slab_debug=U missing?)"
             )
         return tuple(rest)
+
+
+def canary_parameters(guest: Guest) -> str:
+    """Parameters of the canary module for this guest. What the kernel's symbols do not tell is left
+    out: the module then refuses what it would need it for."""
+    return " ".join(
+        f"{names[symbol.name]}={symbol.address:#x}"
+        for names, data in ((_FUNCTIONS, False), (_DATA, True))
+        for symbol in guest.symbols(names, data=data)
+        if symbol.name in names and not symbol.module
+    )
 
 
 def plant(guest: LeakGuest, *, task: str | None = None) -> Planted:

@@ -1,8 +1,7 @@
 """Superblocks that are still listed: what nothing else of a kernel tells.
 
 A superblock whose last user has gone, but not its last reference, has no mount, no device and no
-inodes any more; it only stands in the list of fs/super.c. The canary module reads that list; it has
-to be told where the list and its lock are.
+inodes any more; it only stands in the list of fs/super.c. The canary module reads that list.
 """
 
 from __future__ import annotations
@@ -11,26 +10,11 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from harness.guest.channel import AgentError
-from harness.guest.machine import Guest
 from harness.leaks.kmemleak import LeakGuest
 
-__all__ = ["SUPERS_FILE", "count_supers", "supers_left", "supers_parameters"]
+__all__ = ["SUPERS_FILE", "count_supers", "supers_left"]
 
 SUPERS_FILE = "/sys/kernel/debug/errpath_supers"
-_WHERE = ("super_blocks", "sb_lock")
-
-
-def supers_parameters(guest: Guest) -> str:
-    """Parameters of the canary module for this guest; empty where its symbols do not tell (it then
-    lists nothing)."""
-    found = {
-        symbol.name: symbol.address
-        for symbol in guest.symbols(_WHERE, data=True)
-        if symbol.name in _WHERE and not symbol.module
-    }
-    if len(found) < len(_WHERE):
-        return ""
-    return " ".join(f"{name}={address:#x}" for name, address in found.items())
 
 
 def count_supers(text: str) -> Iterable[tuple[str, int]]:

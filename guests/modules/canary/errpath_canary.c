@@ -11,7 +11,9 @@
  * Writing "lose" leaks one object that no check knows of (`errpath bench` counts how many of those a
  * way of checking finds).
  *
- * Writing "purge" has vmalloc give back what it put off (harness/leaks/ledger.py counts after that).
+ * Writing "purge" has vmalloc give back what it put off, and "press" has page reclaim look at every
+ * page of the page cache, as when memory is short (harness/leaks/ledger.py counts after that). The
+ * host says where try_to_free_pages() is, which is private to the kernel.
  *
  * Writing "keep WHAT" takes one of something and keeps it where everybody can see it: nothing that
  * kmemleak would call a leak. It proves what is counted (harness/leaks/ledger.py). "hold WHAT TYPE"
@@ -26,13 +28,17 @@
 #include <linux/dcache.h>
 #include <linux/debugfs.h>
 #include <linux/fs.h>
+#include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/swap.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 
@@ -47,6 +53,9 @@ static unsigned long super_blocks;
 module_param(super_blocks, ulong, 0400);
 static unsigned long sb_lock;
 module_param(sb_lock, ulong, 0400);
+
+static unsigned long try_to_free;
+module_param(try_to_free, ulong, 0400);
 
 static noinline int errpath_canary_leak(size_t size)
 {
@@ -87,6 +96,35 @@ static void errpath_canary_reap(void)
 		kfree((void *)~hidden[--planted]);
 		hidden[planted] = 0;
 	}
+}
+
+/*
+ * Every call looks at more pages of a list, down to all of them, until it could free 32 or has seen
+ * all. A page that was used lately is only moved from the active list to the inactive one, or spared
+ * once, so that two calls that free nothing are not yet the end.
+ */
+#define PRESS_IDLE 4
+#define PRESS_MAX 4096
+
+static int errpath_canary_press(void)
+{
+	unsigned long (*reclaim)(struct zonelist *, int, gfp_t, nodemask_t *) = (void *)try_to_free;
+	int calls, idle = 0;
+	unsigned int flags;
+
+	if (!reclaim)
+		return -EOPNOTSUPP;
+	for (calls = 0; calls < PRESS_MAX && idle < PRESS_IDLE; calls++) {
+		/* As the page allocator calls it: what it needs itself must not reclaim again. */
+		flags = memalloc_noreclaim_save();
+		idle = reclaim(node_zonelist(numa_node_id(), GFP_KERNEL), 0, GFP_KERNEL, NULL) ?
+			       0 : idle + 1;
+		memalloc_noreclaim_restore(flags);
+		cond_resched();
+	}
+	/* Inodes and dentries that went are freed only when no reader can see them any more. */
+	rcu_barrier();
+	return 0;
 }
 
 /* Nothing reads it but the scanner: the compiler must not see that. */
@@ -133,6 +171,29 @@ static void *keep_table(void)
 	return table;
 }
 
+/*
+ * A page of the page cache that was cut off from its file, with its buffers, as truncation leaves it
+ * while somebody uses them: reclaim takes it away, unless one of the buffers still is in use.
+ */
+static void *keep_orphan(bool used)
+{
+	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
+	struct buffer_head *buffer;
+
+	if (!folio)
+		return NULL;
+	folio_lock(folio);
+	folio->mapping = d_inode(file)->i_mapping;
+	buffer = create_empty_buffers(folio, PAGE_SIZE, 0);
+	folio->mapping = NULL;
+	if (used)
+		get_bh(buffer);
+	folio_unlock(folio);
+	folio_add_lru(folio);
+	folio_put(folio);
+	return buffer;
+}
+
 static int errpath_canary_keep(const char *what)
 {
 	static const struct qstr name = QSTR_INIT("errpath", 7);
@@ -157,6 +218,10 @@ static int errpath_canary_keep(const char *what)
 		one = keep_area();
 	else if (!strcmp(what, "table"))
 		one = keep_table();
+	else if (!strcmp(what, "orphan"))
+		one = keep_orphan(false);
+	else if (!strcmp(what, "used"))
+		one = keep_orphan(true);
 	else if (!strcmp(what, "module"))
 		one = try_module_get(THIS_MODULE) ? THIS_MODULE : NULL;
 	else
@@ -272,6 +337,8 @@ static ssize_t canary_write(struct file *f, const char __user *from, size_t size
 	else if (!strcmp(word, "purge"))
 		/* Areas of vmalloc that were freed stay on the books until many are. */
 		vm_unmap_aliases();
+	else if (!strcmp(word, "press"))
+		error = errpath_canary_press();
 	else if (!strcmp(word, "reap"))
 		errpath_canary_reap();
 	else if (!strncmp(word, "keep ", 5))

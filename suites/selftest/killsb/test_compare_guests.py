@@ -24,9 +24,9 @@ PATCHES = GUESTS / "patches"
 FINDINGS = GUESTS.parent / "docs" / "findings"
 
 
-def _choice(name: str, *patches: Path) -> Choice:
+def _choice(name: str, *patches: Path, conservation: bool = False) -> Choice:
     request = KernelRequest(patches=patches, name=name)
-    return Choice(name, RigOptions(request), ("--kernel", name))
+    return Choice(name, RigOptions(request, conservation=conservation), ("--kernel", name))
 
 
 def _compare(
@@ -88,6 +88,32 @@ def test_the_patches_of_the_findings_fix_them(
     after = _choice("after", FINDINGS / patch)
     summary = _compare(tmp_path, _choice("before"), after, filesystem, event)
     assert {one.state for one in summary.comparisons} == {State.FIXED}
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "patches", "fixed"),
+    [
+        ("hfs", ["hfs-nls-reference.patch"], "killsb-hfs-f-closed_after_options"),
+        (
+            "gfs2",
+            ["gfs2-meta-read.patch", "gfs2-find-jhead.patch"],
+            "killsb-gfs2-f-closed_after_create",
+        ),
+    ],
+)
+def test_what_only_conservation_sees_is_bad_before_and_fixed_after(
+    tmp_path: Path, filesystem: str, patches: list[str], fixed: str
+) -> None:
+    before = _choice("before", conservation=True)
+    after = _choice("after", *(FINDINGS / name for name in patches), conservation=True)
+    found = {
+        one.planned.id: one.state
+        for one in _compare(tmp_path, before, after, filesystem, "f").comparisons
+    }
+    assert set(found.values()) <= {State.FIXED, State.CLEAN, State.NOT_RUN}
+    cases = {name for name in found if name.startswith(fixed)}
+    assert cases
+    assert {found[name] for name in cases} == {State.FIXED}
 
 
 @pytest.mark.parametrize(

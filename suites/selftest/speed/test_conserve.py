@@ -132,6 +132,25 @@ def test_each_loss_is_blamed_on_its_case_and_on_no_other(
     assert (dict(findings.remains), findings.together) == ({}, ())
 
 
+@pytest.mark.parametrize("count", [1, 20])
+def test_slow_cases_are_tried_one_by_one(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Halving runs every case at each of its levels; here a run takes longer than any ledger."""
+    objects = dict.fromkeys(NAMES[:count], 1)
+    halved, tried = Kernel(objects=objects), Kernel(objects=objects)
+    findings = _examine(halved)
+    monkeypatch.setattr("harness.losers.time.monotonic", lambda: 10.0 * tried.runs)
+    assert _examine(tried) == findings
+    assert set(findings.losses) == set(objects)
+    assert tried.runs < halved.runs
+
+
+def test_a_large_loss_needs_few_repeats() -> None:
+    kernel = Kernel(objects={"case-05": 9, "case-06": 1})
+    findings = _examine(kernel)
+    told = {name: [loss.repeats for loss in losses] for name, losses in findings.losses.items()}
+    assert told == {"case-05": [2], "case-06": [24]}
+
+
 def test_where_nothing_is_lost_each_case_runs_three_times() -> None:
     kernel = Kernel()
     assert _examine(kernel) == Findings({}, {})

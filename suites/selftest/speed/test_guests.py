@@ -321,6 +321,29 @@ def test_each_oracle_alone_finds_what_is_kept(rig: Rig, what: str, oracle: str) 
         guest.close()
 
 
+def test_a_page_without_a_file_is_lost_only_while_its_buffers_are_in_use(rig: Rig) -> None:
+    """What truncation leaves behind, drop_caches does not see; reclaim does."""
+    prepared = rig.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+    guest = prepared.guest
+
+    def buffers() -> int:
+        guest.write_file("/proc/sys/vm/drop_caches", "3")
+        lines = guest.read_file("/proc/slabinfo").decode().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("buffer_head "))
+
+    try:
+        before = buffers()
+        for _ in range(32):
+            guest.write_file(canary.CANARY_FILE, "keep orphan", task="keeper")
+        assert buffers() - before >= 31
+        assert _kept(guest, "orphan") == set()
+        assert buffers() - before <= 1
+        both = {"buffer heads: buffer_head", "pages: of the page allocator"}
+        assert _kept(guest, "used") == both
+    finally:
+        guest.close()
+
+
 @pytest.fixture(scope="module")
 def profiling(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """As --conservation boots it."""
