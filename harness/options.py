@@ -71,9 +71,9 @@ def add_options(add: Callable[..., Any]) -> None:
     )
     add(
         "--conservation",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
         help="count as well what repeats of the cases leave behind: objects that something still "
-        "points to, pages, references to modules",
+        "points to, pages, references to modules (suites/killsb alone does so by default)",
     )
 
 
@@ -128,7 +128,7 @@ def choices(options: argparse.Namespace) -> tuple[Choice, ...]:
             append,
             options.isolation,
             options.leak_check,
-            options.conservation,
+            bool(options.conservation),
         )
         chosen[name] = Choice(name, rig, words)
     return tuple(chosen.values())

@@ -27,7 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # Whoever asks for this suite alone wants to hear everything; with others, each as it is.
+    if config.option.conservation is None:
+        config.option.conservation = _alone(config)
     markers = {f"event_{letter}": f"suites/killsb: {text}" for letter, text in EVENTS.items()}
     markers["image"] = "cases of an image that the filesystem refuses by itself"
     for name in known_filesystems():
@@ -38,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
                 markers[errno] = f"cases that end in -{errno}"
     for name, text in markers.items():
         config.addinivalue_line("markers", f"{name}: {text}")
+
+
+def _alone(config: pytest.Config) -> bool:
+    """Whether nothing but suites/killsb is to be run."""
+    suite = config.rootpath / "suites" / "killsb"
+    invoked = config.invocation_params.dir
+    paths = [(invoked / argument.split("::")[0]).resolve() for argument in config.args]
+    return bool(paths) and all(path.is_relative_to(suite.resolve()) for path in paths)
 
 
 def killsb_parameters(config: pytest.Config) -> list[object]:

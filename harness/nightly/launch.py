@@ -43,8 +43,7 @@ def unit_argv(job: Job, unit: Unit, spec: str, directory: Path, durations: Path)
     argv += ["--shard", unit.shard]
     if unit.shard != "none":
         argv += ["--durations-from", str(durations)]
-    if job.conservation:
-        argv.append("--conservation")
+    argv.append("--conservation" if job.conservation else "--no-conservation")
     if job.workers:
         argv += ["-n", str(job.workers)]
     if job.select:

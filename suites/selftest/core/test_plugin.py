@@ -279,3 +279,30 @@ def test_a_broken_kernel_is_said_once_before_the_workers_start(suite: pytest.Pyt
     assert text.count("broken: no such kernel") == 1
     assert text.count("asked for the kernel") == 1
     assert result.ret == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "counted"),
+    [
+        (["suites/killsb"], True),
+        (["suites/killsb/test_a.py::test_counts"], True),
+        (["suites/killsb", "--no-conservation"], False),
+        (["suites/killsb", "suites/hfs"], False),
+        (["suites/hfs"], False),
+        (["suites/hfs", "--conservation"], True),
+        ([], False),
+    ],
+)
+def test_killsb_alone_counts_what_is_left_behind(
+    suite: pytest.Pytester, words: list[str], counted: bool
+) -> None:
+    suite.makeconftest('pytest_plugins = ["harness.plugin", "harness.killsb.plugin"]\n')
+    for name in ("killsb", "hfs"):
+        folder = suite.path / "suites" / name
+        folder.mkdir(parents=True)
+        (folder / "test_a.py").write_text(
+            "def test_counts(pytestconfig):\n"
+            f"    assert bool(pytestconfig.option.conservation) is {counted}\n"
+        )
+    result = suite.runpytest("--import-mode=importlib", *words)
+    assert result.ret == 0, result.outlines
