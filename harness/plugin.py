@@ -207,6 +207,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             kept = []
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
+    if _lanes(config) > 1:
+        # Tests that drive guests themselves work while the lanes do; the others only wait for them.
+        items.sort(key=lambda item: "kernel_rig" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -337,7 +340,9 @@ def kernel_choice(request: pytest.FixtureRequest, kernel_name: str) -> Choice:
 @pytest.fixture
 def kernel_rig(request: pytest.FixtureRequest, kernel_name: str) -> Rig:
     """The rig of the kernel that a test runs on, for tests that drive guests themselves."""
-    return request.config.stash[_session_key].rig(kernel_name)
+    session = request.config.stash[_session_key]
+    session.begin()
+    return session.rig(kernel_name)
 
 
 @pytest.fixture

@@ -89,6 +89,9 @@ class Progress:
         changed."""
         while not done():
             self._waiting.get()()
+        self._catch_up()
+
+    def _catch_up(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._waiting.get_nowait()()
@@ -132,6 +135,7 @@ class Progress:
 
     def _write(self, action: Callable[[], None]) -> None:
         if self._writer in (None, threading.get_ident()):
+            self._catch_up()
             action()
         else:
             self._waiting.put(action)

@@ -139,10 +139,15 @@ class Session:
         for rig in self._rigs.values():
             rig.close()
 
-    def _have_run(self, group: Group) -> None:
-        """Have the results of `group`."""
+    def begin(self) -> None:
+        """Run what is expected from now on, where lanes do that: something else keeps this thread
+        busy first."""
         if self._ahead is None and self.lanes > 1 and len(self._expected) > 1:
             self._ahead = self._begin()
+
+    def _have_run(self, group: Group) -> None:
+        """Have the results of `group`."""
+        self.begin()
         if self._ahead is not None and group in self._ahead:
             self._ahead.wait(group)
         else:

@@ -306,3 +306,36 @@ def test_killsb_alone_counts_what_is_left_behind(
         )
     result = suite.runpytest("--import-mode=importlib", *words)
     assert result.ret == 0, result.outlines
+
+
+def test_tests_that_drive_guests_themselves_run_while_the_lanes_do(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others would only wait meanwhile: they come later, and the lanes have begun."""
+    monkeypatch.setattr("harness.plugin.processors", lambda: 2)
+    suite.makepyfile(
+        f"""{_TESTS}
+ORDER = []
+CASES = [make_case(f"c{{n}}", "") for n in range(2)]
+
+@pytest.mark.parametrize(
+    "case", [replace(c, batch=c.id) for c in CASES], ids=[c.id for c in CASES]
+)
+def test_mount(case, expect_pass, pytestconfig):
+    ORDER.append(case.id)
+    expect_pass()
+
+def test_own(request, kernel_name):
+    ORDER.append("plain")
+
+def test_drives(kernel_rig, request):
+    from harness.plugin import _session_key
+    session = request.config.stash[_session_key]
+    assert session._ahead is not None
+    ORDER.append("drives")
+
+def test_order():
+    assert ORDER == ["drives", "c0", "c1", "plain"]
+"""
+    )
+    suite.runpytest("-p", "no:xdist").assert_outcomes(passed=5)
