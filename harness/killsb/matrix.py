@@ -81,7 +81,9 @@ def plan(filesystems: Iterable[str], events: Iterable[str] = tuple(EVENTS)) -> I
 def plan_crafted(filesystems: Iterable[str]) -> Iterator[Planned]:
     """The crafted images of suites/hfs as cases of event (c), those of known bugs included."""
     known = (replace(case, batch=f"{case.filesystem}-known") for _, case in known_issue_cases())
-    others = (replace(case, batch=f"{case.filesystem}-crafted") for case in crafted_cases())
+    others = (
+        replace(case, batch=case.batch or f"{case.filesystem}-crafted") for case in crafted_cases()
+    )
     chosen = set(filesystems)
     for case in (*others, *known):
         if case.filesystem in chosen:

@@ -73,6 +73,8 @@ class Case:
     known_issue: str = ""
     # The bug does not show without a sanitizer: the case passes among the others.
     hidden: bool = False
+    # What the bug leaves behind reaches other cases in the same guest.
+    spoils: bool = False
     # What the mount gives depends on memory that nobody initialised.
     any_errno: bool = False
     # Written to, unmounted and mounted again, its files have the extended attributes that they had.
@@ -88,8 +90,9 @@ class Case:
             raise ValueError("readonly: expected no errno beside it, the mount succeeds")
         if self.keeps_attributes and (self.errno or self.set or self.text or self.hex):
             raise ValueError("keeps_attributes: expected a valid image")
-        if self.hidden and not self.known_issue:
-            raise ValueError("hidden: expected a known_issue beside it")
+        for name, value in (("hidden", self.hidden), ("spoils", self.spoils)):
+            if value and not self.known_issue:
+                raise ValueError(f"{name}: expected a known_issue beside it")
         if self.base not in BASES:
             raise ValueError(f"base {self.base!r}: expected one of {', '.join(BASES)}")
         size = self.logical_block_size

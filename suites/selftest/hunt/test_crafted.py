@@ -34,6 +34,21 @@ def test_only_known_issues_are_kept_apart() -> None:
     assert not any(case.alone for case in _PLAIN.values())
 
 
+def test_what_spoils_its_guest_shares_it_with_no_other_case() -> None:
+    spoilers = {
+        f"{case.name}-" for fs in ("hfs", "hfsplus") for case in catalogue(fs).cases if case.spoils
+    }
+    assert spoilers
+    for case in _PLAIN.values():
+        spoils = any(case.id.startswith(name) for name in spoilers) and case.id.endswith("-rw")
+        assert case.batch == (case.id if spoils else "")
+
+
+def test_a_hidden_bug_shortens_no_deadline() -> None:
+    assert {case.seconds for case in _PLAIN.values()} == {20.0}
+    assert all(case.seconds <= 1.0 for case in _KNOWN)
+
+
 def test_a_read_only_mount_is_written_to_in_vain() -> None:
     writes = [step for step in _PLAIN["hfs-locked-mount-rw"].steps if step.op == "scribble"]
     assert [step.expect for step in writes] == ["EROFS"]
