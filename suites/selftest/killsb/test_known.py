@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cases import MountCase, Outcome
+from harness.crafted import crafted_cases
 from harness.errors import DefinitionError
 from harness.filesystems import known_filesystems
 from harness.killsb.known import Answer, KnownIssue, KnownIssues, load_known_issues
@@ -126,7 +127,9 @@ def test_a_wrong_file_names_the_line(tmp_path: Path, text: str, message: str) ->
 
 def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
     ids = [one.id for one in plan(known_filesystems())]
-    ids += [case.id for case in (*matrix.option_cases(), *matrix.context_cases())]
+    ids += [
+        case.id for case in (*matrix.option_cases(), *matrix.context_cases(), *crafted_cases())
+    ]
     for issue in load_known_issues(FILE).issues:
         for pattern in issue.cases:
             only = KnownIssue(issue.kernel, (pattern,), "", "", issue.expires, leak="f")
