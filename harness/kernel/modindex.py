@@ -59,7 +59,8 @@ def scan(source: Path, config: Mapping[str, str]) -> ModuleIndex:
 
 
 def module_directories(makefile: str, config: Mapping[str, str], parent: str) -> tuple[str, ...]:
-    """Directories below `parent` that hold nothing but modules, as paths that end in `/`.
+    """Directories below `parent` that hold nothing but modules, or what is switched off by request,
+    as paths that end in `/`.
 
     What lies in them cannot reach vmlinux. `makefile` is the text of `parent`'s Makefile.
     """
@@ -67,7 +68,8 @@ def module_directories(makefile: str, config: Mapping[str, str], parent: str) ->
     for value, word in _objects(makefile, config, every=True):
         if word.endswith("/"):
             reached.setdefault(word, set()).add(value)
-    return tuple(f"{parent}/{word}" for word, values in sorted(reached.items()) if values == {"m"})
+    apart = {"m", "n"}
+    return tuple(f"{parent}/{word}" for word, values in sorted(reached.items()) if values <= apart)
 
 
 def find_exporter(source: Path, index: ModuleIndex, symbol: str) -> str | None:
@@ -128,12 +130,11 @@ def _assignments(makefile: str) -> Iterator[tuple[str, list[str]]]:
 def _objects(
     makefile: str, config: Mapping[str, str], *, every: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """(y or m, word) of each object or directory; with `every`, also those switched off, as n."""
+    """(y or m, word) of each object or directory; with `every`, also those that are switched off,
+    as n, and those of which nothing is said, as ?."""
     for target, words in _assignments(makefile):
         if match := _OBJECTS.match(target):
-            value = match["fixed"] or config.get(match["symbol"], "n")
-            if value in ("y", "m"):
+            # What nobody asked for, Kconfig may switch on by itself.
+            value = match["fixed"] or config.get(match["symbol"], "?")
+            if value in ("y", "m") or every:
                 yield from ((value, word) for word in words)
-            elif every:
-                # Kconfig may switch it on by itself; only a module for certain is one.
-                yield from (("n", word) for word in words)

@@ -52,6 +52,8 @@ def test_directories_of_modules_only() -> None:
     assert module_directories(makefile, config, "fs") == ("fs/a/", "fs/c/")
     # Kconfig may select what nobody asked for, even to y.
     assert module_directories("obj-$(CONFIG_X) += x/\n", {}, "fs") == ()
+    # What is asked to be off is: a build that has it on is refused.
+    assert module_directories("obj-$(CONFIG_X) += x/\n", {"CONFIG_X": "n"}, "fs") == ("fs/x/",)
 
 
 def test_kconfig_inside_a_modules_directory_belongs_to_the_core() -> None:

@@ -127,9 +127,7 @@ def test_a_wrong_file_names_the_line(tmp_path: Path, text: str, message: str) ->
 
 def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
     ids = [one.id for one in plan(known_filesystems())]
-    ids += [
-        case.id for case in (*matrix.option_cases(), *matrix.context_cases(), *crafted_cases())
-    ]
+    ids += [case.id for case in (*matrix.option_cases(), *matrix.context_cases(), *crafted_cases())]
     for issue in load_known_issues(FILE).issues:
         for pattern in issue.cases:
             only = KnownIssue(issue.kernel, (pattern,), "", "", issue.expires, leak="f")
