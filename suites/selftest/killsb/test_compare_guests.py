@@ -117,17 +117,25 @@ def test_what_only_conservation_sees_is_bad_before_and_fixed_after(
 
 
 @pytest.mark.parametrize(
-    ("patch", "case"),
+    ("patches", "case"),
     [
-        ("hfsplus-btree-open-leak.patch", "hfsplus-extents-header-kind-mount-rw"),
-        ("hfs-mdb-commit-deadlock.patch", "hfs-4k-blocks-written-mount-rw"),
-        ("partition-map-loop.patch", "hfs-new-map-start-0-mount-rw"),
-        ("partition-map-loop.patch", "hfsplus-wrapper-start-0-mount-rw"),
+        ("hfsplus-btree-open-leak", "hfsplus-extents-header-kind-mount-rw"),
+        ("hfs-mdb-commit-deadlock", "hfs-4k-blocks-written-mount-rw"),
+        ("partition-map-loop", "hfs-new-map-start-0-mount-rw"),
+        ("partition-map-loop", "hfsplus-wrapper-start-0-mount-rw"),
+        ("hfsplus-brec-insert-panic", "hfsplus-private-no-room-mount-rw"),
+        (
+            "hfsplus-brec-insert-panic hfsplus-brec-insert-unchecked",
+            "hfsplus-private-root-beyond-mount-rw",
+        ),
+        ("hashed-node-again", "hfs-map-over-offsets-mount-rw"),
+        ("hfsplus-extents-file-deadlock", "hfsplus-grow-extents-file-mount-rw"),
+        ("hfs-write-inode-bug", "hfs-root-id-5-written-mount-rw"),
     ],
 )
-def test_the_patches_of_crafted_findings_fix_them(tmp_path: Path, patch: str, case: str) -> None:
+def test_the_patches_of_crafted_findings_fix_them(tmp_path: Path, patches: str, case: str) -> None:
     planned = tuple(one for one in plan_crafted(("hfs", "hfsplus")) if one.id == case)
-    after = _choice("after", FINDINGS / patch)
+    after = _choice("after", *(FINDINGS / f"{name}.patch" for name in patches.split()))
     request = Request(_choice("before"), after, planned, 2, tmp_path, every=True)
     assert [one.state for one in compare(request, silent()).comparisons] == [State.FIXED]
 
