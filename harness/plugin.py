@@ -255,6 +255,9 @@ def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
             batch = f"{case.batch}-alone" if case.alone else case.batch
             batches.setdefault(batch, []).append(case)
         for batch, members in batches.items():
+            # Another function to fail costs the guest a walk over all that could be traced, so that
+            # cases which fail the same one run one after another.
+            members.sort(key=lambda case: case.fault.function if case.fault else "")
             # A named batch stays whole; the others are spread evenly over the workers.
             workers = 1 if batch else _worker_count(session.config, len(members))
             count = -(-len(members) // (BATCH_MAX * workers)) * workers

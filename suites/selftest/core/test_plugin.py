@@ -339,3 +339,22 @@ def test_order():
 """
     )
     suite.runpytest("-p", "no:xdist").assert_outcomes(passed=5)
+
+
+def test_cases_that_fail_the_same_function_run_one_after_another(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        f"""{_TESTS}
+from harness.plugin import _groups_key
+
+CASES = [
+    make_case(f"c{{n}}", "", fault=point) for n, point in enumerate(["b", "c", "a", "b", "c", "a"])
+]
+
+@pytest.mark.parametrize("case", CASES, ids=[c.id for c in CASES])
+def test_mount(case, expect_pass, pytestconfig):
+    (group,) = set(pytestconfig.stash[_groups_key].values())
+    assert [c.id for c in group.cases] == ["c2", "c5", "c0", "c3", "c1", "c4"]
+    expect_pass()
+"""
+    )
+    suite.runpytest().assert_outcomes(passed=6)
