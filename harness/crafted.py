@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import ClassVar
 
 from harness.cases import Device, MountCase, Outcome, Step
 from harness.faults import FaultPlan
@@ -44,6 +45,7 @@ class Says:
 class Reads:
     """A walk through the mounted volume found what was written."""
 
+    reads: ClassVar[bool] = True
     expected: tuple[Seen, ...]
 
     def __call__(self, outcome: Outcome) -> str:
@@ -55,6 +57,7 @@ class Reads:
 class Keeps:
     """A walk through the mounted volume found these extended attributes, whatever else it found."""
 
+    reads: ClassVar[bool] = True
     # By path.
     expected: tuple[tuple[bytes, tuple[tuple[bytes, bytes], ...]], ...]
 

@@ -7,7 +7,7 @@ order matters: a crash beats everything, a rig that cannot be believed beats the
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.cases import MountCase, Outcome
@@ -52,6 +52,8 @@ class Verdict:
     losses: tuple[Loss, ...] = ()
     # What was left at the end of all, where that was looked for.
     left: tuple[str, ...] = ()
+    # What it read otherwise than it was written, though every step ended as expected.
+    misread: tuple[str, ...] = ()
 
 
 def rig_error(case: MountCase, reason: str, outcome: Outcome | None = None) -> Verdict:
@@ -71,6 +73,7 @@ def judge(
         failures.append(f"the task was killed by signal {outcome.signal}")
     # What the kernel did to itself is certain, whatever else is in doubt.
     certain = bool(failures)
+    misread: tuple[str, ...] = ()
     if not failures:
         if outcome.status != 0:
             reason = f"the task could not try a step ({errno_name(outcome.status)})"
@@ -80,7 +83,10 @@ def judge(
             # A leak that was found all the same is shown beside it.
             return replace(rig_error(case, reason, outcome), leak=leak)
         failures += _wrong_errnos(case, outcome)
-        failures += [wrong for check in case.checks if (wrong := check(outcome))]
+        found = [(check, check(outcome)) for check in case.checks]
+        if not failures:
+            misread = tuple(wrong for check, wrong in found if wrong and _reads(check))
+        failures += [wrong for _, wrong in found if wrong]
     if leak is not None and leak.records and (leak.confirmed or not leak.repeats):
         failures.insert(0, _leak_line(leak))
     elif leak is not None and leak.records:
@@ -93,7 +99,13 @@ def judge(
             f"the block device is still held after the case ({errno_name(outcome.device_errno)})"
         )
     status = Status.FAIL if failures else Status.PASS
-    return Verdict(case, status, tuple(failures), outcome, leak, crashes, tuple(others))
+    reasons = tuple(failures)
+    return Verdict(case, status, reasons, outcome, leak, crashes, tuple(others), misread=misread)
+
+
+def _reads(check: Callable[[Outcome], str]) -> bool:
+    """Whether a check is of what was read, not of what the kernel says about it."""
+    return bool(getattr(check, "reads", False))
 
 
 def _wrong_errnos(case: MountCase, outcome: Outcome) -> list[str]:

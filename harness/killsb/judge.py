@@ -37,6 +37,8 @@ class State(enum.Enum):
 
 
 _URGENCY = tuple(State)
+# Characters of a row's note.
+_NOTE_MAX = 120
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def table(cells: Sequence[Cell], *, every: bool = True) -> str:
                     f"{cell.count}/{cell.total}",
                     f"{cell.before[0]} of {cell.before[1]}" if ran else "-",
                     f"{cell.after[0]} of {cell.after[1]}" if ran else "-",
-                    cell.note,
+                    _shortened(cell.note),
                 )
             )
         )
@@ -217,6 +219,11 @@ def table(cells: Sequence[Cell], *, every: bool = True) -> str:
         if told:
             text.append(f"NOT RUN ({note}): {', '.join(told)}")
     return "\n".join(text)
+
+
+def _shortened(note: str) -> str:
+    """A note that fits beside a table; what it leaves out stands in the report."""
+    return note if len(note) <= _NOTE_MAX else f"{note[: _NOTE_MAX - 1]}…"
 
 
 def exit_status(comparisons: Sequence[Comparison]) -> int:

@@ -25,7 +25,7 @@ __all__ = ["BAD", "CLEAN", "Observed", "batches", "observe", "observe_all"]
 
 CLEAN = "clean"
 # Kinds of what can be wrong with a kernel, the worst first. A wrong errno alone is not among them.
-BAD = ("hang", "crash", "leak", "held")
+BAD = ("hang", "crash", "misread", "leak", "held")
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def _kind(result: Result) -> tuple[str, str]:
         return "crash", verdict.crashes[0].title
     if outcome is not None and outcome.signal is not None:
         return "crash", f"signal {outcome.signal}"
+    if verdict.misread:
+        return "misread", ""
     if verdict.leak is not None:
         functions = {site for record in verdict.leak.records for site in record.signature[1]}
         return "leak", " ".join(sorted(functions))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.cases import Outcome
+from harness.cases import Outcome, Step, StepOutcome
 from harness.executor import Result
 from harness.killsb.compare import config_hashes, same_code
 from harness.killsb.judge import (
@@ -25,12 +25,13 @@ from harness.killsb.mail import Subject, mail_text, patch_id
 from harness.killsb.matrix import Planned, plan
 from harness.killsb.observe import Observed, observe
 from harness.leaks.ledger import Holding, Loss
-from harness.verdict import Status, Verdict
+from harness.verdict import Status, Verdict, judge
 
 CLEAN = Observed("x", "clean", errnos=("-EIO",))
 LEAK = Observed("x", "leak", "a b", ("-EIO",), ("leak: 1 unreferenced object",), "the report")
 CRASH = Observed("x", "crash", "oops", (), ("kernel oops: BUG",), "the oops")
 HANG = Observed("x", "hang", "", (), ("hang: 20 s",))
+MISREAD = Observed("x", "misread", "", ("-EIO",), ("read back: /a: got b; expected c",))
 HELD = Observed("x", "held", "", ("-EIO",), ("the block device is still held",))
 ERRNO = Observed("x", "errno", "", ("0",), ("mount: 0; expected -EIO",))
 ERROR = Observed("x", "error", "", (), ("canary: missed",))
@@ -59,6 +60,11 @@ def _compare(before: list[Observed], after: list[Observed]) -> Comparison:
         ([LEAK] * 3, [CRASH] * 3, State.REGRESSED),
         ([CRASH] * 3, [HANG] * 3, State.REGRESSED),
         ([CRASH] * 3, [LEAK] * 3, State.STILL),
+        # Wrong data are worse than a leak, though every step ends alike.
+        ([MISREAD] * 3, [CLEAN] * 3, State.FIXED),
+        ([CLEAN] * 3, [MISREAD] * 3, State.REGRESSED),
+        ([LEAK] * 3, [MISREAD] * 3, State.REGRESSED),
+        ([CRASH] * 3, [MISREAD] * 3, State.STILL),
         ([CLEAN], [ERRNO], State.CHANGED),
         ([ERRNO], [CLEAN], State.CHANGED),
         # The same wrong errno on both is no business of the change.
@@ -227,3 +233,31 @@ def test_what_is_not_given_back_is_a_leak(changes: dict[str, Any], signature: st
     verdict = Verdict(case, Status.FAIL, ("why",), Outcome("t", 1), **changes)
     observed = observe(Result(verdict))
     assert (observed.kind, observed.signature, observed.bad) == ("leak", signature, True)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Fails always."""
+
+    reads: bool
+
+    def __call__(self, outcome: Outcome) -> str:
+        return "read back: x" if self.reads else "message: x"
+
+
+@pytest.mark.parametrize(
+    ("reads", "got", "kind"), [(True, 5, "misread"), (True, 0, "errno"), (False, 5, "errno")]
+)
+def test_wrong_data_are_worse_than_other_words(reads: bool, got: int, kind: str) -> None:
+    planned = next(one.case for one in plan(("efs",), ("a",)) if one.case is not None)
+    step = Step("mount", "efs", expect="EIO")
+    case = replace(planned, steps=(step,), fault=None, checks=(_Check(reads),))
+    outcome = Outcome("t", 1, steps=(StepOutcome(got, "mount", ()),))
+    assert observe(Result(judge(case, outcome, None))).kind == kind
+
+
+def test_a_long_note_does_not_break_the_table() -> None:
+    long = replace(LEAK, reasons=("leak: " + "a" * 500,))
+    last = table(summarize([_compare([long] * 3, [CLEAN] * 3)])).splitlines()[-1]
+    assert last.endswith("a…")
+    assert len(last) < 200
