@@ -121,7 +121,7 @@ def _count(guest: LeakGuest) -> Ledger:
     guest.write_file(_DROP_CACHES, "3")
     # A page that was cut off from its file while its buffers were in use belongs to nobody whose
     # caches could be dropped: reclaim alone finds it and lets it go.
-    for path, word in ((CANARY_FILE, "press"), (_STAT_REFRESH, "1"), (CANARY_FILE, "purge")):
+    for path, word in ((CANARY_FILE, "press"), (CANARY_FILE, "purge"), (_STAT_REFRESH, "1")):
         with contextlib.suppress(AgentError):
             guest.write_file(path, word)
     ledger: Counter[Holding] = Counter()

@@ -11,9 +11,9 @@
  * Writing "lose" leaks one object that no check knows of (`errpath bench` counts how many of those a
  * way of checking finds).
  *
- * Writing "purge" has vmalloc give back what it put off, and "press" has page reclaim look at every
- * page of the page cache, as when memory is short (harness/leaks/ledger.py counts after that). The
- * host says where try_to_free_pages() is, which is private to the kernel.
+ * Writing "purge" has RCU and vmalloc give back what they put off, and "press" has page reclaim look
+ * at every page of the page cache, as when memory is short (harness/leaks/ledger.py counts after
+ * that). The host says where try_to_free_pages() is, which is private to the kernel.
  *
  * Writing "keep WHAT" takes one of something and keeps it where everybody can see it: nothing that
  * kmemleak would call a leak. It proves what is counted (harness/leaks/ledger.py). "hold WHAT TYPE"
@@ -122,9 +122,15 @@ static int errpath_canary_press(void)
 		memalloc_noreclaim_restore(flags);
 		cond_resched();
 	}
+	return 0;
+}
+
+static void errpath_canary_purge(void)
+{
 	/* Inodes and dentries that went are freed only when no reader can see them any more. */
 	rcu_barrier();
-	return 0;
+	/* Areas of vmalloc that were freed stay on the books until many are. */
+	vm_unmap_aliases();
 }
 
 /* Nothing reads it but the scanner: the compiler must not see that. */
@@ -335,8 +341,7 @@ static ssize_t canary_write(struct file *f, const char __user *from, size_t size
 	else if (!strcmp(word, "lose"))
 		error = errpath_canary_lose();
 	else if (!strcmp(word, "purge"))
-		/* Areas of vmalloc that were freed stay on the books until many are. */
-		vm_unmap_aliases();
+		errpath_canary_purge();
 	else if (!strcmp(word, "press"))
 		error = errpath_canary_press();
 	else if (!strcmp(word, "reap"))
