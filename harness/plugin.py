@@ -8,6 +8,7 @@ failure is an error of the test's set-up, so that pytest reports ERROR and never
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -267,10 +268,18 @@ def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
                     groups[kernel, case.id] = group
                     names[kernel, case.id] = f"{kernel}-{batch}{number}".replace("@", "_")
     session.config.stash[_groups_key] = groups
-    # What takes guests down waits more than it works: it begins first, beside the others.
-    ahead = sorted(dict.fromkeys(groups.values()), key=lambda group: not group.cases[0].alone)
+    # What takes guests down waits more than it works: it begins first, each group beside others.
+    every = dict.fromkeys(groups.values())
+    alone = sorted((group for group in every if group.cases[0].alone), key=_count, reverse=True)
+    others = [group for group in every if not group.cases[0].alone]
+    pairs = itertools.zip_longest(alone, others)
+    ahead = [group for pair in pairs for group in pair if group is not None]
     session.config.stash[_session_key].expect(ahead)
     return names
+
+
+def _count(group: Group) -> int:
+    return len(group.cases)
 
 
 def _worker_count(config: pytest.Config, cases: int) -> int:
