@@ -41,6 +41,13 @@ def untidy():
 def test_untidy(untidy): pass
 """
 
+# xdist's controller has every kernel built before its workers begin.
+_CONFTEST = """
+import pytest
+from suites.selftest.core import simsession
+simsession.install(pytest.MonkeyPatch())
+"""
+
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
@@ -48,6 +55,7 @@ def suite(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_text(_SUITE)
     (path.parent / "pytest.ini").write_text("[pytest]\n")
+    (path.parent / "conftest.py").write_text(_CONFTEST)
     return path
 
 
