@@ -20,7 +20,7 @@ from harness.filesystems import load_filesystem
 from harness.guest.channel import AgentError
 from harness.leaks.ledger import Loss, grown, read_ledger
 from harness.leaks.supers import supers_left
-from harness.losers import find_losers, repeat
+from harness.losers import find_losers, growth, repeat
 from harness.oops import find_crashes
 from harness.progress import Progress
 from harness.verdict import Status, rig_error
@@ -139,10 +139,7 @@ def _lost(prepared: PreparedGuest, cases: Sequence[MountCase]) -> tuple[Loss, ..
     ):
         return suspected
     again = PASSES if max(loss.more for loss in suspected) > CHANCE else 2 * PASSES
-    repeat(prepared, cases, again)
-    most = grown(after, read_ledger(prepared.guest), again, least=again - 1)
-    wanted = {loss.holding for loss in suspected}
-    return tuple(loss for loss in most if loss.holding in wanted)
+    return growth(prepared, cases, again, after, {loss.holding for loss in suspected})
 
 
 # -- what is left at the end ---------------------------------------------------------------------

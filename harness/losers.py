@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from harness.cases import MountCase
 from harness.executor import PreparedGuest
@@ -28,7 +28,7 @@ from harness.leaks.ledger import (
 )
 from harness.runcase import run_cases
 
-__all__ = ["find_losers", "repeat"]
+__all__ = ["find_losers", "growth", "repeat"]
 
 # Cases of the largest block that is halved: for more, a ledger costs little beside the runs.
 BLOCK = 64
@@ -113,10 +113,20 @@ def _together(
     # Once more by itself: some of them have new neighbours.
     repeat(prepared, cases, 1)
     before = read_ledger(prepared.guest)
-    repeat(prepared, cases, TOGETHER_REPEATS)
-    after = read_ledger(prepared.guest)
-    wanted = {loss.holding for loss in lost}
-    more = grown(before, after, TOGETHER_REPEATS, least=TOGETHER_REPEATS - 1)
+    return growth(prepared, cases, TOGETHER_REPEATS, before, {loss.holding for loss in lost})
+
+
+def growth(
+    prepared: PreparedGuest,
+    cases: Sequence[MountCase],
+    times: int,
+    before: Ledger,
+    wanted: Collection[Holding],
+) -> tuple[Loss, ...]:
+    """What of `wanted` grows with every one of so many passes over cases; chance may have taken one
+    away."""
+    repeat(prepared, cases, times)
+    more = grown(before, read_ledger(prepared.guest), times, least=times - 1)
     return tuple(loss for loss in more if loss.holding in wanted)
 
 
@@ -150,9 +160,7 @@ def _halved(
     started = time.monotonic()
     before = read_ledger(prepared.guest)
     ledger_seconds = time.monotonic() - started
-    repeat(prepared, cases, BLOCK_REPEATS)
-    losses = grown(before, read_ledger(prepared.guest), BLOCK_REPEATS, least=BLOCK_REPEATS - 1)
-    grew = {loss.holding for loss in losses} & wanted
+    grew = {loss.holding for loss in growth(prepared, cases, BLOCK_REPEATS, before, wanted)}
     if not grew:
         return
     # Each level of halving runs every case again, and so does going through them one by one, which
