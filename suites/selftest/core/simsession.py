@@ -14,7 +14,14 @@ from harness.executor import PreparedGuest
 from harness.rig import RigOptions
 from suites.selftest.core.simguest import World
 
-__all__ = ["SimDecoder", "SimFrame", "install"]
+__all__ = ["CONFTEST", "SimDecoder", "SimFrame", "install"]
+
+# Text of a conftest.py for runs in processes of their own.
+CONFTEST = """
+import pytest
+from suites.selftest.core import simsession
+simsession.install(pytest.MonkeyPatch())
+"""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,7 @@ pytest_plugins = ["pytester"]
 
 _ROOT = Path(__file__).resolve().parents[3]
 _CONFTEST = 'pytest_plugins = ["harness.plugin"]\n'
-_SIM_CONFTEST = _CONFTEST + (
-    "import pytest\nfrom suites.selftest.core import simsession\n"
-    "simsession.install(pytest.MonkeyPatch())\n"
-)
+_SIM_CONFTEST = _CONFTEST + simsession.CONFTEST
 _TESTS = """
 import pytest
 from dataclasses import replace

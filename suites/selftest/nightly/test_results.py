@@ -14,6 +14,7 @@ import harness
 from harness.errors import UsageError
 from harness.records import CaseStatus, ShardRecord
 from harness.reports.jsonl import ResultFile, read_results, write_results
+from suites.selftest.core import simsession
 from suites.selftest.nightly.data import KERNEL, records
 
 _ROOT = Path(harness.__file__).resolve().parent.parent
@@ -41,13 +42,6 @@ def untidy():
 def test_untidy(untidy): pass
 """
 
-# xdist's controller has every kernel built before its workers begin.
-_CONFTEST = """
-import pytest
-from suites.selftest.core import simsession
-simsession.install(pytest.MonkeyPatch())
-"""
-
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
@@ -55,7 +49,8 @@ def suite(tmp_path: Path) -> Path:
     path.parent.mkdir()
     path.write_text(_SUITE)
     (path.parent / "pytest.ini").write_text("[pytest]\n")
-    (path.parent / "conftest.py").write_text(_CONFTEST)
+    # xdist's controller has every kernel built before its workers begin.
+    (path.parent / "conftest.py").write_text(simsession.CONFTEST)
     return path
 
 
