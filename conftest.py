@@ -1,3 +1,3 @@
 """Loads errpath's pytest plugins."""
 
-pytest_plugins = ["harness.plugin", "harness.resultplugin", "harness.killsb.plugin"]
+pytest_plugins = ["errpath.plugin.cases", "errpath.plugin.results", "errpath.plugin.lifecycle"]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.killsb.known import Answer, KnownIssues, load_known_issues
-from harness.options import Choice
-from harness.verdict import Verdict
+from errpath.runner.known_cases import Answer, KnownIssues, load_known_issues
+from errpath.runner.options import Choice
+from errpath.runner.verdict import Verdict
 
 __all__ = ["expect_pass_or_known"]
 
@@ -24,13 +24,13 @@ def _known_issues() -> KnownIssues:
 
 def expect_pass_or_known(choice: Choice, verdict: Verdict, expect_pass: Callable[[], None]) -> None:
     """End the test: xfail for a known issue of a kernel without patches, else `expect_pass`."""
-    kernel = choice.rig.kernel
+    kernel = choice.testbed.kernel
     if not kernel.patches:
         answer = _known_issues().judge(
             kernel.spec,
             verdict,
             today=datetime.date.today(),
-            counted=choice.rig.conservation,
+            counted=choice.testbed.conservation,
         )
         if answer is not None and answer[0] == Answer.XFAIL:
             pytest.xfail(answer[1])

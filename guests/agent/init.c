@@ -70,7 +70,7 @@ _Noreturn void init_supervise(int (*agent_main)(void))
 	pid_t first = fork();
 
 	if (first == 0) {
-		/* Its allocations are the rig's, not a case's. */
+		/* Its allocations are those of errpath, not a case's. */
 		prctl(PR_SET_NAME, "errpath-agent");
 		_exit(agent_main());
 	}

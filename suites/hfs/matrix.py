@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from harness.cases import Device, MountCase, Step
-from harness.faults import FaultPlan
-from harness.filesystems import Filesystem, load_filesystem
-from harness.images import Image, blank
-from harness.images import hfs as hfs_images
-from harness.images import hfsplus as hfsplus_images
-from harness.mounting import mount_step
+from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.mounting import mount_step
+from errpath.faults.plan import FaultPlan
+from errpath.filesystems import Filesystem, load_filesystem
+from errpath.images import Image, blank
+from errpath.images.hfs import hfs as hfs_images
+from errpath.images.hfs import hfsplus as hfsplus_images
 
 __all__ = [
     "ERRNOS",

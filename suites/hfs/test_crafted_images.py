@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import crafted
-from harness.cases import MountCase
+from errpath.cases import crafted
+from errpath.cases.case import MountCase
 
 _PLAIN = tuple(crafted.crafted_cases())
 _FORCED = tuple(crafted.forced_cases())

@@ -10,9 +10,9 @@ from functools import partial
 
 import pytest
 
-from harness.cases import MountCase
-from harness.options import Choice
-from harness.verdict import Verdict
+from errpath.cases.case import MountCase
+from errpath.runner.options import Choice
+from errpath.runner.verdict import Verdict
 from suites.hfs import matrix
 from suites.known import expect_pass_or_known
 

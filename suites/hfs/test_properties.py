@@ -1,7 +1,7 @@
 """Any mutated image: its mount ends in success or an errno, and what mounts survives being used.
 
-hypothesis makes the mutants, in rounds; see harness/hunt.py for how they go through the guests. The
-round and its seed are printed, and every finding with the blob that makes its image again.
+hypothesis makes the mutants, in rounds; `errpath.analysis.fuzz` runs them in guests. The round and
+its seed are printed, and every finding with the blob that makes its image again.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from harness import profiles
-from harness.hunt import Hunt, Prey, Trophy
-from harness.images import Image
-from harness.images.catalogue import BASES, base_image, base_volume
-from harness.images.hfs import HfsVolume
-from harness.images.hfsplus import HfsPlusVolume
-from harness.images.mutant import Mutant
-from harness.images.strategies import mutants
-from harness.knownissues import load_known_issues
-from harness.rig import Rig, executor_boot
+from errpath.analysis.fuzz import FuzzFinding, FuzzSearch, MutatedMount
+from errpath.images import Image
+from errpath.images.crafted.catalogue import BASES, base_image, base_volume
+from errpath.images.crafted.mutant import Mutant
+from errpath.images.crafted.strategies import mutants
+from errpath.images.hfs.hfs import HfsVolume
+from errpath.images.hfs.hfsplus import HfsPlusVolume
+from errpath.plugin import profiles
+from errpath.runner.known_texts import load_known_issues
+from errpath.runner.testbed import Testbed, guest_factory
 
 _KNOWN = Path(__file__).with_name("known_issues.yaml")
 
@@ -42,15 +42,15 @@ def _bases(filesystem: str) -> list[Image]:
     return found
 
 
-def _round(filesystem: str, number: int, profile: settings) -> list[Prey]:
+def _round(filesystem: str, number: int, profile: settings) -> list[MutatedMount]:
     """The mutants of one round; the same number gives the same ones."""
-    found: dict[tuple[str, bool], Prey] = {}
+    found: dict[tuple[str, bool], MutatedMount] = {}
 
     @seed(number)
     @settings(profile)
     @given(mutants(_bases(filesystem)), st.booleans())
     def collect(mutant: Mutant, readonly: bool) -> None:
-        found.setdefault((mutant.blob, readonly), Prey(mutant, readonly))
+        found.setdefault((mutant.blob, readonly), MutatedMount(mutant, readonly))
 
     collect()
     return list(found.values())
@@ -68,38 +68,39 @@ def _first_seed(request: pytest.FixtureRequest, profile: str) -> int:
 @pytest.mark.qemu
 @pytest.mark.parametrize("filesystem", ["hfs", "hfsplus"])
 def test_a_mutated_image_ends_in_success_or_an_errno(
-    filesystem: str, kernel_rig: Rig, request: pytest.FixtureRequest
+    filesystem: str, testbed: Testbed, request: pytest.FixtureRequest
 ) -> None:
     profile = settings.get_current_profile_name()
     if profile not in profiles.NAMES:
         profile = profiles.QUICK
-    hunt = Hunt(
+    search = FuzzSearch(
         filesystem,
-        executor_boot(kernel_rig, (filesystem,), ()),
+        guest_factory(testbed, (filesystem,), ()),
         load_known_issues(_KNOWN),
-        kernel_rig.progress,
+        testbed.progress,
     )
     first = number = _first_seed(request, profile)
     began = time.monotonic()
-    trophies: list[Trophy] = []
+    findings: list[FuzzFinding] = []
     while True:
-        found = hunt.run(_round(filesystem, number, settings.get_profile(profile)))
-        for trophy in found:
+        found = search.run(_round(filesystem, number, settings.get_profile(profile)))
+        for finding in found:
             # At once: a search of hours may be ended before its last line.
-            kernel_rig.progress.say(str(trophy))
-        trophies += found
+            testbed.progress.say(str(finding))
+        findings += found
         number += 1
         if time.monotonic() - began >= profiles.search_seconds(profile):
             break
     elapsed = time.monotonic() - began
-    known = ", ".join(f"{name} {count}" for name, count in sorted(hunt.seen.items())) or "none"
-    kernel_rig.progress.say(
-        f"{filesystem}: {hunt.tried} mutants in {elapsed:.0f} s ({hunt.tried / elapsed:.1f}/s), "
-        f"{hunt.mounted} mounted; --hypothesis-seed={first}, {number - first} rounds; known bugs: "
-        f"{known}; {len(trophies)} new, {hunt.again} times again"
+    known = ", ".join(f"{name} {count}" for name, count in sorted(search.seen.items())) or "none"
+    testbed.progress.say(
+        f"{filesystem}: {search.tried} mutants in {elapsed:.0f} s "
+        f"({search.tried / elapsed:.1f}/s), {search.mounted} mounted; "
+        f"--hypothesis-seed={first}, {number - first} rounds; known bugs: {known}; "
+        f"{len(findings)} new, {search.again} times again"
     )
-    if trophies:
-        pytest.fail("\n\n".join(map(str, trophies)), pytrace=False)
-    if hunt.unjudged:
-        text = f"{len(hunt.unjudged)} mutants without a verdict: {hunt.unjudged[0]}"
+    if findings:
+        pytest.fail("\n\n".join(map(str, findings)), pytrace=False)
+    if search.unjudged:
+        text = f"{len(search.unjudged)} mutants without a verdict: {search.unjudged[0]}"
         pytest.fail(text, pytrace=False)

@@ -1,4 +1,4 @@
-"""Every event of a superblock's life on every block filesystem; see harness/killsb/matrix.py."""
+"""Every event of a superblock's life on every block filesystem (`errpath.cases.lifecycle`)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.cases import MountCase
-from harness.killsb.plugin import killsb_parameters
-from harness.options import Choice
-from harness.verdict import Verdict
+from errpath.cases.case import MountCase
+from errpath.plugin.lifecycle import killsb_parameters
+from errpath.runner.options import Choice
+from errpath.runner.verdict import Verdict
 from suites.known import expect_pass_or_known
 
 

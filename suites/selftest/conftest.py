@@ -1,4 +1,4 @@
-"""What all the harness's own tests share: how hypothesis runs, and rewriting golden files."""
+"""What all of errpath's own tests share: how hypothesis runs, and rewriting golden files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from suites.selftest.disk import disk
+from suites.selftest.live_guests import make_testbed, run_cases
+
+__all__ = ["disk", "make_testbed", "run_cases"]
 
 # A shared machine may take any time for one example: a deadline would only fail the innocent.
 settings.register_profile("errpath", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -18,14 +18,14 @@ store=$directory/history.sqlite
 # Balanced by past durations; the same file for every shard.
 balance=
 if [ -e "$store" ]; then
-    "$python" -m harness.cli history --history "$store" durations > "$night/durations.json"
+    "$python" -m errpath.cli.main history --history "$store" durations > "$night/durations.json"
     balance="--durations-from $night/durations.json"
 fi
 # `--wait` ends with the status of the worst task; what is missing, `merge` knows better.
 sbatch --wait --array="1-$shards" "$here/array.sh" "$suite" "$night/first" $balance "$@" || true
 
 set -- "$@" --cases-from "$night/unsure"
-"$python" -m harness.cli merge "$night/first" --into "$night/look" --unsure "$night/unsure" \
+"$python" -m errpath.cli.main merge "$night/first" --into "$night/look" --unsure "$night/unsure" \
     --job slurm > "$night/first.txt" || true
 attempts=
 for number in 1 2; do
@@ -34,4 +34,4 @@ for number in 1 2; do
     sbatch --wait --array=1-1 "$here/array.sh" "$suite" "$night/attempt$number" "$@" || true
     attempts="$attempts --attempt $night/attempt$number"
 done
-exec "$python" -m harness.cli merge "$night/first" $attempts --into "$directory" --job slurm
+exec "$python" -m errpath.cli.main merge "$night/first" $attempts --into "$directory" --job slurm

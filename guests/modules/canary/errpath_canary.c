@@ -12,11 +12,11 @@
  * way of checking finds).
  *
  * Writing "purge" has RCU and vmalloc give back what they put off, and "press" has page reclaim look
- * at every page of the page cache, as when memory is short (harness/leaks/ledger.py counts after
+ * at every page of the page cache, as when memory is short (harness/errpath/oracles/resources.py counts after
  * that). The host says where try_to_free_pages() is, which is private to the kernel.
  *
  * Writing "keep WHAT" takes one of something and keeps it where everybody can see it: nothing that
- * kmemleak would call a leak. It proves what is counted (harness/leaks/ledger.py). "hold WHAT TYPE"
+ * kmemleak would call a leak. It proves what is counted (harness/errpath/oracles/resources.py). "hold WHAT TYPE"
  * does so with something of the first mounted superblock of a filesystem type.
  *
  * Reading errpath_supers gives every superblock that is still listed, one a line: type, name, and

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.images import macroman
+from errpath.images.hfs import macroman
 from suites.selftest.images.kernel_model import (
     PAGE,
     Device,

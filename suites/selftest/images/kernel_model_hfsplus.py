@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.images import unistr
+from errpath.images.hfs import unistr
 from suites.selftest.images.kernel_model import (
     HEADER,
     PAGE,

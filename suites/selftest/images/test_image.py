@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
-from harness.images import Image, blank
+from errpath.errors import UsageError
+from errpath.images import Image, blank
 
 _SPARSE = st.lists(
     st.sampled_from([bytes(512), b"\0" * 700, b"a" * 511, b"end", bytes(3000)]), max_size=8

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.hfsprogs import find_program
-from harness.images.image import Image
+from errpath.filesystems.hfsprogs import find_program
+from errpath.images.image import Image
 
 __all__ = ["fsck", "run_tool"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from harness.images import hfs, hfsplus
-from harness.images.catalogue.bases import BASES, base_image
-from harness.images.entries import Directory, Entry, File, HardLink, Symlink, default_entries
-from harness.images.image import Image
+from errpath.images.crafted.bases import BASES, base_image
+from errpath.images.hfs import hfs, hfsplus
+from errpath.images.hfs.entries import Directory, Entry, File, HardLink, Symlink, default_entries
+from errpath.images.image import Image
 
 __all__ = ["HFS", "HFSPLUS", "pattern"]
 

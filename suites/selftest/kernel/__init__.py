@@ -1,1 +1,1 @@
-"""Selftests of `harness.kernel`."""
+"""Selftests of `errpath.kernel`."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.kernel import KernelStore
-from harness.progress import Progress, silent
+from errpath.kernel import KernelStore
+from errpath.util.progress import Progress, silent
 
 __all__ = ["FRAGMENT", "fake_store", "make_tree", "write_fragment"]
 

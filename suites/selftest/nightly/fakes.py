@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.nightly.plan import Unit
-from harness.records import CaseRecord, KernelRecord
-from harness.reports.jsonl import ResultFile, write_results
+from errpath.nightly.plan import Unit
+from errpath.results.records import CaseRecord, KernelRecord
+from errpath.results.reports.jsonl import ResultFile, write_results
 
 __all__ = ["Deed", "FakeClock", "FakeLauncher"]
 

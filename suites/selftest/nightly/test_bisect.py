@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import UsageError
-from harness.nightly.bisect import Answer, bisect_list, bisect_revisions
+from errpath.errors import UsageError
+from errpath.nightly.bisect import Answer, bisect_list, bisect_revisions
 
 
 @given(st.integers(2, 200), st.data())

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-import harness
-from harness.known import load_known
-from harness.nightly.job import load_job
-from harness.nightly.plan import Limits, plan
+from errpath.nightly.job import load_job
+from errpath.nightly.plan import Limits, plan
+from errpath.results.known import load_known
+from suites.selftest.paths import ROOT
 
-_SCALE = Path(harness.__file__).resolve().parent.parent / "docs" / "scale"
+_SCALE = ROOT / "docs" / "scale"
 
 
 @pytest.mark.parametrize("name", ["example.yaml", "trees.yaml"])

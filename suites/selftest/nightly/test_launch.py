@@ -11,10 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from harness.nightly.job import CHECKOUT, load_job
-from harness.nightly.launch import ProcessLauncher, _Process, unit_argv
-from harness.nightly.machine import available_mib
-from harness.nightly.plan import Limits, confirm_unit, plan
+from errpath.nightly.job import load_job
+from errpath.nightly.launch import ProcessLauncher, _Process, unit_argv
+from errpath.nightly.machine import available_mib
+from errpath.nightly.plan import Limits, confirm_unit, plan
+from errpath.util.resources import CHECKOUT
 
 _JOB = """
 name: hfs
@@ -52,7 +53,7 @@ def test_commands(tmp_path: Path) -> None:
     job = load_job(path)
     kernel, first, second = plan(job, Limits(4, 8000), {"microvm": 256})
     words = unit_argv(job, kernel, "debian:7.2", tmp_path, tmp_path / "d.json")
-    assert words[1:3] == ["-m", "harness.nightly.kernelstep"]
+    assert words[1:3] == ["-m", "errpath.nightly.kernel_step"]
     assert words[words.index("--patch") + 1] == str(tmp_path / "fix.patch")
     assert "--append=a b" in words
     words = unit_argv(job, second, "debian:7.2", tmp_path, tmp_path / "d.json")
@@ -107,7 +108,7 @@ def test_units_die_with_us(tmp_path: Path) -> None:
     script = f"""
 import sys, time
 from pathlib import Path
-from harness.nightly.launch import _Process
+from errpath.nightly.launch import _Process
 _Process([sys.executable, "-c", "import time; time.sleep(1000)"], Path({str(tmp_path / "log")!r}))
 time.sleep(1000)
 """

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.errors import UsageError
-from harness.history import query
-from harness.history.store import History
-from harness.judged import JudgedRun
-from harness.judgement import Kind
-from harness.nightly.job import Job, load_job
-from harness.nightly.plan import Limits, plan
-from harness.nightly.run import Nightly, open_run
-from harness.nightly.until import seconds_until
-from harness.records import CaseRecord, CaseStatus, KernelRecord
-from suites.selftest.nightly.data import KERNEL, records
+from errpath.errors import UsageError
+from errpath.nightly.job import Job, load_job
+from errpath.nightly.plan import Limits, plan
+from errpath.nightly.run import Nightly, open_run
+from errpath.nightly.until import seconds_until
+from errpath.results.history import query
+from errpath.results.history.store import History
+from errpath.results.records import CaseRecord, CaseStatus, KernelRecord
+from errpath.results.regression import Kind
+from errpath.results.triage import JudgedRun
+from errpath.util.deadline import Deadline
 from suites.selftest.nightly.fakes import Deed, FakeLauncher
+from suites.selftest.results.data import KERNEL, records
 
 _JOB = """
 name: hfs

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.history.store import History
-from harness.history.verdicts import judge_run
-from harness.judged import JudgedRun
-from harness.nightly.notify import find_mailer, notify
-from harness.nightly.publish import gather
-from suites.selftest.nightly.data import add_run
+from errpath.nightly.notify import find_mailer, notify
+from errpath.nightly.publish import gather
+from errpath.results.history.store import History
+from errpath.results.history.verdicts import judge_run
+from errpath.results.triage import JudgedRun
+from suites.selftest.results.data import add_run
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_mail(run: JudgedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
     got = tmp_path / "mail"
     directory = _mailer(tmp_path, name, f'echo "$@" > {got}.argv; cat > {got}')
     monkeypatch.setenv("PATH", f"{directory}:/bin:/usr/bin")
-    monkeypatch.setattr("harness.nightly.notify._SENDMAILS", ())
+    monkeypatch.setattr("errpath.nightly.notify._SENDMAILS", ())
     assert find_mailer()[0] == str(directory / name)
     assert notify(run, mail_to=("fs@example.org", "me@example.org"), webhook="") == ()
     text = got.read_text()
@@ -104,7 +104,7 @@ def test_a_mailer_that_refuses_is_told(
     (problem,) = notify(run, mail_to=("x@example.org",), webhook="")
     assert "no relay" in problem
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("harness.nightly.notify._SENDMAILS", ())
+    monkeypatch.setattr("errpath.nightly.notify._SENDMAILS", ())
     (problem,) = notify(run, mail_to=("x@example.org",), webhook="")
     assert "msmtp" in problem
 

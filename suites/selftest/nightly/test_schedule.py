@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.deadline import Deadline
-from harness.nightly.job import JobKernel
-from harness.nightly.plan import Limits, Unit
-from harness.nightly.schedule import Ended, Schedule, estimate_left
-from harness.records import TrackRecord
+from errpath.nightly.job import JobKernel
+from errpath.nightly.plan import Limits, Unit
+from errpath.nightly.schedule import Ended, Schedule, estimate_left
+from errpath.results.records import TrackRecord
+from errpath.util.deadline import Deadline
 from suites.selftest.nightly.fakes import Deed, FakeClock, FakeLauncher
 
 _TRACK = TrackRecord("j", "k", "g", "s")

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-import harness
-from harness.merge import find_results, merge, read_all
+from errpath.results.merge import find_results, merge, read_all
 from suites.selftest.nightly.slurmcluster import Cluster, cluster, missing_programs
+from suites.selftest.paths import ROOT
 
-_ROOT = Path(harness.__file__).resolve().parent.parent
+_ROOT = ROOT
 _ARRAY = _ROOT / "docs" / "scale" / "slurm" / "array.sh"
 # Case 5 waits for a file, on whichever node it runs first, so that the node can be killed.
 _SUITE = """
 import os, pathlib, time
 import pytest
-from harness.cases import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase, Step
 
 CASES = [MountCase(f"hfs-none-{n}", "hfs", Device(), (Step("mount", "hfs"),)) for n in range(30)]
 
@@ -73,7 +73,7 @@ def _submit(slurm: Cluster, suite: Path, shards: int, *words: str) -> None:
         str(_ARRAY),
         str(suite),
         str(suite.parent / "results"),
-        *("-p", "harness.plugin", "-p", "harness.resultplugin", *words),
+        *("-p", "errpath.plugin.cases", "-p", "errpath.plugin.results", *words),
     )
 
 

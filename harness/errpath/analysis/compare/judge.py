@@ -1,0 +1,252 @@
+"""Observations of the same cases on two kernels → what the change did. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from errpath.analysis.compare.observe import BAD, CLEAN, Observed
+from errpath.cases.lifecycle import Planned
+
+__all__ = [
+    "NO_ANSWER",
+    "Cell",
+    "Comparison",
+    "State",
+    "compare_case",
+    "exit_status",
+    "group_runs",
+    "summarize",
+    "table",
+]
+
+# Exit status where no answer is possible; `git bisect run` passes over such a revision.
+NO_ANSWER = 125
+
+
+class State(enum.Enum):
+    """What the change did to a case or a cell, the most urgent first."""
+
+    REGRESSED = "REGRESSED"
+    STILL = "STILL LEAKS"
+    FIXED = "FIXED"
+    CHANGED = "CHANGED ERRNO"
+    NOT_RUN = "NOT RUN"
+    CLEAN = "CLEAN"
+
+
+_URGENCY = tuple(State)
+# Characters of a row's note.
+_NOTE_MAX = 120
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One case on both kernels."""
+
+    planned: Planned
+    state: State
+    # In `bad_before` of `runs_before` runs something was wrong, and so on.
+    bad_before: int = 0
+    runs_before: int = 0
+    bad_after: int = 0
+    runs_after: int = 0
+    # One line: what is wrong, what changed, or why it was not run.
+    note: str = ""
+    # A report of either kernel for who wants to see it.
+    report: str = ""
+
+    @property
+    def certain(self) -> bool:
+        """Red in every run before and green in every run after."""
+        return (
+            self.state is State.FIXED
+            and self.bad_before == self.runs_before
+            and self.bad_after == 0
+            and self.runs_after >= self.runs_before
+        )
+
+
+def compare_case(
+    planned: Planned, before: Sequence[Observed], after: Sequence[Observed]
+) -> Comparison:
+    """What the runs of one case say; more runs of one kernel than of the other are fine."""
+    if planned.reason:
+        return Comparison(planned, State.NOT_RUN, note=planned.reason)
+    for name, runs in (("before", before), ("after", after)):
+        good = [run for run in runs if run.kind != "error"]
+        if not good:
+            why = runs[0].reasons[0] if runs and runs[0].reasons else "no result"
+            return Comparison(planned, State.NOT_RUN, note=f"{name}: {why}")
+    before = [run for run in before if run.kind != "error"]
+    after = [run for run in after if run.kind != "error"]
+    red_before = [run for run in before if run.bad]
+    red_after = [run for run in after if run.bad]
+    counts = (len(red_before), len(before), len(red_after), len(after))
+    if red_after:
+        worst = _worst(red_after)
+        new = not red_before or BAD.index(worst.kind) < BAD.index(_worst(red_before).kind)
+        state = State.REGRESSED if new else State.STILL
+        note = worst.reasons[0] if worst.reasons else worst.kind
+        if new and red_before:
+            note = f"{_worst(red_before).kind} before, now {note}"
+        return Comparison(planned, state, *counts, note, worst.report)
+    if red_before:
+        worst = _worst(red_before)
+        note = worst.reasons[0] if worst.reasons else worst.kind
+        return Comparison(planned, State.FIXED, *counts, note, worst.report)
+    changed = _changed_errno(before, after)
+    if changed:
+        return Comparison(planned, State.CHANGED, *counts, changed)
+    odd = next((run for run in after if run.kind != CLEAN), None)
+    note = f"the same on both: {odd.reasons[0]}" if odd is not None and odd.reasons else ""
+    return Comparison(planned, State.CLEAN, *counts, note)
+
+
+def _worst(runs: Iterable[Observed]) -> Observed:
+    return min(runs, key=lambda run: BAD.index(run.kind))
+
+
+def _changed_errno(before: Sequence[Observed], after: Sequence[Observed]) -> str:
+    """A line where no errno of one kernel was seen on the other."""
+    old, new = {run.errnos for run in before}, {run.errnos for run in after}
+    if old & new:
+        return ""
+    return f"{' '.join(before[0].errnos)} before, {' '.join(after[0].errnos)} after"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One event of one filesystem, as far as its cases are in one state."""
+
+    filesystem: str
+    event: str
+    state: State
+    # How many cases are in this state, and how many there are.
+    count: int
+    total: int
+    # The weakest of the certainties: runs that were bad, of runs.
+    before: tuple[int, int]
+    after: tuple[int, int]
+    note: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the table."""
+
+    words: tuple[str, ...]
+
+    def text(self, widths: Sequence[int]) -> str:
+        padded = [word.ljust(width) for word, width in zip(self.words, widths, strict=True)]
+        return "  ".join(padded).rstrip()
+
+
+def summarize(comparisons: Iterable[Comparison]) -> list[Cell]:
+    """One cell per filesystem and event, and per state where its cases differ.
+
+    CLEAN is not told beside a state that says more; what was not run is a note where others ran.
+    """
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    for one in comparisons:
+        groups.setdefault((one.planned.filesystem, one.planned.event), []).append(one)
+    cells = []
+    for members in groups.values():
+        found = {one.state for one in members}
+        told = found - {State.CLEAN, State.NOT_RUN} or found - {State.NOT_RUN} or found
+        missed = [one for one in members if one.state is State.NOT_RUN]
+        for state in sorted(told, key=_URGENCY.index):
+            those = [one for one in members if one.state is state]
+            cells.append(_cell(those, len(members), [] if told == {State.NOT_RUN} else missed))
+            # Said once.
+            missed = []
+    return cells
+
+
+def _cell(those: Sequence[Comparison], total: int, missed: Sequence[Comparison]) -> Cell:
+    weakest = min(those, key=lambda one: (one.bad_before, -one.bad_after))
+    note = next((one.note for one in those if one.note), "")
+    if missed:
+        also = f"{len(missed)} not run: {missed[0].note}"
+        note = "; ".join(part for part in (note, also) if part)
+    return Cell(
+        those[0].planned.filesystem,
+        those[0].planned.event,
+        those[0].state,
+        len(those),
+        total,
+        (weakest.bad_before, weakest.runs_before),
+        (weakest.bad_after, weakest.runs_after),
+        note,
+    )
+
+
+def table(cells: Sequence[Cell], *, every: bool = True) -> str:
+    """The cells as text, the most urgent first; without `every`, CLEAN and NOT RUN are left out.
+
+    What was not run at all is one line for each reason.
+    """
+    lines = [Line(("filesystem", "event", "state", "cases", "before", "after", "note"))]
+    idle: dict[str, dict[str, None]] = {}
+    running = {cell.filesystem for cell in cells if cell.state is not State.NOT_RUN}
+    for cell in sorted(cells, key=lambda cell: _URGENCY.index(cell.state)):
+        if not every and cell.state in (State.CLEAN, State.NOT_RUN):
+            continue
+        if cell.filesystem not in running:
+            idle.setdefault(cell.note, {})[cell.filesystem] = None
+            continue
+        ran = cell.state is not State.NOT_RUN
+        lines.append(
+            Line(
+                (
+                    cell.filesystem,
+                    cell.event,
+                    cell.state.value,
+                    f"{cell.count}/{cell.total}",
+                    f"{cell.before[0]} of {cell.before[1]}" if ran else "-",
+                    f"{cell.after[0]} of {cell.after[1]}" if ran else "-",
+                    _shortened(cell.note),
+                )
+            )
+        )
+    widths = [max(len(line.words[column]) for line in lines) for column in range(6)]
+    text = [line.text((*widths, 0)) for line in lines]
+    common = max(idle, key=lambda note: len(idle[note]), default="")
+    for note, names in idle.items():
+        # Its other events have their own reason: the filesystem is told once, with its main one.
+        told = [name for name in names if note == common or name not in idle[common]]
+        if told:
+            text.append(f"NOT RUN ({note}): {', '.join(told)}")
+    return "\n".join(text)
+
+
+def _shortened(note: str) -> str:
+    """A note that fits beside a table; what it leaves out stands in the report."""
+    return note if len(note) <= _NOTE_MAX else f"{note[: _NOTE_MAX - 1]}…"
+
+
+def exit_status(comparisons: Sequence[Comparison]) -> int:
+    """0: something fixed and nothing regressed; 1: otherwise; 125: no answer is possible."""
+    states = {one.state for one in comparisons}
+    if State.REGRESSED in states:
+        return 1
+    broken = any(one.state is State.NOT_RUN and not one.planned.reason for one in comparisons)
+    if State.FIXED in states:
+        return NO_ANSWER if broken else 0
+    answered = states - {State.NOT_RUN}
+    return 1 if answered and not broken else NO_ANSWER
+
+
+def group_runs(
+    found: Mapping[tuple[str, str], Observed], kernel: str, case_id: str
+) -> list[Observed]:
+    """All runs of a case on a kernel: the first, and its repeats, whose ids end in #2, #3, …"""
+    runs: list[Observed] = []
+    number = 1
+    while True:
+        key = case_id if number == 1 else f"{case_id}#{number}"
+        if (kernel, key) not in found:
+            return runs
+        runs.append(found[kernel, key])
+        number += 1

@@ -1,0 +1,282 @@
+"""Mutated images against a kernel: mount, walk, write, sync, umount; which of them go wrong.
+
+Thousands of mutants go through few guests. A first pass finds those that take a guest down, each at
+the price of one boot; the others then run as one batch with its leak check. What fails is made
+smaller by leaving out changes, all the smaller ones of a leak in one batch again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.mounting import mount_step
+from errpath.cases.run import run_case
+from errpath.errors import GuestPoisonedError
+from errpath.filesystems import load_filesystem
+from errpath.guest.channel import AgentError
+from errpath.images.crafted.mutant import Mutant
+from errpath.images.crafted.show import show
+from errpath.runner.batch_runner import (
+    BatchRunner,
+    PreparedGuest,
+    classify_guest_loss,
+    is_guest_unusable,
+)
+from errpath.runner.known_texts import KnownIssue, find_issue
+from errpath.runner.verdict import Status, Verdict, infrastructure_error, judge
+from errpath.util.progress import Progress
+
+__all__ = ["FuzzFinding", "FuzzSearch", "MutatedMount", "mutant_case", "smaller_variants"]
+
+# A mount of a volume of some hundred kilobytes that takes longer hangs.
+_SECONDS = 10.0
+# Smaller variants of one failing mutant that are tried.
+_VARIANTS_MAX = 48
+# Lines that tell what is changed in a mutant.
+_LINES_MAX = 30
+
+
+@dataclass(frozen=True)
+class MutatedMount:
+    """A mutant, and how it is mounted."""
+
+    mutant: Mutant
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
+class FuzzFinding:
+    """A mutant that the kernel did not survive as it should."""
+
+    mutated: MutatedMount
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        mutant = self.mutated.mutant
+        mode = "ro" if self.mutated.readonly else "rw"
+        lines = [
+            f"{mutant.base.name}, mounted {mode}: {'; '.join(self.verdict.reasons)}",
+            *(f"  {line}" for line in _changes(mutant)),
+            f"  errpath images write '@{mutant.blob}' FILE",
+        ]
+        outcome = self.verdict.outcome
+        if outcome is not None and outcome.hung:
+            lines += [f"    {line}" for line in outcome.stack.splitlines()]
+        for crash in self.verdict.crashes[:1]:
+            lines += [f"    {line}" for line in crash.text.splitlines()[:40]]
+        if self.verdict.leak is not None:
+            for record in self.verdict.leak.records[:2]:
+                lines += [f"    {line}" for line in record.raw.splitlines()]
+        return "\n".join(lines)
+
+
+def _changes(mutant: Mutant) -> list[str]:
+    """What is changed, as fields where it is in fields."""
+    lines = show(mutant.image(), base=mutant.base, whole=False).splitlines()[1:]
+    # The names of structures, and what differs in them: their other fields say nothing.
+    told = [line for line in lines if not line.startswith(" ")]
+    return [*told[:_LINES_MAX], *(["…"] if len(told) > _LINES_MAX else [])]
+
+
+@dataclass
+class FuzzSearch:
+    """Runs mutants of one filesystem's images."""
+
+    filesystem: str
+    boot: Callable[[], PreparedGuest]
+    known: Sequence[KnownIssue]
+    progress: Progress
+    repeats: int = 2
+    # How many mutants ran, how many of them mounted, and known bugs by finding.
+    tried: int = 0
+    mounted: int = 0
+    seen: dict[str, int] = field(default_factory=dict)
+    # Mutants without a verdict, with the reason.
+    unjudged: list[str] = field(default_factory=list)
+    # Mutants that failed the way an earlier one did that no report explains.
+    again: int = 0
+    # What has failed so far: one of each kind is told, however long the search goes on.
+    _told: set[tuple[object, ...]] = field(default_factory=set)
+
+    def run(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
+        """New findings among `mounts`, one of each kind that no earlier call had, made as small as
+        leaving out changes makes them."""
+        kinds: dict[tuple[object, ...], FuzzFinding] = {}
+        for finding in self._all(mounts):
+            kind = _signature(finding.verdict)
+            if kind in self._told or kind in kinds:
+                self.again += 1
+            if kind in self._told:
+                continue
+            best = kinds.setdefault(kind, finding)
+            if _size(finding.mutated.mutant) < _size(best.mutated.mutant):
+                kinds[kind] = finding
+        self._told |= kinds.keys()
+        return [self._smaller(finding) for finding in kinds.values()]
+
+    def _all(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
+        fatal, harmless = self._first_pass(mounts)
+        verdicts = fatal + self._batch(harmless)
+        self.tried += len(verdicts)
+        findings = []
+        for mutated, verdict in verdicts:
+            if verdict.status is Status.ERROR:
+                self.unjudged.append(verdict.reasons[0])
+            if verdict.outcome is not None and verdict.outcome.steps:
+                self.mounted += verdict.outcome.steps[0].errno == 0
+            if verdict.status is not Status.FAIL:
+                continue
+            finding = find_issue(verdict, self.known)
+            if finding:
+                self.seen[finding] = self.seen.get(finding, 0) + 1
+            else:
+                findings.append(FuzzFinding(mutated, verdict))
+        return findings
+
+    def _first_pass(
+        self, mounts: Sequence[MutatedMount]
+    ) -> tuple[list[tuple[MutatedMount, Verdict]], list[tuple[MutatedMount, MountCase]]]:
+        """Verdicts on what takes a guest down, and the cases of what does not."""
+        fatal: list[tuple[MutatedMount, Verdict]] = []
+        harmless: list[tuple[MutatedMount, MountCase]] = []
+        prepared: PreparedGuest | None = None
+        what = f"{len(mounts)} mutants of {self.filesystem}"
+        with self.progress.step(what, total=len(mounts)) as step:
+            try:
+                for number, mutated in enumerate(mounts):
+                    step.update(number, note=f"{len(fatal)} took a guest down")
+                    case = mutant_case(self.filesystem, mutated, number)
+                    prepared = prepared or self.boot()
+                    verdict = _alone(prepared, case)
+                    if verdict is None:
+                        harmless.append((mutated, case))
+                    else:
+                        fatal.append((mutated, verdict))
+                        prepared.guest.close()
+                        prepared = None
+            finally:
+                if prepared is not None:
+                    prepared.guest.close()
+        return fatal, harmless
+
+    def _batch(
+        self, cases: Sequence[tuple[MutatedMount, MountCase]], *, halve: bool = True
+    ) -> list[tuple[MutatedMount, Verdict]]:
+        """Verdicts after a leak check. Where it missed its canary, of two smaller batches in fresh
+        guests: what the volumes of one left behind must not cost the verdicts on all."""
+        runner = BatchRunner(self.boot, repeats=self.repeats, progress=self.progress)
+        try:
+            results = runner.run([case for _, case in cases])
+        finally:
+            runner.close()
+        verdicts = [(mutated, results[case.id].verdict) for mutated, case in cases]
+        blind = all(verdict.status is Status.ERROR for _, verdict in verdicts)
+        if not (blind and halve and len(cases) > 1):
+            return verdicts
+        middle = len(cases) // 2
+        parts = (cases[:middle], cases[middle:])
+        return [one for part in parts for one in self._batch(part, halve=False)]
+
+    def _smaller(self, finding: FuzzFinding) -> FuzzFinding:
+        """The failing mutant with the fewest changes that still fails the same way."""
+        variants = smaller_variants(finding.mutated)
+        kind = _kind(finding.verdict)
+        fatal, harmless = self._first_pass(variants) if variants else ([], [])
+        verdicts = fatal + (self._batch(harmless) if kind == "leak" and harmless else [])
+        same = [
+            FuzzFinding(mutated, verdict)
+            for mutated, verdict in verdicts
+            if verdict.status is Status.FAIL
+            and _kind(verdict) == kind
+            and not find_issue(verdict, self.known)
+        ]
+        return min([finding, *same], key=lambda one: _size(one.mutated.mutant))
+
+
+def mutant_case(filesystem: str, mutated: MutatedMount, number: int) -> MountCase:
+    """Mount it; what mounts is walked, written to where it may be, synced and unmounted."""
+    fs = load_filesystem(filesystem)
+    mount = mount_step(fs, "mount", "ro" if mutated.readonly else "rw")
+    mutant = mutated.mutant
+    return MountCase(
+        f"{filesystem}-mutant-{number}",
+        filesystem,
+        Device(mutant.base, pieces=_fitting(mutant), size=mutant.size),
+        (
+            replace(mount, any_errno=True),
+            Step("walk", any_errno=True),
+            Step("scribble", any_errno=True),
+            Step("umount"),
+        ),
+        point="mutant",
+        seconds=_SECONDS,
+    )
+
+
+def _fitting(mutant: Mutant) -> tuple[tuple[int, bytes], ...]:
+    """What is written, as far as a device that was cut short has it."""
+    if mutant.size is None:
+        return mutant.pieces
+    cut = ((offset, data[: max(0, mutant.size - offset)]) for offset, data in mutant.pieces)
+    return tuple((offset, data) for offset, data in cut if data)
+
+
+def _alone(prepared: PreparedGuest, case: MountCase) -> Verdict | None:
+    """The verdict on a case that takes its guest down; None for one that does not."""
+    try:
+        outcome = run_case(prepared.guest, case, "errpath-mutant")
+    except AgentError as error:
+        return infrastructure_error(case, str(error))
+    except GuestPoisonedError as error:
+        return classify_guest_loss(prepared.guest, case, str(error))
+    if is_guest_unusable(outcome):
+        return judge(case, outcome, None)
+    return None
+
+
+def _kind(verdict: Verdict) -> str:
+    if verdict.leak is not None and verdict.leak.records:
+        return "leak"
+    if verdict.outcome is not None and verdict.outcome.hung:
+        return "hang"
+    return verdict.crashes[0].kind if verdict.crashes else "errno"
+
+
+def _signature(verdict: Verdict) -> tuple[object, ...]:
+    """What makes two findings the same: the leaked object's origin, or where the kernel stood."""
+    if verdict.leak is not None and verdict.leak.records:
+        return ("leak", verdict.leak.records[0].signature)
+    if verdict.outcome is not None and verdict.outcome.hung:
+        functions = re.findall(r"(\w+)\+0x\w+/0x\w+ \[", verdict.outcome.stack)
+        return ("hang", *functions[-1:])
+    if verdict.crashes:
+        # Numbers differ from one crash to the next.
+        return ("crash", re.sub(r"[0-9a-f]{4,}", "N", verdict.crashes[0].title))
+    return ("errno", verdict.reasons)
+
+
+def _size(mutant: Mutant) -> tuple[int, int]:
+    return len(mutant.pieces) + (mutant.size is not None), sum(len(d) for _, d in mutant.pieces)
+
+
+def smaller_variants(mutated: MutatedMount) -> list[MutatedMount]:
+    """The mutants that make fewer changes, the smallest first."""
+    mutant = mutated.mutant
+    count = min(len(mutant.pieces), 5)
+    variants = []
+    sizes = [None, mutant.size] if mutant.size is not None else [None]
+    for chosen in range(1 << count):
+        kept = tuple(
+            piece
+            for number, piece in enumerate(mutant.pieces)
+            if number >= count or chosen >> number & 1
+        )
+        for size in sizes:
+            smaller = replace(mutant, pieces=kept, size=size)
+            if _size(smaller) < _size(mutant) and (kept or size is not None):
+                variants.append(replace(mutated, mutant=smaller))
+    variants.sort(key=lambda one: _size(one.mutant))
+    return variants[:_VARIANTS_MAX]

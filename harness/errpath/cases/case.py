@@ -1,0 +1,234 @@
+"""Mount cases and what came of them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from errpath.faults.plan import FaultPlan
+from errpath.images import Image
+from errpath.util.errnos import errno_name
+
+__all__ = ["Device", "MountCase", "Outcome", "Step", "StepOutcome"]
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the case mounts: an image on a loop device, a bare device node, or nothing."""
+
+    # A fresh copy of this image is attached for every run.
+    image: Image | None = None
+    # Written over the copy: (offset, bytes), so that many variants of one image travel as deltas.
+    pieces: tuple[tuple[int, bytes], ...] = ()
+    # Bytes of the device where it is not as long as the image; None keeps the image's.
+    size: int | None = None
+    # BLKROSET: the device refuses to be opened for writing.
+    readonly: bool = False
+    # Another opener holds the device exclusively while the steps run.
+    held: bool = False
+    # Logical block size, bytes; 0 for the driver's default.
+    block_size: int = 0
+    # Major and minor of a block node, with or without a driver behind it.
+    node: tuple[int, int] | None = None
+
+    def as_request(self, image_id: str | None) -> dict[str, Any]:
+        """The agent's form (guests/agent/device.c)."""
+        if self.node is not None:
+            return {"node": list(self.node)}
+        if image_id is None:
+            return {}
+        request: dict[str, Any] = {
+            "image": image_id,
+            "readonly": self.readonly,
+            "held": self.held,
+            "block_size": self.block_size,
+        }
+        if self.pieces:
+            request["extents"] = [[offset, len(data)] for offset, data in self.pieces]
+        if self.size is not None:
+            request["size"] = self.size
+        return request
+
+    @property
+    def content(self) -> Image | None:
+        """What the device holds before the case, changes included."""
+        if self.image is None or (self.size is None and not self.pieces):
+            return self.image
+        image = self.image
+        if self.size is not None and self.size < image.size:
+            image = image.truncated(self.size)
+        elif self.size is not None:
+            image = image.placed(0, self.size)
+        return image.patched_all(self.pieces)
+
+    @property
+    def blob(self) -> bytes:
+        """The bytes of `pieces`, which go beside the request."""
+        return b"".join(data for _, data in self.pieces)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that the case's task does, and the errno that it must give."""
+
+    # "mount", "remount" (mount(2)), "fsopen", "reconfigure" (the fd-based calls), "umount"; or, in
+    # what is mounted, "walk" (tell everything) and "scribble" (change some of it); or "write"
+    # (`data` to the guest's file `path`).
+    op: str
+    fstype: str = ""
+    # Names of mount flags: "ro", "nosuid", …
+    flags: tuple[str, ...] = ()
+    # mount(2)'s data string, or what is written.
+    data: str = ""
+    # fsconfig key and value; None sets a flag.
+    options: tuple[tuple[str, str | None], ...] = ()
+    # Where an fsopen stops: "options" (never creates), "create", or "mount".
+    until: str = "mount"
+    # Whether a server behind /dev/fuse answers for what is mounted (guests/agent/fuse.c).
+    served: bool = False
+    # Whether the case's fault is armed while this step runs.
+    armed: bool = False
+    # Name of the errno that it must give, or "" for success.
+    expect: str = ""
+    # Whether any errno will do; one of a mount ends the case.
+    any_errno: bool = False
+    # File of a "write".
+    path: str = ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the case goes on after this step has failed."""
+        return bool(self.expect) or (self.any_errno and self.op in ("walk", "scribble"))
+
+    def as_request(self) -> dict[str, Any]:
+        """The agent's form (guests/agent/steps.c)."""
+        request: dict[str, Any] = {"op": self.op, "armed": self.armed, "go_on": self.goes_on}
+        if self.fstype:
+            request["fstype"] = self.fstype
+        if self.flags:
+            request["flags"] = list(self.flags)
+        if self.data:
+            request["data"] = self.data
+        if self.path:
+            request["path"] = self.path
+        if self.options:
+            request["options"] = [list(option) for option in self.options]
+        if self.op == "fsopen":
+            request["until"] = self.until
+        if self.served:
+            request["served"] = True
+        return request
+
+
+@dataclass(frozen=True)
+class MountCase:
+    """A device, perhaps a fault, and steps. The id reads as a sentence would."""
+
+    id: str
+    filesystem: str
+    device: Device
+    steps: tuple[Step, ...]
+    fault: FaultPlan | None = None
+    # What the case is about, for markers: the point of failure and the errno that it forces.
+    point: str = "none"
+    errno: str = ""
+    # Cases of the same batch share guests, and no others: what one of them breaks, only they lose.
+    batch: str = ""
+    # Seconds of wall time after which the task counts as hung.
+    seconds: float = 20.0
+    # What else must hold of the outcome: each says what is wrong, or nothing.
+    checks: tuple[Callable[[Outcome], str], ...] = ()
+    # It is known to take its guest down: it shares none with cases that do not.
+    alone: bool = False
+    # Collect the addresses of the code that the case's task runs (needs a kernel with KCOV).
+    coverage: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError(f"case {self.id}: expected at least one step")
+        if (self.fault is not None) != any(step.armed for step in self.steps):
+            raise ValueError(f"case {self.id}: expected a fault exactly where a step is armed")
+
+    def as_request(self, task: str, image_id: str | None, *, trace: bool = False) -> dict[str, Any]:
+        """The agent's form (guests/agent/case.c); `trace` switches the tracer on."""
+        return {
+            "name": task,
+            "trace": trace,
+            "device": self.device.as_request(image_id),
+            "fault": self.fault.as_request() if self.fault else None,
+            "steps": [step.as_request() for step in self.steps],
+            "timeout_ms": int(self.seconds * 1000),
+            **({"coverage": True} if self.coverage else {}),
+        }
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What one step gave."""
+
+    # Positive errno, 0 for success.
+    errno: int
+    # The system call that gave it, or the last one.
+    syscall: str
+    # The fs_context's own log.
+    log: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        log = f" ({'; '.join(self.log)})" if self.log else ""
+        return f"{self.syscall}: {errno_name(self.errno)}{log}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a case did, before anything is said about leaks."""
+
+    # Name and pid of the case's task: they are on every record of what it allocated.
+    task: str
+    pid: int
+    steps: tuple[StepOutcome, ...] = ()
+    # How often the fault hit; None where there was no fault.
+    fired: int | None = None
+    # Signal that ended the task: the kernel kills a task that oopses.
+    signal: int | None = None
+    # The task did not end in time; its kernel stack where the kernel tells.
+    hung: bool = False
+    stack: str = ""
+    # Mounts that the case left, and errno of an exclusive open of its device afterwards.
+    left_mounted: int = 0
+    device_errno: int = 0
+    # What the kernel logged meanwhile.
+    kmsg: str = ""
+    # The agent's exit status for the task: not 0 where a step could not even be tried.
+    status: int = 0
+    # What a walk told (see harness/errpath/cases/read_back.py).
+    walk: bytes = b""
+    # Addresses of the basic blocks that the task ran.
+    coverage: tuple[int, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_reply(cls, task: str, values: Mapping[str, Any], blob: bytes = b"") -> Outcome:
+        """From the agent's reply to case.run."""
+        told = int(values.get("walk", 0))
+        return cls(
+            task=task,
+            pid=int(values["pid"]),
+            steps=tuple(_step(step) for step in values.get("steps", ())),
+            fired=values.get("fired"),
+            signal=values.get("signal"),
+            hung=bool(values.get("hung", False)),
+            stack=str(values.get("stack", "")),
+            left_mounted=int(values.get("left_mounted", 0)),
+            device_errno=int(values.get("device_errno", 0)),
+            kmsg=str(values.get("kmsg", "")),
+            status=int(values.get("status", 0)),
+            walk=blob[:told],
+            coverage=struct.unpack(f">{(len(blob) - told) // 8}Q", blob[told:]),
+        )
+
+
+def _step(values: Mapping[str, Any]) -> StepOutcome:
+    lines: Sequence[str] = str(values["log"]).splitlines()
+    return StepOutcome(int(values["errno"]), str(values["syscall"]), tuple(lines))

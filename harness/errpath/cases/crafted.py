@@ -1,0 +1,238 @@
+"""Mount cases of the crafted images (`errpath.images.crafted`), valid ones included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import ClassVar
+
+from errpath.cases.case import Device, MountCase, Outcome, Step
+from errpath.cases.mounting import APIS, MODES, mount_step
+from errpath.cases.read_back import differences, parse_walk
+from errpath.faults.plan import FaultPlan
+from errpath.filesystems import load_filesystem
+from errpath.images.crafted.catalogue import Case, base_image, base_volume, catalogue
+from errpath.images.hfs.entries import File
+from errpath.images.hfs.expected import Seen, seen
+from errpath.images.hfs.journal import BUFFER_NAME, INFO_NAME
+
+__all__ = [
+    "KeepsXattrs",
+    "LogContains",
+    "ReadsBack",
+    "crafted_cases",
+    "forced_cases",
+    "known_issue_cases",
+]
+
+# No need to wait as long for a case that is known to hang, or to crash and then hang, as for the
+# others. On a kernel without that bug it takes some 10 ms.
+_HANG_SECONDS, _CRASH_SECONDS = 0.3, 0.6
+# By image: each has half a dozen cases, and takes milliseconds to make.
+_DEVICES: dict[str, Device] = {}
+_JOURNAL = (INFO_NAME.encode(), BUFFER_NAME.encode())
+
+
+@dataclass(frozen=True)
+class LogContains:
+    """The kernel said this: in its log, or in that of the fs_context."""
+
+    text: str
+
+    def __call__(self, outcome: Outcome) -> str:
+        logs = [outcome.kmsg, *(line for step in outcome.steps for line in step.log)]
+        if any(self.text in log for log in logs):
+            return ""
+        said = "; ".join(line for log in logs for line in log.splitlines()[-3:])
+        return f"message: got {said!r}; expected {self.text!r}"
+
+
+@dataclass(frozen=True)
+class ReadsBack:
+    """A walk through the mounted volume found what was written."""
+
+    reads: ClassVar[bool] = True
+    expected: tuple[Seen, ...]
+
+    def __call__(self, outcome: Outcome) -> str:
+        found = differences(parse_walk(outcome.walk), self.expected, also=_JOURNAL)
+        return f"read back: {'; '.join(found)}" if found else ""
+
+
+@dataclass(frozen=True)
+class KeepsXattrs:
+    """A walk through the mounted volume found these extended attributes, whatever else it found."""
+
+    reads: ClassVar[bool] = True
+    # By path.
+    expected: tuple[tuple[bytes, tuple[tuple[bytes, bytes], ...]], ...]
+
+    def __call__(self, outcome: Outcome) -> str:
+        found = {entry.path: tuple(entry.xattrs.items()) for entry in parse_walk(outcome.walk)}
+        lost = [
+            f"{path.decode(errors='replace')}: {name.decode(errors='replace')}"
+            for path, xattrs in self.expected
+            for name, value in xattrs
+            if (name, value) not in found.get(path, ())
+        ]
+        return f"extended attributes lost: {', '.join(lost)}" if lost else ""
+
+
+def crafted_cases(*, apis: Sequence[str] = APIS) -> Iterator[MountCase]:
+    """Every image of the catalogue but those of known issues, by these APIs, read-write and
+    read-only."""
+    for filesystem, crafted in _catalogue():
+        if not crafted.known_issue or crafted.hidden:
+            for api in apis:
+                for mode in _modes(crafted):
+                    case = _mounted(filesystem, crafted, api, mode)
+                    # In a guest of its own where another would find what it left there.
+                    contaminates_guest = crafted.contaminates_guest and mode == "rw"
+                    yield replace(case, batch=case.id) if contaminates_guest else case
+
+
+def known_issue_cases() -> Iterator[tuple[str, MountCase]]:
+    """(what is wrong, case) of the images that show a bug of the kernel, each once."""
+    for filesystem, crafted in _catalogue():
+        if crafted.known_issue and not crafted.hidden:
+            mode = "ro" if crafted.mount_read_only else "rw"
+            case = _mounted(filesystem, crafted, "mount", mode)
+            # Leaks are looked at twice, by the slow check: all of them at once.
+            batch = "leaks" if crafted.known_issue.startswith("leak") else ""
+            yield crafted.known_issue, replace(case, alone=True, batch=batch)
+
+
+def forced_cases() -> Iterator[MountCase]:
+    """The same images with a forced failure: whatever an image holds, it is never looked at."""
+    for filesystem, crafted in _catalogue():
+        fs = load_filesystem(filesystem)
+        # An option that is refused ends a mount before any of these functions.
+        if _parses_options_only(crafted):
+            continue
+        for point, errno, api, mode in (
+            ("setup_bdev_super", "EIO", "mount", "rw"),
+            (fs.fill_super, "ENOMEM", "fsopen", "ro"),
+        ):
+            yield MountCase(
+                f"{crafted.name}-{point}-{errno}-{api}-{mode}",
+                filesystem,
+                _device(crafted),
+                (
+                    mount_step(
+                        fs, api, mode, armed=True, expect=errno, options=_options(crafted.options)
+                    ),
+                ),
+                FaultPlan(point, errno),
+                point=point,
+                errno=errno,
+            )
+
+
+def _catalogue() -> Iterator[tuple[str, Case]]:
+    for filesystem in ("hfs", "hfsplus"):
+        for crafted in catalogue(filesystem).cases:
+            yield filesystem, crafted
+
+
+def _modes(crafted: Case) -> tuple[str, ...]:
+    return ("ro",) if crafted.mount_read_only else MODES
+
+
+def _parses_options_only(crafted: Case) -> bool:
+    return crafted.exit in ("H0", "P0")
+
+
+def _mounted(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
+    fs = load_filesystem(filesystem)
+    succeeds = not crafted.errno or (crafted.writable_only and mode == "ro")
+    errno = "" if succeeds else crafted.errno
+    if errno and api == "fsopen":
+        errno = crafted.fsopen_errno or errno
+    mount = mount_step(fs, api, mode, expect=errno, options=_options(crafted.options))
+    mount = replace(mount, any_errno=crafted.any_errno)
+    says: tuple[LogContains, ...] = ()
+    # What is said about a mount that writes is not said about one that does not.
+    if crafted.message and not (mode == "ro" and (crafted.writable_only or crafted.exit == "RO")):
+        says = (LogContains(crafted.message),)
+    reads: tuple[ReadsBack, ...] = ()
+    steps: tuple[Step, ...] = (mount,)
+    if succeeds:
+        # A volume that is not corrupted reads as it was written; of others it is enough that
+        # nothing crashes.
+        corrupted = bool(crafted.set or crafted.text or crafted.hex)
+        expected = _expected(crafted.base, finder_info=crafted.finder_info)
+        reads = (ReadsBack(expected),) if not corrupted else ()
+        frozen = crafted.readonly or mode == "ro"
+        # A root that is whatever its memory held may refuse a write for any reason.
+        anything = crafted.any_errno or (corrupted and not frozen)
+        write = Step("scribble", expect="EROFS" if frozen else "", any_errno=anything)
+        steps = (mount, Step("walk", any_errno=corrupted), write, Step("umount"))
+    checks: tuple[Callable[[Outcome], str], ...] = (*says, *reads)
+    if crafted.keeps_attributes:
+        kept = tuple((entry.path, entry.xattrs) for entry in reads[0].expected if entry.xattrs)
+        steps = (mount, write, Step("umount"), mount, Step("walk"), Step("umount"))
+        checks = (KeepsXattrs(kept),)
+    return MountCase(
+        f"{crafted.name}-{api}-{mode}",
+        filesystem,
+        _device(crafted),
+        steps,
+        point="crafted",
+        errno=errno,
+        seconds=_seconds(crafted),
+        checks=checks,
+    )
+
+
+@cache
+def _expected(base: str, *, finder_info: bool) -> tuple[Seen, ...]:
+    volume = base_volume(base)
+    assert volume is not None
+    found = seen(volume)
+    if not finder_info:
+        return found
+    info = {
+        entry.path.encode(): (entry.type + entry.creator).ljust(32, b"\0")
+        for entry in volume.entries
+        if isinstance(entry, File)
+    }
+    return tuple(
+        replace(entry, xattrs=((b"osx.com.apple.FinderInfo", info[entry.path]),))
+        if entry.path in info
+        else entry
+        for entry in found
+    )
+
+
+def _device(crafted: Case) -> Device:
+    if crafted.name not in _DEVICES:
+        _DEVICES[crafted.name] = _made(crafted)
+    return _DEVICES[crafted.name]
+
+
+def _made(crafted: Case) -> Device:
+    """The base image and what is different: bases are many times larger than their corruptions."""
+    size = crafted.logical_block_size if crafted.logical_block_size != 512 else 0
+    image = crafted.image()
+    base = base_image(crafted.base)
+    longer = image.size > base.size
+    fitted = base.placed(0, image.size) if longer else base.truncated(image.size)
+    return Device(
+        base,
+        pieces=image.delta(fitted),
+        size=image.size if image.size != base.size else None,
+        block_size=size,
+    )
+
+
+def _seconds(crafted: Case) -> float:
+    if crafted.known_issue.startswith("hang"):
+        return _HANG_SECONDS
+    return _CRASH_SECONDS if crafted.known_issue and not crafted.hidden else 20.0
+
+
+def _options(text: str) -> tuple[tuple[str, str | None], ...]:
+    """Mount options as mount -o takes them, as pairs."""
+    pairs = (word.partition("=") for word in text.split(",") if word)
+    return tuple((key, value if mark else None) for key, mark, value in pairs)

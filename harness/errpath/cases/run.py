@@ -1,0 +1,74 @@
+"""Run mount cases in a guest, one or many."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from errpath.cases.case import MountCase, Outcome
+from errpath.guest.channel import AgentError, Reply
+from errpath.guest.machine import Guest
+
+__all__ = ["run_case", "run_cases"]
+
+# Seconds beyond a case's own for attaching its device and for the agent's own patience.
+_SLACK_SECONDS = 40.0
+
+
+def run_case(guest: Guest, case: MountCase, task: str, *, trace: bool = False) -> Outcome:
+    """Run `case` in a task named `task` and return what it did.
+
+    Raises:
+        AgentError: the guest could not set the case up (device, fault).
+        GuestPoisonedError: the guest did not survive it.
+    """
+    image = case.device.image
+    image_id = guest.put_image(image) if image is not None else None
+    began = time.monotonic()
+    reply = guest.call(
+        "case.run",
+        case.as_request(task, image_id, trace=trace),
+        blob=case.device.blob,
+        seconds=case.seconds + _SLACK_SECONDS,
+    )
+    return _outcome(task, reply, began)
+
+
+def run_cases(
+    guest: Guest, work: Iterable[tuple[MountCase, str]]
+) -> Iterator[Outcome | AgentError]:
+    """Run cases one after another, each in a task of its name; what each did, in order, or why the
+    guest could not set it up. The images of all are brought into the guest first.
+
+    Raises:
+        GuestPoisonedError: at the case that the guest did not survive.
+    """
+    ready: list[tuple[MountCase, str, str | None] | AgentError] = []
+    for case, task in work:
+        image = case.device.image
+        try:
+            ready.append((case, task, guest.put_image(image) if image is not None else None))
+        except AgentError as error:
+            ready.append(error)
+    replies = guest.stream(
+        "case.run",
+        (
+            (case.as_request(task, image_id), case.seconds + _SLACK_SECONDS, case.device.blob)
+            for case, task, image_id in (item for item in ready if isinstance(item, tuple))
+        ),
+    )
+    began = time.monotonic()
+    for item in ready:
+        if isinstance(item, AgentError):
+            yield item
+            continue
+        reply = next(replies)
+        # Several are under way at once: a case's time is from the answer before to its own.
+        yield reply if isinstance(reply, AgentError) else _outcome(item[1], reply, began)
+        began = time.monotonic()
+
+
+def _outcome(task: str, reply: Reply, began: float) -> Outcome:
+    outcome = Outcome.from_reply(task, reply.values, reply.blob)
+    return replace(outcome, extra={"seconds": time.monotonic() - began})

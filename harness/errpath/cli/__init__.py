@@ -1,0 +1,4 @@
+"""The `errpath` command: one module for each subcommand.
+
+In: command lines. Out: an exit status and text.
+"""

@@ -1,0 +1,143 @@
+"""`errpath coverage hfs|hfsplus`: which error exits of the mount path the crafted images reach."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from errpath.analysis.coverage.collect import Lines, collect
+from errpath.analysis.coverage.csource import (
+    Function,
+    called_from,
+    error_exits,
+    functions,
+    makefile_objects,
+    only_below,
+)
+from errpath.analysis.coverage.report import judge_exits, render
+from errpath.cases import crafted
+from errpath.cases.case import MountCase
+from errpath.errors import InfrastructureError, UsageError
+from errpath.filesystems import load_filesystem
+from errpath.images.crafted.catalogue import catalogue
+from errpath.kernel import BuiltKernel, KernelStore
+from errpath.results.session import run_directory
+from errpath.runner.options import add_options, choices
+from errpath.runner.testbed import Testbed
+from errpath.util.progress import Progress
+from errpath.util.resources import GUESTS
+
+__all__ = ["add_parser", "mount_path"]
+
+# The kernel with KCOV, and what makes both filesystems tell their exits.
+_GUEST = "coverage"
+_PATCH = GUESTS / "patches" / "coverage.patch"
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `coverage` command."""
+    parser = commands.add_parser(
+        "coverage", help="which error exits of the mount path the crafted images reach"
+    )
+    parser.add_argument("filesystem", choices=("hfs", "hfsplus"))
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
+    parser.add_argument(
+        "--fail-under", type=int, metavar="N", help="fail if fewer than N exits are reached"
+    )
+    add_options(parser.add_argument)
+    parser.add_argument("--artefacts", type=Path, default=Path("errpath-results"), metavar="DIR")
+    parser.set_defaults(handler=_coverage, guest=_GUEST)
+
+
+def _coverage(arguments: argparse.Namespace) -> int:
+    arguments.patch = [*arguments.patch, str(_PATCH)]
+    chosen = choices(arguments)
+    if len(chosen) != 1:
+        raise UsageError(f"coverage: got {len(chosen)} kernels; expected one")
+    progress = Progress()
+    store = KernelStore(progress=progress)
+    directory = run_directory(arguments.artefacts.absolute())
+    testbed = Testbed(
+        chosen[0].testbed, store=store, artefacts=directory / "guests", progress=progress
+    )
+    name = arguments.filesystem
+    cases = _cases(name)
+    module = next((module for module in testbed.modules(name) if module.name == name), None)
+    if module is None:
+        raise InfrastructureError(f"{name}: built into this kernel; expected a module")
+    with (
+        Lines(testbed.kernel, module) as lines,
+        progress.step(f"{len(cases)} mounts", total=len(cases)) as step,
+    ):
+        run = collect(
+            cases,
+            lambda: testbed.prepare((name,), ()),
+            lines,
+            lambda number, note: step.update(number, note=note),
+        )
+    known = mount_path(store, testbed.kernel, name)
+    roots = _roots(name)
+    exits = [found for function in known.values() for found in error_exits(function)]
+    judged = judge_exits(
+        exits, run.cases, catalogue(name).unreachable, below=partial(only_below, roots, known)
+    )
+    text = render(name, judged, cases=run.count, lost=run.lost)
+    print(text, end="")
+    if arguments.output is not None:
+        try:
+            arguments.output.write_text(text)
+        except OSError as error:
+            raise UsageError(
+                f"{arguments.output}: {error.strerror}; expected a file to write"
+            ) from None
+    reached = sum(1 for item in judged if item.cases)
+    return 1 if arguments.fail_under is not None and reached < arguments.fail_under else 0
+
+
+def _cases(filesystem: str) -> tuple[MountCase, ...]:
+    """Every crafted image, known bugs last: they cost a guest each. By mount(2) alone: the other
+    API ends in the same code of a filesystem."""
+    plain = [
+        case for case in crafted.crafted_cases(apis=("mount",)) if case.filesystem == filesystem
+    ]
+    known = [case for _, case in crafted.known_issue_cases() if case.filesystem == filesystem]
+    # Only the mount: what is done with a volume afterwards is another path.
+    return tuple(replace(case, steps=case.steps[:1], checks=()) for case in (*plain, *known))
+
+
+def mount_path(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict[str, Function]:
+    """The filesystem's functions that a mount may run, by name.
+
+    Raises:
+        InfrastructureError: the kernel's source is not there any more.
+    """
+    directory = f"fs/{filesystem}"
+    makefile = store.source(kernel, f"{directory}/Makefile")
+    if makefile is None:
+        raise InfrastructureError(
+            f"{kernel.description}: no source of {directory}; expected the kernel's own"
+        )
+    known: dict[str, Function] = {}
+    for name in makefile_objects(makefile, filesystem):
+        path = f"{directory}/{name}"
+        known.update(functions(path, store.source(kernel, path) or ""))
+    return called_from(_roots(filesystem), known)
+
+
+def _roots(filesystem: str) -> tuple[str, ...]:
+    return (load_filesystem(filesystem).fill_super, *_ENTRIES[filesystem])
+
+
+# What the VFS calls by pointer while it mounts: the context's functions, and get_block when a page
+# of a tree is read.
+_ENTRIES = {
+    "hfs": ("hfs_init_fs_context", "hfs_parse_param", "hfs_get_tree", "hfs_get_block"),
+    "hfsplus": (
+        "hfsplus_init_fs_context",
+        "hfsplus_parse_param",
+        "hfsplus_get_tree",
+        "hfsplus_get_block",
+    ),
+}

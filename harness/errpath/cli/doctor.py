@@ -1,0 +1,236 @@
+"""`errpath doctor`: what this machine has, what it lacks, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from errpath.errors import ErrpathError, InfrastructureError
+from errpath.filesystems import hfsprogs, known_filesystems, load_filesystem
+from errpath.filesystems.mkfs import find_tool
+from errpath.guest import accel
+from errpath.guest.agent import find_busybox
+from errpath.guest.qemu import QEMU
+from errpath.util import process
+from errpath.util.cache import cache_root
+from errpath.util.deadline import Deadline
+
+__all__ = ["Finding", "add_parser", "examine"]
+
+# A kernel source, an object tree and a few builds.
+_DISK_GIB = 6.0
+_INSTALL_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something that a run needs, and the Debian package that brings it."""
+
+    what: str
+    package: str
+    present: Callable[[], bool]
+    # What is lost without it, where a run is possible all the same.
+    lost: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination."""
+
+    # "ok", "missing" or "note".
+    mark: str
+    text: str
+    # Debian package that mends it.
+    package: str = ""
+
+
+def _program(name: str, package: str) -> Need:
+    return Need(name, package, lambda: shutil.which(name) is not None)
+
+
+def _image_makers() -> tuple[Need, ...]:
+    """The mkfs programs of the filesystems, and what each is for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in known_filesystems():
+        recipe = load_filesystem(name).image
+        if recipe is not None and recipe.mkfs:
+            found.setdefault((recipe.mkfs[0], recipe.package), []).append(name)
+    return tuple(
+        Need(
+            program,
+            package,
+            functools.partial(_present, program),
+            lost=f"cases of {', '.join(names)} are skipped",
+        )
+        for (program, package), names in found.items()
+    )
+
+
+def _present(program: str) -> bool:
+    return find_tool(program) is not None
+
+
+def _file(path: str, package: str) -> Need:
+    """A file that the compiler finds."""
+
+    def present() -> bool:
+        if shutil.which("gcc") is None:
+            return False
+        done = process.run(["gcc", f"-print-file-name={path}"], check=False)
+        return done.text.strip() != path
+
+    return Need(path, package, present)
+
+
+def _header(name: str, package: str) -> Need:
+    def present() -> bool:
+        if shutil.which("gcc") is None:
+            return False
+        source = f"#include <{name}>\n".encode()
+        argv = ["gcc", "-E", "-x", "c", "-", "-o", "/dev/null"]
+        return process.run(argv, stdin=source, check=False).returncode == 0
+
+    return Need(name, package, present)
+
+
+NEEDS: tuple[Need, ...] = (
+    _program(QEMU, "qemu-system-x86"),
+    _program("gcc", "gcc"),
+    _program("make", "make"),
+    _program("flex", "flex"),
+    _program("bison", "bison"),
+    _program("bc", "bc"),
+    _program("patch", "patch"),
+    _program("xz", "xz-utils"),
+    _program("cpio", "cpio"),
+    _program("git", "git"),
+    _program("setpriv", "util-linux"),
+    # They judge the images that the tests write.
+    _program("hls", "hfsutils"),
+    _program("7zz", "7zip"),
+    _program("addr2line", "binutils"),
+    _header("libelf.h", "libelf-dev"),
+    _header("openssl/ssl.h", "libssl-dev"),
+    _header("jansson.h", "libjansson-dev"),
+    Need(
+        "spatch", "coccinelle", lambda: shutil.which("spatch") is not None, lost="no errpath audit"
+    ),
+    Need("libc.a", "libc6-dev", lambda: _file("libc.a", "libc6-dev").present()),
+    Need("static busybox", "busybox-static", lambda: find_busybox() is not None),
+    Need(
+        "Debian archive keys",
+        "debian-archive-keyring",
+        lambda: any(Path("/usr/share/keyrings").glob("debian-archive-keyring.*")),
+    ),
+)
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `doctor` command."""
+    parser = commands.add_parser("doctor", help="what is missing here, and how to get it")
+    parser.add_argument(
+        "--install", action="store_true", help="install the missing Debian packages with apt-get"
+    )
+    parser.add_argument("--probe-kvm", action="store_true", help="prove KVM again, not from memory")
+    parser.set_defaults(handler=_doctor)
+
+
+def examine(*, probe_kvm: bool = False) -> tuple[Finding, ...]:
+    """Everything that a run needs, one finding each."""
+    findings = []
+    for need in (*NEEDS, *_image_makers()):
+        if need.present():
+            findings.append(Finding("ok", need.what))
+        elif need.lost:
+            text = f"{need.what}: not found, {need.lost}; Debian package {need.package}"
+            findings.append(Finding("note", text, need.package))
+        else:
+            text = f"{need.what}: not found; Debian package {need.package}"
+            findings.append(Finding("missing", text, need.package))
+    verdict = accel.kvm_verdict(again=probe_kvm) if shutil.which(QEMU) else None
+    if verdict is not None:
+        text = "KVM works" if verdict.works else f"no KVM, TCG instead: {verdict.reason}"
+        findings.append(Finding("ok" if verdict.works else "note", text))
+    findings.append(_hfsprogs())
+    findings.append(_disk())
+    return tuple(findings)
+
+
+def _hfsprogs() -> Finding:
+    """A note only: nothing but tests of the image writers needs it."""
+    if hfsprogs.find_program("fsck.hfsplus") is not None:
+        return Finding("ok", "fsck.hfsplus")
+    text = "fsck.hfsplus: not found; `errpath doctor --install` unpacks Debian's hfsprogs privately"
+    return Finding("note", text)
+
+
+def _disk() -> Finding:
+    root = cache_root()
+    at = root
+    while not at.exists():
+        at = at.parent
+    free = shutil.disk_usage(at).free / 2**30
+    size = sum(map(_size, root.rglob("*"))) / 2**30
+    text = f"cache {root}: {size:.1f} GiB used, {free:.1f} GiB free"
+    if free + size < _DISK_GIB:
+        return Finding("missing", f"{text}; expected {_DISK_GIB:g} GiB for a kernel build")
+    return Finding("ok", text)
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 for what is none, or has gone since: a build may be under way."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return 0
+    return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    findings = examine(probe_kvm=arguments.probe_kvm)
+    packages = sorted({finding.package for finding in findings if finding.package})
+    if arguments.install and packages:
+        _install(packages)
+    if arguments.install and hfsprogs.find_program("fsck.hfsplus") is None:
+        try:
+            hfsprogs.install()
+        except (ErrpathError, OSError) as error:
+            print(f"note     hfsprogs: {error}")
+    if arguments.install:
+        findings = examine(probe_kvm=False)
+    for finding in findings:
+        print(f"{finding.mark:<8} {finding.text}")
+    missing = [finding for finding in findings if finding.mark == "missing"]
+    if missing and not arguments.install:
+        print("\n`errpath doctor --install` installs the missing packages (as root).")
+    return 1 if missing else 0
+
+
+def _install(packages: list[str]) -> None:
+    """Install Debian packages.
+
+    Raises:
+        InfrastructureError: not root, no apt-get, or apt-get failed.
+    """
+    if os.geteuid() != 0:
+        raise InfrastructureError(
+            f"doctor --install: not root; expected `apt-get install {' '.join(packages)}` as root"
+        )
+    environment = {"DEBIAN_FRONTEND": "noninteractive"}
+    deadline = Deadline.after(_INSTALL_SECONDS, "apt-get")
+    try:
+        process.run(["apt-get", "-qq", "update"], env=environment, deadline=deadline)
+    except ErrpathError as error:
+        # One suite of many may be out of reach; the packages may still be had.
+        print(f"note     {error}")
+    process.run(
+        ["apt-get", "-qq", "install", "--no-install-recommends", "-y", *packages],
+        env=environment,
+        deadline=deadline,
+    )

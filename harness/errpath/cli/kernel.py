@@ -1,0 +1,121 @@
+"""`errpath kernel build|list|rm`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+from errpath.errors import UsageError
+from errpath.kernel.build.built import KernelRequest
+from errpath.kernel.build.kconfig import DEFAULT_FRAGMENTS
+from errpath.kernel.build.store import KernelStore
+from errpath.kernel.source.patches import given_patches
+from errpath.kernel.source.spec import FORMS
+from errpath.util.progress import Progress
+
+__all__ = ["add_parser", "add_request_options", "run_kernel", "to_request"]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `kernel` command; its handler is `args.handler(args)`, which returns a status."""
+    parser = subparsers.add_parser("kernel", help="build, list and remove kernels")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    build = actions.add_parser("build", help="build a kernel, or find it in the cache")
+    add_request_options(build)
+    build.add_argument(
+        "--modules",
+        metavar="NAME,NAME",
+        default="",
+        help="also build these modules and what they need, such as hfs,hfsplus",
+    )
+    build.add_argument("--jobs", type=int, metavar="N", help="compilers at once (default: CPUs)")
+    build.set_defaults(handler=_build)
+    listing = actions.add_parser("list", help="list the kernels in the cache")
+    listing.set_defaults(handler=_list)
+    remove = actions.add_parser("rm", help="remove kernels from the cache")
+    remove.add_argument("keys", nargs="*", metavar="KEY", help="a key, or its beginning")
+    remove.add_argument("--all", action="store_true", help="everything, sources included")
+    remove.set_defaults(handler=_remove)
+
+
+def add_request_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which kernel."""
+    parser.add_argument("spec", nargs="?", default="debian:7.2", metavar="KERNEL", help=FORMS)
+    parser.add_argument(
+        "--patch",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="apply a mail, mailbox or diff (patch -p1); - is standard input; may be repeated",
+    )
+    parser.add_argument(
+        "--kconfig-add",
+        action="append",
+        default=[],
+        metavar="CONFIG_X=y",
+        help="a configuration line over the usual ones; may be repeated",
+    )
+    parser.add_argument("--name", default="", help="what to call this kernel in reports")
+
+
+def to_request(args: argparse.Namespace) -> KernelRequest:
+    """The request that the options of `add_request_options` make.
+
+    Raises:
+        UsageError: no such file, or standard input has none (`given_patches`).
+    """
+    return KernelRequest(
+        spec=args.spec,
+        patches=given_patches(args.patch),
+        kconfig_add=tuple(args.kconfig_add),
+        fragments=DEFAULT_FRAGMENTS,
+        name=args.name,
+    )
+
+
+def run_kernel(args: argparse.Namespace) -> int:
+    """Run the action that was parsed; the command's exit status."""
+    handler: Callable[[argparse.Namespace], int] = args.handler
+    return handler(args)
+
+
+def _build(args: argparse.Namespace) -> int:
+    store = KernelStore(progress=Progress(), jobs=args.jobs)
+    kernel = store.build(to_request(args))
+    print(f"{kernel.key[:12]}  {kernel.release}  {kernel.description}")
+    print(kernel.directory)
+    names = [name for name in args.modules.replace(",", " ").split() if name]
+    for module in store.modules(kernel, names) if names else ():
+        print(module.path)
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    store = KernelStore(progress=Progress())
+    for kernel in store.list():
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(kernel.built))
+        print(
+            f"{kernel.key[:12]}  {when}  {_mebibytes(kernel.size):>9}  "
+            f"{kernel.release}  {kernel.description}"
+        )
+    print(f"{_mebibytes(store.size())} in {store.layout.root}")
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    if bool(args.keys) == args.all:
+        raise UsageError("kernel rm: expected keys (see errpath kernel list), or --all")
+    store = KernelStore(progress=Progress())
+    before = store.size()
+    for prefix in args.keys or [""]:
+        if not prefix and not args.all:
+            raise UsageError("kernel rm: an empty key matches every kernel (expected --all)")
+        for kernel in store.remove(prefix):
+            print(f"removed {kernel.key[:12]}  {kernel.description}")
+    print(f"{_mebibytes(before - store.size())} freed")
+    return 0
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"

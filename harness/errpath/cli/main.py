@@ -1,0 +1,72 @@
+"""The `errpath` command. Thin: every subcommand is a module of this package."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from errpath import __version__
+from errpath.analysis import bench
+from errpath.analysis.compare import bisect, compare
+from errpath.cli import audit, coverage, doctor, history, images, kernel, merge, nightly, run, shell
+from errpath.errors import ErrpathError
+
+__all__ = ["main"]
+
+# Status of a command that a signal ended, as a shell would give it.
+_INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command; each handler takes the parsed arguments."""
+    parser = argparse.ArgumentParser(
+        prog="errpath",
+        description="Fault injection and leak checks for the mount error paths of Linux "
+        "filesystems.",
+    )
+    parser.add_argument("--version", action="version", version=f"errpath {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for area in (
+        audit,
+        bench,
+        bisect,
+        compare,
+        coverage,
+        doctor,
+        history,
+        images,
+        kernel,
+        merge,
+        nightly,
+        run,
+        shell,
+    ):
+        area.add_parser(commands)
+    history.add_diff_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Errors are one line on standard error; the status tells whose they are."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        status = int(arguments.handler(arguments))
+        # Here, where a reader that has gone is an answer and not a traceback at exit.
+        sys.stdout.flush()
+        return status
+    except ErrpathError as error:
+        print(f"errpath: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("errpath: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

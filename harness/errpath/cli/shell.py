@@ -1,0 +1,120 @@
+"""`errpath shell`: an interactive guest on the chosen kernel."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from errpath.errors import ToolMissingError, UsageError
+from errpath.guest.agent import find_busybox
+from errpath.guest.console import Console
+from errpath.kernel import KernelStore
+from errpath.runner.options import add_options, choices
+from errpath.runner.testbed import Testbed
+from errpath.util.cache import scratch_directory
+from errpath.util.progress import Progress
+
+__all__ = ["add_parser"]
+
+# Ctrl-] leaves, as in telnet.
+_LEAVE = b"\x1d"
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `shell` command."""
+    parser = commands.add_parser("shell", help="an interactive guest")
+    add_options(parser.add_argument)
+    parser.add_argument(
+        "--fs", default="", metavar="NAME,NAME", help="load the modules of these filesystems"
+    )
+    parser.add_argument(
+        "--gdb",
+        nargs="?",
+        type=int,
+        const=1234,
+        metavar="PORT",
+        help="open QEMU's gdb stub on this port of the loopback address (default 1234)",
+    )
+    parser.set_defaults(handler=_shell)
+
+
+def _shell(arguments: argparse.Namespace) -> int:
+    chosen = choices(arguments)
+    if len(chosen) != 1:
+        raise UsageError("shell: expected one --kernel")
+    if find_busybox() is None:
+        raise ToolMissingError(
+            "shell: no static /bin/busybox (Debian package busybox-static; "
+            "`errpath doctor --install` installs it)"
+        )
+    progress = Progress()
+    store = KernelStore(progress=progress)
+    with scratch_directory() as scratch:
+        testbed = Testbed(chosen[0].testbed, store=store, artefacts=scratch, progress=progress)
+        filesystems = [name for name in arguments.fs.split(",") if name]
+        modules = {m.name: m for name in filesystems for m in testbed.modules(name)}
+        guest = testbed.boot(append=("errpath.shell",), gdb_port=arguments.gdb)
+        try:
+            for module in modules.values():
+                guest.load_module(module.name, module.stripped.read_bytes())
+            _greet(testbed, arguments.gdb, tuple(modules))
+            assert guest.console is not None
+            _talk(guest.console)
+        finally:
+            guest.close()
+    return 0
+
+
+def _greet(testbed: Testbed, gdb_port: int | None, modules: tuple[str, ...]) -> None:
+    print(f"kernel   {testbed.kernel.description}")
+    if modules:
+        print(f"modules  {' '.join(modules)}")
+    if gdb_port is not None:
+        print(f"gdb      gdb {testbed.kernel.vmlinux} -ex 'target remote :{gdb_port}'")
+    print("leave    Ctrl-] (or `reboot -f` in the guest)", flush=True)
+
+
+def _talk(console: Console) -> None:
+    """Connect the terminal and the console until one of them ends."""
+    shown = 0
+    with _raw_terminal() as terminal:
+        while True:
+            text = console.raw()
+            if len(text) > shown:
+                _write_all(sys.stdout.fileno(), text[shown:])
+                shown = len(text)
+            if console.ended:
+                return
+            ready, _, _ = select.select([terminal, console.wakeup], [], [])
+            if console.wakeup in ready:
+                console.drain_wakeup()
+            if terminal in ready:
+                typed = os.read(terminal, 1024)
+                if not typed or _LEAVE in typed:
+                    return
+                console.send(typed)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+@contextmanager
+def _raw_terminal() -> Iterator[int]:
+    terminal = sys.stdin.fileno()
+    if not os.isatty(terminal):
+        yield terminal
+        return
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setraw(terminal)
+        yield terminal
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)

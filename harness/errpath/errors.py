@@ -1,0 +1,81 @@
+"""Exceptions with the blame in their type.
+
+Who is to blame decides what a run may conclude: what the user gave cannot be tested (`UsageError`),
+the kernel under test misbehaves (`KernelError`), or the infrastructure broke
+(`InfrastructureError`), which is never a verdict about a kernel. The text of each is one line: what
+was wrong, where, what was expected.
+"""
+
+__all__ = [
+    "BootError",
+    "BuildError",
+    "ConfigError",
+    "DefinitionError",
+    "ErrpathError",
+    "GuestPoisonedError",
+    "InfrastructureError",
+    "KernelError",
+    "PatchError",
+    "SourceError",
+    "ToolMissingError",
+    "UnknownFunctionError",
+    "UsageError",
+]
+
+
+class ErrpathError(Exception):
+    """Base of every error that errpath reports as one line. `exit_status` is the command's."""
+
+    exit_status = 125
+
+
+class UsageError(ErrpathError):
+    """What the user gave cannot be used."""
+
+    exit_status = 2
+
+
+class DefinitionError(UsageError):
+    """A YAML definition is wrong; the text begins with `file:line:`."""
+
+
+class SourceError(UsageError):
+    """A kernel spec names no usable kernel source."""
+
+
+class PatchError(UsageError):
+    """A patch does not apply; the text names the patch, the file and the hunk."""
+
+
+class ConfigError(UsageError):
+    """The final kernel configuration lost a requested option; the text names each."""
+
+
+class UnknownFunctionError(UsageError):
+    """A fault plan names a function that the kernel under test has no code for."""
+
+
+class KernelError(ErrpathError):
+    """The kernel under test misbehaved."""
+
+    exit_status = 1
+
+
+class BuildError(KernelError):
+    """The kernel under test does not compile; the text holds the first compiler error."""
+
+
+class BootError(KernelError):
+    """The kernel under test did not reach the agent; the text holds the last console line."""
+
+
+class InfrastructureError(ErrpathError):
+    """QEMU, the channel, the disk or a host tool failed. Never a verdict on a kernel."""
+
+
+class ToolMissingError(InfrastructureError):
+    """A host program is not installed; the text names the package that brings it."""
+
+
+class GuestPoisonedError(ErrpathError):
+    """The guest is past use after a fatal event; the text is the original cause."""

@@ -1,0 +1,195 @@
+"""Filesystem definitions: one YAML file per filesystem, beside this loader."""
+
+from __future__ import annotations
+
+import errno as errno_names
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from errpath.errors import UsageError
+from errpath.kernel.build.kconfig import FRAGMENTS
+from errpath.util import yamlfile
+
+__all__ = [
+    "EVENTS",
+    "EXPECTATIONS",
+    "Filesystem",
+    "ImageRecipe",
+    "known_filesystems",
+    "load_filesystem",
+]
+
+_HERE = Path(__file__).parent
+
+# Events of a superblock's life, by their letter.
+EVENTS = {
+    "a": "setup_bdev_super fails",
+    "b": "fill_super fails at entry",
+    "c": "fill_super fails by itself",
+    "d": "mount and umount",
+    "e": "a reconfigure that fails",
+    "f": "options set, context closed",
+    "g": "second mount with other flags",
+}
+
+# What a file may expect otherwise than usual (an errno's name, or "" for success), and the usual.
+EXPECTATIONS = {
+    # Images of zeros, cut short, and with one field of the superblock broken.
+    "blank": "EINVAL",
+    "truncated": "EINVAL",
+    "broken": "EINVAL",
+    # A valid image mounted read-write.
+    "rw": "",
+    # A read-only device mounted read-write; a device without a driver.
+    "readonly_device": "EACCES",
+    "no_driver": "ENXIO",
+    "held_device": "EBUSY",
+    # A second mount of the device: rw over ro, and ro over rw.
+    "rw_then_ro": "EBUSY",
+    "ro_then_rw": "EBUSY",
+    # The good options given twice to one context.
+    "option_twice": "",
+    # The option of `bad_option`, at mount and at a reconfigure; a remount is one by mount(2), and
+    # expected to do as the other unless it is named.
+    "bad_option": "EINVAL",
+    "bad_reconfigure": "EINVAL",
+    "bad_remount": "EINVAL",
+    # An option that nobody knows, at mount and at a reconfigure.
+    "unknown_option": "EINVAL",
+    "unknown_reconfigure": "EINVAL",
+    "unknown_remount": "EINVAL",
+}
+
+
+@dataclass(frozen=True)
+class ImageRecipe:
+    """How to make the smallest valid image: a program of the host, or a writer of ours."""
+
+    # Bytes of the device.
+    size: int
+    # Program and arguments; {image} is the file to fill, {tree} a directory with one small file.
+    mkfs: tuple[str, ...] = ()
+    # Debian package that brings the program.
+    package: str = ""
+    # Environment that makes the program's output the same every time.
+    environment: dict[str, str] = field(default_factory=dict)
+    # Name in `errpath.images.simple.WRITERS`, instead of a program.
+    writer: str = ""
+    # Byte of the superblock's field that is inverted, and how many, to break a valid image.
+    broken_at: int = 0
+    broken_bytes: int = 4
+    # Bytes that a device cut short keeps; 0 for half.
+    truncated: int = 0
+
+    def __post_init__(self) -> None:
+        if self.size < 512 or self.size % 512:
+            raise ValueError(f"size: got {self.size}; expected sectors of 512 bytes")
+        if self.mkfs and self.writer:
+            raise ValueError("mkfs and writer: got both; expected one")
+        if self.mkfs and not self.package:
+            raise ValueError("package: missing; expected the Debian package of mkfs")
+        if self.mkfs and not any("{image}" in word for word in self.mkfs):
+            raise ValueError("mkfs: expected the word {image}")
+        if not 0 <= self.truncated < self.size:
+            raise ValueError(f"truncated: got {self.truncated}; expected less than the size")
+        if self.broken_at + self.broken_bytes > self.size or self.broken_bytes < 1:
+            raise ValueError(f"broken_at: got {self.broken_at}; expected a place in the image")
+
+    @property
+    def valid(self) -> bool:
+        """Whether there is a way to a valid image; otherwise only blank ones are used."""
+        return bool(self.mkfs or self.writer)
+
+
+@dataclass(frozen=True)
+class Filesystem:
+    """What a mount case needs to know of a filesystem. The name is the file's."""
+
+    # Name that mount(2) takes.
+    fstype: str
+    # Configuration lines that build it as a module.
+    kconfig: tuple[str, ...]
+    # Modules that carry it, without what they depend on.
+    modules: tuple[str, ...]
+    # Its fill_super, the function that get_tree_bdev() calls, and the file that defines it.
+    fill_super: str
+    # Its fs_context_operations.reconfigure; "" where it has none.
+    reconfigure: str
+    source: str
+    # An option that its parser refuses, as key and value, with the errno that it gives.
+    bad_option: tuple[str, ...] = ()
+    bad_option_errno: str = "EINVAL"
+    # Valid options that make the context own memory (strings, tables).
+    good_options: tuple[tuple[str, ...], ...] = ()
+    # Options that every mount needs.
+    options: tuple[tuple[str, ...], ...] = ()
+    # Whether a reconfigure takes the options that a mount does.
+    reconfigure_options: bool = True
+    # Whether it mounts only with a server behind /dev/fuse; what the device holds is then of no
+    # interest to the kernel, and a blank image is one that is mounted without a server.
+    served: bool = False
+    # How an image of it is made; without it, no case of suites/killsb.
+    image: ImageRecipe | None = None
+    # Name of a fragment (guests/kconfig/NAME.config) that goes over the guest's own, where it does
+    # not go with the other filesystems: its cases run on a second kernel, which all that name the
+    # same fragment share.
+    own_kernel: str = ""
+    # Errnos that differ from `EXPECTATIONS`.
+    expect: dict[str, str] = field(default_factory=dict)
+    # What it cannot do, and why, by event ("e") or by event and variant ("e:injected").
+    lacks: dict[str, str] = field(default_factory=dict)
+    name: str = field(default="", init=False)
+
+    def __post_init__(self) -> None:
+        for key, errno in self.expect.items():
+            if key not in EXPECTATIONS:
+                raise ValueError(
+                    f"expect: unknown key {key!r}; expected one of: {', '.join(EXPECTATIONS)}"
+                )
+            if errno and not hasattr(errno_names, errno):
+                raise ValueError(f"expect: {key}: got {errno!r}; expected a name such as EIO")
+        for key, reason in self.lacks.items():
+            if key.partition(":")[0] not in EVENTS:
+                raise ValueError(f"lacks: got {key!r}; expected an event: {', '.join(EVENTS)}")
+            if not reason.strip():
+                raise ValueError(f"lacks: {key}: expected the reason")
+        if not all(fragment.is_file() for fragment in self.own_fragments):
+            raise ValueError(f"own_kernel: got {self.own_kernel!r}; expected a file's name")
+        for option in (*self.options, *self.good_options, self.bad_option):
+            if len(option) > 2:
+                raise ValueError(f"option {option[0]!r}: expected a key and at most one value")
+
+    @property
+    def own_fragments(self) -> tuple[Path, ...]:
+        """The configuration fragments of `own_kernel`, over those of the guest."""
+        return (FRAGMENTS / f"{self.own_kernel}.config",) if self.own_kernel else ()
+
+    def expected(self, what: str) -> str:
+        """The errno's name that a kind of attempt gives, or "" for success."""
+        if what == "bad_option" and what not in self.expect:
+            return self.bad_option_errno
+        if what.endswith("_remount") and what not in self.expect:
+            return self.expected(what.replace("_remount", "_reconfigure"))
+        return self.expect.get(what, EXPECTATIONS[what])
+
+
+def known_filesystems() -> tuple[str, ...]:
+    """Names of the filesystems that are defined, sorted."""
+    return tuple(sorted(path.stem for path in _HERE.glob("*.yaml")))
+
+
+@cache
+def load_filesystem(name: str) -> Filesystem:
+    """The definition of one filesystem.
+
+    Raises:
+        UsageError: it is not defined; DefinitionError: its file is wrong.
+    """
+    path = _HERE / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(known_filesystems())
+        raise UsageError(f"filesystem {name}: not defined; expected one of: {known}")
+    filesystem = yamlfile.load(path, Filesystem)
+    object.__setattr__(filesystem, "name", name)
+    return filesystem

@@ -1,0 +1,137 @@
+"""Valid and broken images of a filesystem, made by its recipe.
+
+What a program made is kept in the cache, named by the recipe and the program itself: the same
+machine gives the same bytes every time, even where the program writes times or random identifiers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+from errpath.errors import InfrastructureError, ToolMissingError
+from errpath.filesystems import Filesystem, ImageRecipe, load_filesystem
+from errpath.images import Image, blank
+from errpath.images.simple import WRITERS
+from errpath.util import process
+from errpath.util.cache import cache_root, scratch_directory
+from errpath.util.deadline import Deadline
+
+__all__ = ["BAD_IMAGES", "VALID", "find_tool", "image", "image_kinds", "missing_tool"]
+
+VALID = "valid"
+# Images of which a mount fails by itself.
+BAD_IMAGES = ("blank", "truncated", "broken")
+
+_SECONDS = 60.0
+# Part of every name in the cache; to be raised when {tree} changes.
+_TREE = "1"
+
+
+def image_kinds(filesystem: Filesystem) -> tuple[str, ...]:
+    """The kinds of image that a filesystem has: all, or only blank ones."""
+    assert filesystem.image is not None
+    return (VALID, *BAD_IMAGES) if filesystem.image.valid else ("blank",)
+
+
+def missing_tool(filesystem: Filesystem) -> str:
+    """Why a valid image cannot be made on this machine; "" where it can be."""
+    recipe = filesystem.image
+    if recipe is None or not recipe.mkfs or find_tool(recipe.mkfs[0]):
+        return ""
+    return f"{recipe.mkfs[0]}: not found on PATH (Debian package {recipe.package})"
+
+
+@cache
+def image(name: str, kind: str) -> Image:
+    """An image of the filesystem of this name; `kind` is VALID or one of BAD_IMAGES.
+
+    Raises:
+        ToolMissingError: its mkfs is not installed; InfrastructureError: that failed.
+    """
+    recipe = load_filesystem(name).image
+    assert recipe is not None, name
+    label = f"{name}-{kind}"
+    if kind == "blank":
+        return blank(recipe.size, name=label)
+    valid = _valid(name)
+    if kind == "truncated":
+        half = valid.size // 1024 * 512
+        return valid.truncated(recipe.truncated or half, name=label)
+    if kind == "broken":
+        old = valid.read(recipe.broken_at, recipe.broken_bytes)
+        return valid.patched(recipe.broken_at, bytes(byte ^ 0xFF for byte in old), name=label)
+    return valid.renamed(label)
+
+
+@cache
+def _valid(name: str) -> Image:
+    recipe = load_filesystem(name).image
+    assert recipe is not None, name
+    if recipe.writer:
+        return WRITERS[recipe.writer](recipe.size)
+    program = find_tool(recipe.mkfs[0])
+    if program is None:
+        raise ToolMissingError(missing_tool(load_filesystem(name)))
+    key = hashlib.sha256(json.dumps([_TREE, asdict(recipe)], sort_keys=True).encode())
+    key.update(Path(program).read_bytes())
+    cached = cache_root() / "images" / f"{name}-{key.hexdigest()[:24]}.img"
+    if not cached.is_file():
+        _make(name, recipe, program, cached)
+    return Image.from_file(cached)
+
+
+def _make(name: str, recipe: ImageRecipe, program: str, cached: Path) -> None:
+    with scratch_directory() as scratch:
+        file, tree = scratch / "image", scratch / "tree"
+        _plant(tree)
+        with file.open("wb") as empty:
+            empty.truncate(recipe.size)
+        words = [word.format(image=file, tree=tree) for word in recipe.mkfs[1:]]
+        try:
+            process.run(
+                [program, *words],
+                cwd=scratch,
+                env={"LC_ALL": "C", "TZ": "UTC", **recipe.environment},
+                deadline=Deadline.after(_SECONDS, recipe.mkfs[0]),
+            )
+        except process.ProgramError as error:
+            said = (error.completed.stderr + error.completed.stdout).decode(errors="replace")
+            lines = [line for line in said.splitlines() if line.strip()]
+            raise InfrastructureError(
+                f"filesystem {name}: {error} ({' / '.join(lines[:3])})"
+            ) from None
+        size = file.stat().st_size
+        if size > recipe.size:
+            raise InfrastructureError(
+                f"filesystem {name}: {recipe.mkfs[0]} made {size} bytes; "
+                f"expected at most {recipe.size}"
+            )
+        os.truncate(file, recipe.size)
+        sparse = scratch / "sparse"
+        Image.from_file(file).write(sparse)
+        # In one step: another worker may be making the same.
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        part = cached.with_name(f".{cached.name}.{os.getpid()}")
+        process.run(["cp", "--sparse=always", sparse, part])
+        part.replace(cached)
+
+
+def _plant(tree: Path) -> None:
+    """A directory with one small file, its times fixed."""
+    tree.mkdir()
+    file = tree / "readme"
+    file.write_text("errpath\n")
+    for path in (file, tree):
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+
+
+def find_tool(name: str) -> str | None:
+    """The path of a mkfs program: they are an admin's, and may not be on a user's own PATH."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
+    return shutil.which(name, path=path)

@@ -1,0 +1,145 @@
+"""Clones of one machine: frozen when first asked for, on two levels.
+
+The lower level is a guest that has only booted. What is frozen for cases is made from a clone of
+it, so that a changed module costs no boot.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errpath.guest.agent import build_initramfs
+from errpath.guest.definition import GuestDefinition
+from errpath.guest.machine import Machine, resume
+from errpath.guest.qmp import CloneError
+from errpath.guest.ram import GuestRam
+from errpath.guest.snapshot import Frozen, SnapshotStore, qemu_identity, snapshot_key
+
+__all__ = ["Clones", "MachineSpec"]
+
+
+@dataclass(frozen=True)
+class MachineSpec:
+    """Everything that a boot depends on."""
+
+    definition: GuestDefinition
+    kernel: Path
+    # Same key, same kernel image.
+    kernel_key: str
+    # "kvm" or "tcg".
+    accel: str
+    append: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """The parts of a snapshot's key that belong to the machine."""
+        return (
+            self.kernel_key,
+            self.definition,
+            self.append,
+            build_initramfs().name,
+            qemu_identity(),
+            self.accel,
+            _host_processor() if self.accel == "kvm" else "",
+        )
+
+
+class Clones:
+    """Frozen guests of one machine, and clones of them. `close` lets go of the former."""
+
+    def __init__(
+        self,
+        spec: MachineSpec,
+        snapshots: SnapshotStore,
+        *,
+        boot: Callable[[], Machine],
+        artefacts: Callable[[], Path],
+    ) -> None:
+        """`boot` gives a guest that has only booted, `artefacts` a new guest's directory."""
+        self._spec = spec
+        self._identity = spec.identity
+        self._snapshots = snapshots
+        self._boot = boot
+        self._artefacts = artefacts
+        self._frozen: dict[str, Frozen] = {}
+        # Two threads must not freeze the same guest.
+        self._lock = threading.RLock()
+
+    def booted(self) -> tuple[Machine, Path]:
+        """A clone of a guest with an agent and nothing more, and its artefacts' directory.
+
+        Raises:
+            CloneError: this machine cannot be frozen or cloned.
+        """
+        machine, artefacts, _ = self._clone(
+            snapshot_key("base", *self._identity), "base", self._plain
+        )
+        return machine, artefacts
+
+    def _plain(self) -> tuple[Machine, Mapping[str, Any]]:
+        return self._boot(), {}
+
+    def prepared(
+        self, contents: tuple[object, ...], make: Callable[[], tuple[Machine, Mapping[str, Any]]]
+    ) -> tuple[Machine, Path, Mapping[str, Any]]:
+        """A clone of the guest with `contents`, its artefacts' directory, and its maker's notes;
+        `make` prepares that guest when it is needed for the first time.
+
+        Raises:
+            CloneError: this machine cannot be frozen or cloned.
+        """
+        return self._clone(snapshot_key(*self._identity, *contents), "cases", make)
+
+    def _clone(
+        self, key: str, kind: str, make: Callable[[], tuple[Machine, Mapping[str, Any]]]
+    ) -> tuple[Machine, Path, Mapping[str, Any]]:
+        frozen = self._get(key, kind, make)
+        try:
+            return (*self._resume(frozen), frozen.notes)
+        except CloneError:
+            # Whole, but of no use to this QEMU: a new one gets one chance.
+            with self._lock:
+                if self._frozen.get(key) is frozen:
+                    self._frozen.pop(key).close()
+                    self._snapshots.forget(key)
+        frozen = self._get(key, kind, make)
+        return (*self._resume(frozen), frozen.notes)
+
+    def _get(
+        self, key: str, kind: str, make: Callable[[], tuple[Machine, Mapping[str, Any]]]
+    ) -> Frozen:
+        with self._lock:
+            if key not in self._frozen:
+                self._frozen[key] = self._snapshots.get(key, kind, make)
+            return self._frozen[key]
+
+    def _resume(self, frozen: Frozen) -> tuple[Machine, Path]:
+        artefacts = self._artefacts()
+        machine = resume(
+            self._spec.definition,
+            self._spec.kernel,
+            artefacts=artefacts,
+            ram=GuestRam(frozen.ram_size),
+            fill=frozen.fill,
+            state_fd=frozen.state_fd,
+            release=frozen.release,
+            images=frozen.images,
+            accel=self._spec.accel,
+            append=self._spec.append,
+        )
+        return machine, artefacts
+
+    def close(self) -> None:
+        """Let go of the frozen guests; their clones live on."""
+        while self._frozen:
+            self._frozen.popitem()[1].close()
+
+
+def _host_processor() -> str:
+    """What KVM's guests see of this machine's processor."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags"))}))

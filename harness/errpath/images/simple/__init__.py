@@ -1,0 +1,28 @@
+"""Writers of filesystems for which Debian has no mkfs: an empty root directory and no more.
+
+Each gives the smallest image that its kernel driver mounts, the same bytes every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from errpath.images import blank
+from errpath.images.hfs import hfs, hfsplus
+from errpath.images.image import Image
+from errpath.images.simple import affs, efs, omfs, qnx4
+
+__all__ = ["WRITERS"]
+
+# Writer by name: bytes of the device → image. hfs and hfsplus have writers of their own, which
+# choose the size themselves when it is left to them.
+WRITERS: Mapping[str, Callable[[int], Image]] = {
+    "affs": affs.empty,
+    "efs": efs.empty,
+    "hfs": lambda size: hfs.volume(size=size).image(),
+    "hfsplus": lambda size: hfsplus.volume(size=size).image(),
+    "omfs": omfs.empty,
+    "qnx4": qnx4.empty,
+    # For what never looks at its device.
+    "zeros": lambda size: blank(size, name="zeros"),
+}

@@ -1,0 +1,96 @@
+"""Finished modules: how they get into the cache and out of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from errpath.errors import SourceError
+from errpath.kernel.build.built import BuiltModule
+from errpath.kernel.build.kbuild import Kbuild
+from errpath.kernel.build.modindex import module_name
+from errpath.kernel.build.state import State
+from errpath.kernel.layout import Layout, read_json, write_json
+from errpath.kernel.symbols.elf import modinfo
+from errpath.util.process import run
+
+__all__ = ["load_module", "make_external", "missing_modules", "save_module"]
+
+
+def missing_modules(layout: Layout, state: State, paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of some modules that are not built yet."""
+    return tuple(path for path in paths if load_module(layout, state.module_key(path)) is None)
+
+
+def save_module(
+    module: Path,
+    directory: Path,
+    *,
+    kernel: str,
+    to_path: Callable[[str], str | None],
+    prefix: str = "",
+) -> None:
+    """Copy a built module, with and without debug information, and note what it needs.
+
+    `to_path` turns the name of a module that it depends on into its path, None if it is built in;
+    `prefix` is the directory of its sources, if they are not the kernel's.
+    """
+    target = directory / module.name
+    shutil.copyfile(module, target)
+    (directory / "stripped").mkdir()
+    run(["objcopy", "--strip-debug", target, directory / "stripped" / module.name])
+    info = modinfo(target)
+    words = [word for text in info.get("depends", ()) for word in text.split(",")]
+    # `softdep=pre: name name post: name`
+    for text in info.get("softdep", ()):
+        if match := re.search(r"pre:(.*?)(?:post:|$)", text):
+            words += match[1].split()
+    paths = [to_path(module_name(word)) for word in dict.fromkeys(words) if word]
+    meta = {
+        "name": module_name(module.name),
+        "file": module.name,
+        "depends": [path for path in paths if path is not None],
+        "kernel": kernel,
+        "source_prefix": prefix,
+    }
+    write_json(directory / "meta.json", meta)
+
+
+def load_module(layout: Layout, key: str) -> BuiltModule | None:
+    """A finished module, or None if it is not built."""
+    directory = layout.modules / key
+    meta = read_json(directory / "meta.json")
+    if meta is None:
+        return None
+    depends = tuple(module_name(path) for path in meta["depends"])
+    return BuiltModule(
+        meta["name"], directory / meta["file"], key, depends, meta.get("source_prefix", "")
+    )
+
+
+def make_external(
+    layout: Layout,
+    kbuild: Kbuild,
+    directory: Path,
+    final: Path,
+    *,
+    kernel: str,
+    allow_undefined: bool,
+) -> None:
+    """Build a module of our own in a copy, so that the checkout is never written to.
+
+    Raises:
+        SourceError: `directory` makes no module, or several.
+    """
+    if not any((directory / name).is_file() for name in ("Kbuild", "Makefile")):
+        raise SourceError(f"{directory}: makes no module (expected a Makefile for kbuild)")
+    with layout.making(final) as product, layout.making(layout.tmp / f"x-{final.name}") as copy:
+        shutil.copytree(directory, copy, dirs_exist_ok=True)
+        variables = [f"M={copy}", *(["KBUILD_MODPOST_WARN=1"] if allow_undefined else [])]
+        kbuild.make(["modules"], f"building {directory.name}", variables=variables)
+        built = sorted(copy.rglob("*.ko"))
+        if len(built) != 1:
+            raise SourceError(f"{directory}: makes {len(built)} modules, expected one")
+        save_module(built[0], product, kernel=kernel, prefix=f"{copy}/", to_path=lambda name: name)

@@ -1,0 +1,256 @@
+"""The store of kernels: build once, find at once.
+
+`KernelStore.build` answers from the cache as long as source, patches, configuration and compiler
+are the same, and builds what is missing otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from errpath.errors import SourceError, UsageError
+from errpath.kernel.build.builder import Builder
+from errpath.kernel.build.built import BuiltKernel, BuiltModule, KernelRequest
+from errpath.kernel.build.inventory import Shelf, StoredKernel
+from errpath.kernel.build.kbuild import compiler_identity
+from errpath.kernel.build.kconfig import load_requested
+from errpath.kernel.build.modindex import module_name
+from errpath.kernel.build.modules import load_module, missing_modules
+from errpath.kernel.build.prebuilt import Prebuilt, import_prebuilt
+from errpath.kernel.build.state import State, combine, load_state, load_tree, save_state
+from errpath.kernel.layout import Layout, default_root, disk_errors, read_json
+from errpath.kernel.source.directory import walk
+from errpath.kernel.source.patches import apply_patches, patch_digest
+from errpath.kernel.source.spec import open_spec, prebuilt_directory
+from errpath.util.progress import Progress
+
+__all__ = ["KernelStore"]
+
+
+class KernelStore:
+    """Kernels in a cache directory (`$ERRPATH_CACHE`, or the user's cache directory)."""
+
+    def __init__(
+        self,
+        root: Path | None = None,
+        *,
+        progress: Progress,
+        jobs: int | None = None,
+        compiler: Callable[[], str] = compiler_identity,
+    ) -> None:
+        if jobs is not None and jobs < 1:
+            raise UsageError(f"jobs: expected a number of at least 1, got {jobs}")
+        self.layout = Layout((root if root is not None else default_root()).absolute())
+        self._progress = progress
+        self._compiler = compiler
+        self._builder = Builder(self.layout, progress, jobs or len(os.sched_getaffinity(0)))
+
+    def build(self, request: KernelRequest) -> BuiltKernel:
+        """The kernel of a request, built if it is not in the cache. Modules are built on demand.
+
+        Raises:
+            SourceError: the spec names no usable source.
+            PatchError: a patch does not apply.
+            ConfigError: the configuration lost a requested line.
+            BuildError: the kernel does not compile.
+            InfrastructureError: the disk is full, or a host tool is missing.
+        """
+        with disk_errors(self.layout.root):
+            directory = prebuilt_directory(request.spec)
+            if directory is not None:
+                key = import_prebuilt(self.layout, request, directory)
+                return self._kernel(request, key, "", str(directory))
+            state = self._state(request)
+            return self._kernel(request, state.core_key, state.key, state.description)
+
+    def modules(self, kernel: BuiltKernel, names: Iterable[str]) -> tuple[BuiltModule, ...]:
+        """Modules by name (`hfs`) or path (`fs/hfs/hfs`), with what they depend on before them.
+
+        What is built into the kernel is left out.
+
+        Raises:
+            SourceError: this configuration has no such module.
+            BuildError: a module does not compile.
+        """
+        with disk_errors(self.layout.root):
+            prebuilt = self._prebuilt(kernel)
+            if prebuilt is not None:
+                return prebuilt.modules(names)
+            state = self._loaded(kernel)
+            wanted = self._paths(state, names)
+            missing = missing_modules(self.layout, state, wanted)
+            if missing:
+                self._builder.modules(state, missing)
+            return self._ordered(state, wanted)
+
+    def external(
+        self, kernel: BuiltKernel, directory: Path, *, allow_undefined: bool = False
+    ) -> BuiltModule:
+        """A module of our own: `directory` holds its sources and a Makefile for kbuild.
+
+        With `allow_undefined`, symbols that nothing exports are left for who loads it to fill in.
+
+        Raises:
+            SourceError: `directory` makes no module.
+            BuildError: it does not compile.
+        """
+        with disk_errors(self.layout.root):
+            content = hashlib.sha256()
+            for path, _ in sorted(walk(directory)):
+                content.update(f"{path}\0".encode() + (directory / path).read_bytes() + b"\0")
+            key = combine(
+                "external", kernel.key, directory.name, content.hexdigest(), str(allow_undefined)
+            )
+            module = load_module(self.layout, key)
+            if module is None:
+                prebuilt = self._prebuilt(kernel)
+                if prebuilt is not None:
+                    prebuilt.external(directory, key, allow_undefined=allow_undefined)
+                else:
+                    state = self._loaded(kernel)
+                    self._builder.external(state, directory, key, allow_undefined=allow_undefined)
+                module = load_module(self.layout, key)
+                assert module is not None
+            return module
+
+    def source(self, kernel: BuiltKernel, path: str) -> str | None:
+        """The text of a source file such as `fs/hfs/super.c`, as this kernel was built from it.
+
+        None if there is no such file (or no source any more, for a finished build of the user's).
+        The workspace's own copy may be patched for another kernel by now.
+        """
+        if load_state(self.layout, kernel.state) is None:
+            prefix = Path(kernel.source_prefix) / path
+            return prefix.read_text(errors="replace") if prefix.is_file() else None
+        tree, _ = load_tree(self.layout, kernel.state)
+        file = tree.read(path)
+        return file.content.decode(errors="replace") if file is not None else None
+
+    def changed(self, one: BuiltKernel, other: BuiltKernel) -> frozenset[str] | None:
+        """Directories (with their `/`) of nothing but modules in which two kernels differ.
+
+        None where the kernels proper differ, so that every module does.
+        """
+        states = (load_state(self.layout, one.state), load_state(self.layout, other.state))
+        if one.key != other.key or states[0] is None or states[1] is None:
+            return None
+        digests = (states[0].module_digests, states[1].module_digests)
+        return frozenset(
+            directory
+            for directory in {*digests[0], *digests[1]}
+            if digests[0].get(directory) != digests[1].get(directory)
+        )
+
+    def list(self) -> tuple[StoredKernel, ...]:
+        """Every kernel in the cache, the latest built first."""
+        return Shelf(self.layout).list()
+
+    def remove(self, key_prefix: str) -> tuple[StoredKernel, ...]:
+        """Remove the kernels whose key begins with `key_prefix` (all if empty); what they were.
+
+        With the last kernel of a line of sources, its workspace goes too; with the last of all,
+        everything.
+
+        Raises:
+            UsageError: no kernel has such a key.
+        """
+        return Shelf(self.layout).remove(key_prefix, self._progress)
+
+    def size(self) -> int:
+        """Bytes on disk of the whole cache, workspaces and sources included."""
+        return Shelf(self.layout).size()
+
+    def _state(self, request: KernelRequest) -> State:
+        requested = load_requested(request.fragments, request.kconfig_add)
+        compiler = self._compiler()
+        tree = open_spec(self.layout, request.spec, self._progress)
+        patches = patch_digest(request.patches)
+        key = combine("state", tree.identity, tree.base.lineage, patches, requested.key, compiler)
+        state = load_state(self.layout, key)
+        if state is None:
+            fuzzy: list[str] = []
+            patched = apply_patches(tree, request.patches, fuzzy.append)
+            for line in fuzzy:
+                self._progress.say(line)
+            count = len(request.patches)
+            description = tree.base.description
+            if tree.overlay:
+                description += " with uncommitted changes"
+            if count:
+                description += f", {count} patch{'es' if count > 1 else ''}"
+            if fuzzy:
+                description += " with fuzz"
+            state = save_state(self.layout, key, patched, requested, compiler, description)
+        if not (self.layout.builds / state.core_key).is_dir():
+            patched, _ = load_tree(self.layout, state.key)
+            self._builder.core(state, patched, requested)
+        return state
+
+    def _prebuilt(self, kernel: BuiltKernel) -> Prebuilt | None:
+        meta = read_json(kernel.directory / "meta.json") or {}
+        if "prebuilt" not in meta:
+            return None
+        objects = Path(meta["prebuilt"])
+        return Prebuilt(self.layout, self._progress, self._builder.jobs, kernel.key, objects)
+
+    def _kernel(
+        self, request: KernelRequest, key: str, state: str, description: str
+    ) -> BuiltKernel:
+        directory = self.layout.builds / key
+        meta = read_json(directory / "meta.json")
+        assert meta is not None
+        return BuiltKernel(
+            key=key,
+            state=state or key,
+            name=request.name or request.spec,
+            release=meta["release"],
+            description=description,
+            directory=directory,
+            source_prefix=meta["source_prefix"],
+        )
+
+    def _loaded(self, kernel: BuiltKernel) -> State:
+        state = load_state(self.layout, kernel.state)
+        if state is None:
+            raise SourceError(f"{kernel.description}: was removed from the cache; build it again")
+        return state
+
+    def _paths(self, state: State, names: Iterable[str]) -> tuple[str, ...]:
+        index = self._builder.index(state)
+        paths = []
+        for name in names:
+            path = index.modules.get(module_name(name))
+            if path is not None and ("/" not in name or path == name.removesuffix(".ko")):
+                paths.append(path)
+            elif module_name(name) not in index.builtin:
+                raise SourceError(
+                    f"{state.description}: has no module {name} "
+                    "(expected one that its configuration sets to m)"
+                )
+        return tuple(paths)
+
+    def _ordered(self, state: State, wanted: Iterable[str]) -> tuple[BuiltModule, ...]:
+        order: dict[str, BuiltModule] = {}
+        seen: set[str] = set()
+
+        def visit(path: str) -> None:
+            if path in seen:
+                return
+            seen.add(path)
+            key = state.module_key(path)
+            module = load_module(self.layout, key)
+            if module is None:
+                # It was built by itself before, without what it depends on only softly.
+                self._builder.modules(state, [path])
+                module = load_module(self.layout, key)
+            assert module is not None
+            for dependency in self._paths(state, module.depends):
+                visit(dependency)
+            order[path] = module
+
+        for path in wanted:
+            visit(path)
+        return tuple(order.values())

@@ -1,0 +1,130 @@
+"""Units as processes: pytest for a suite, our own step for a kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from errpath.errors import InfrastructureError
+from errpath.nightly.job import Job
+from errpath.nightly.plan import Unit
+from errpath.util.process import find_program
+from errpath.util.resources import CHECKOUT
+
+__all__ = ["ProcessLauncher", "unit_argv"]
+
+# Seconds that pytest gets to end its guests by itself before everything is killed.
+_GRACE_SECONDS = 15.0
+
+
+def unit_argv(job: Job, unit: Unit, spec: str, directory: Path, durations: Path) -> list[str]:
+    """The command of a unit; its results go to `directory`."""
+    kernel = unit.kernel
+    chosen = ["--kernel", f"{kernel.name}={spec}", "--guest", unit.track.guest]
+    chosen += [word for patch in job.patch_paths(kernel) for word in ("--patch", str(patch))]
+    chosen += [word for line in kernel.kconfig_add for word in ("--kconfig-add", line)]
+    chosen += [f"--append={words}" for words in kernel.append]
+    chosen += ["--accel", job.accel, "--results", str(directory / "results.jsonl")]
+    if unit.kind == "kernel":
+        wanted = [word for name in job.filesystems for word in ("--filesystem", name)]
+        return [sys.executable, "-m", "errpath.nightly.kernel_step", *chosen, *wanted]
+    argv = [sys.executable, "-m", "pytest", unit.track.suite, "--rootdir", str(CHECKOUT), "-q"]
+    argv += ["-p", "no:cacheprovider", "--tb=short", *chosen]
+    argv += [
+        "--junitxml",
+        str(directory / "junit.xml"),
+        "--artefacts",
+        str(directory / "artefacts"),
+    ]
+    argv += ["--shard", unit.shard]
+    if unit.shard != "none":
+        argv += ["--durations-from", str(durations)]
+    argv.append("--conservation" if job.conservation else "--no-conservation")
+    if job.workers:
+        argv += ["-n", str(job.workers)]
+    if job.select:
+        argv += ["-m", job.select]
+    if job.keyword:
+        argv += ["-k", job.keyword]
+    if unit.cases is not None:
+        argv += ["--cases-from", str(directory / "cases")]
+    return argv
+
+
+class _Process:
+    """A child in a process group of its own, with a descriptor that tells when it has ended."""
+
+    def __init__(self, argv: Sequence[str], log: Path) -> None:
+        # Whatever ends us, pytest hears of it and ends its guests.
+        words = [find_program("setpriv"), "--pdeathsig", "TERM", *argv]
+        with log.open("ab") as sink:
+            self._child = subprocess.Popen(
+                words,
+                cwd=CHECKOUT,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._descriptor = os.pidfd_open(self._child.pid)
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def stop(self) -> None:
+        # As a Ctrl-C would: pytest closes guests and files.
+        self._signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(_GRACE_SECONDS)
+        self.result()
+
+    def result(self) -> int:
+        # What the child left behind in its group goes with it.
+        self._signal(signal.SIGKILL)
+        status = self._child.wait()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        return status
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._child.pid, number)
+
+
+class ProcessLauncher:
+    """Starts units below a run's directory."""
+
+    def __init__(
+        self, job: Job, directory: Path, durations: Path, spec: Callable[[Unit], str]
+    ) -> None:
+        """`spec` gives a unit's kernel: as the job has it, or pinned since."""
+        self._job = job
+        self._directory = directory
+        self._durations = durations
+        self._spec = spec
+
+    def start(self, unit: Unit) -> _Process:
+        """Start a unit. What an interrupted run left of it is set aside.
+
+        Raises:
+            InfrastructureError: the disk is full.
+        """
+        directory = self._directory / "units" / unit.id
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "results.jsonl").unlink(missing_ok=True)
+            if unit.cases is not None:
+                (directory / "cases").write_text("".join(f"{case}\n" for case in unit.cases))
+            spec = self._spec(unit)
+            argv = unit_argv(self._job, unit, spec, directory, self._durations)
+            return _Process(argv, directory / "log")
+        except OSError as error:
+            raise InfrastructureError(
+                f"{directory}: {error.strerror}; expected room for a run"
+            ) from None

@@ -1,0 +1,303 @@
+"""One run of a job, from plan to page. Goes on where an interrupted one stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from errpath.errors import ErrpathError
+from errpath.nightly.job import Job, harness_digest
+from errpath.nightly.plan import KERNEL_SUITE, Limits, Unit, confirm_unit, plan
+from errpath.nightly.publish import gather, publish, write_index, write_text
+from errpath.nightly.rundir import RunDirectory
+from errpath.nightly.schedule import Ended, Launcher, Schedule
+from errpath.results.history import query
+from errpath.results.history.prune import parse_age, prune
+from errpath.results.history.store import History
+from errpath.results.history.verdicts import judge_run
+from errpath.results.known import KnownIssue
+from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, TrackRecord
+from errpath.results.reports.jsonl import ResultFile, read_results
+from errpath.results.run_records import RunRow
+from errpath.results.triage import JudgedCase, JudgedRun
+from errpath.util.deadline import Deadline
+
+__all__ = ["Nightly", "open_run"]
+
+# An interrupted run that began longer ago is not gone on with: its kernels are yesterday's.
+_RESUME_SECONDS = 20 * 3600.0
+# Of the time until the deadline, what is kept for judging and writing pages.
+_RESERVE_SECONDS = 20.0
+# Retries of a case that an infrastructure error ended; such a round is no confirmation.
+_ERROR_RETRIES = 2
+
+
+def open_run(
+    history: History, job: Job, *, host: str, now: float, fresh: bool = False
+) -> tuple[RunRow, RunDirectory, bool]:
+    """A run to work on, its directory locked, and whether it is an interrupted one.
+
+    An earlier run of the same job that was interrupted and is too old, or not wanted (`fresh`), is
+    marked as partial.
+    """
+    digest, harness = job.digest(), harness_digest()
+    for row in history.runs(job=job.name):
+        if row.status != "running":
+            continue
+        directory = RunDirectory(Path(row.directory))
+        if not directory.take():
+            # It runs, in another process.
+            continue
+        same = (row.digest, row.harness, row.host) == (digest, harness, host)
+        if same and not fresh and now - row.started < _RESUME_SECONDS:
+            return row, directory, True
+        note = "it was interrupted and not gone on with"
+        history.end_run(row, status="partial", note=note, ended=row.started)
+        directory.__exit__(None, None, None)
+    name = time.strftime("%Y%m%dT%H%M%S", time.localtime(now)) + f"-{job.name}"
+    for number in range(1, 100):
+        id = name if number == 1 else f"{name}-{number}"
+        directory = RunDirectory(job.root / "runs" / id)
+        if directory.path.exists() or not directory.take():
+            continue
+        row = history.begin_run(
+            id=id,
+            job=job.name,
+            digest=digest,
+            harness=harness,
+            host=host,
+            directory=directory.path,
+            started=now,
+        )
+        return row, directory, False
+    raise ErrpathError(f"{job.root}: a hundred runs begin in one second")
+
+
+@dataclass
+class Nightly:
+    """Runs a job. `launcher` makes processes; tests pass a fake."""
+
+    job: Job
+    history: History
+    row: RunRow
+    limits: Limits
+    memory_mib: Mapping[str, int]
+    launcher: Launcher
+    known: tuple[KnownIssue, ...] = ()
+    deadline: Deadline | None = None
+    say: Callable[[str], None] = print
+    clock: Callable[[], float] = time.monotonic
+    _pinned: dict[str, str] = field(default_factory=dict)
+    _cut: bool = False
+
+    def spec_of(self, unit: Unit) -> str:
+        """The spec of a unit's kernel: after the first build, the commit that it stood for."""
+        return self._pinned.get(unit.kernel.name) or self.job.spec(unit.kernel)
+
+    def run(self) -> JudgedRun:
+        """Run everything, judge it, write the pages."""
+        path = Path(self.row.directory) / "durations.json"
+        # Once per run, also if it is interrupted: parts must all divide by the same.
+        if not path.exists():
+            write_text(path, json.dumps(query.durations(self.history)) + "\n")
+        units = plan(self.job, self.limits, self.memory_mib)
+        done = {unit.id: unit for unit in query.units(self.history, self.row)}
+        for kernel in self.history.kernels(self.row):
+            self._pin(kernel)
+        # What was done before an interruption is not done again; what failed is not, either.
+        well = {unit.id: self._went_well(unit.id) for unit in units if unit.id in done}
+        if done:
+            self.say(f"going on with {self.row.id}: {len(done)} parts are done")
+        schedule = self._schedule(well, units)
+        schedule.run([unit for unit in units if unit.id not in done])
+        self._confirm(units, {*done})
+        return self._finish(units)
+
+    def _schedule(self, well: dict[str, bool], units: tuple[Unit, ...]) -> Schedule:
+        early = self.deadline
+        if early is not None and early.remaining > 2 * _RESERVE_SECONDS:
+            early = Deadline(early.what, early.seconds, early.at - _RESERVE_SECONDS, early.clock)
+        return Schedule(
+            launcher=self.launcher,
+            limits=self.limits,
+            deadline=early,
+            report=self._ended,
+            clock=self.clock,
+            past={u.id: query.unit_seconds(self.history, u.id, self.job.name) for u in units},
+            progress=self.say,
+            well=well,
+        )
+
+    # -- units -----------------------------------------------------------------------------------
+
+    def _ended(self, ended: Ended) -> bool:
+        """Record what a unit left, whatever happened to it."""
+        unit = ended.unit
+        detail = ended.detail
+        results = self._results(unit) if ended.began else None
+        records = self._records(unit, results)
+        status = "done" if ended.how == "done" else "cut" if ended.how == "cut" else "failed"
+        if status == "done" and (results is None or not results.whole):
+            status, detail = "failed", "it left no whole results"
+        if results is not None:
+            detail = detail if status == "done" else results.reason or detail
+            status, detail = self._note_kernels(unit, results, status, detail)
+        if unit.kind == "kernel" and records and ended.how != "cut":
+            # Its own records say what failed, also where it ended with an infrastructure error.
+            status = "done"
+        self._cut = self._cut or status == "cut"
+        self.history.add_unit(
+            self.row,
+            unit.id,
+            unit.track,
+            records,
+            status=status,
+            detail=detail,
+            seconds=ended.seconds,
+        )
+        counts = {s: sum(r.status is s for r in records) for s in CaseStatus}
+        words = ", ".join(f"{count} {s.value}" for s, count in counts.items() if count)
+        told = f" ({detail})" if detail else ""
+        self.say(f"{unit.id}: {status}, {words or 'no results'}{told}")
+        if unit.kind == "kernel":
+            return status == "done" and all(r.status is CaseStatus.PASS for r in records)
+        return status == "done"
+
+    def _results(self, unit: Unit) -> ResultFile | None:
+        path = Path(self.row.directory) / "units" / unit.id / "results.jsonl"
+        try:
+            return read_results(path) if path.is_file() else None
+        except ErrpathError as error:
+            self.say(f"{unit.id}: {error}")
+            return None
+
+    def _records(self, unit: Unit, results: ResultFile | None) -> list[CaseRecord]:
+        """Its attempts, artefacts relative to the run's directory."""
+        directory = self.row.directory
+        records = []
+        for _, record in results.cases if results is not None else ():
+            folder = record.artefacts
+            if folder and Path(folder).is_absolute():
+                folder = os.path.relpath(folder, directory)
+            records.append(CaseRecord(**{**vars(record), "artefacts": folder}))
+        return records
+
+    def _note_kernels(
+        self, unit: Unit, results: ResultFile, status: str, detail: str
+    ) -> tuple[str, str]:
+        """Keep the kernel; results of another one than the run began with are not believed."""
+        before = {kernel.name: kernel for kernel in self.history.kernels(self.row)}
+        for kernel in results.kernels:
+            known = before.get(kernel.name)
+            if known is None or not known.state:
+                self.history.add_kernel(self.row, kernel)
+                self._pin(kernel)
+            elif kernel.state and kernel.state != known.state:
+                return "failed", "the kernel changed while the run was under way"
+        return status, detail
+
+    def _pin(self, kernel: KernelRecord) -> None:
+        """A revision that moves (a branch) is built at one commit all night."""
+        tree, at, _ = kernel.spec.partition("@")
+        if at and kernel.commit:
+            self._pinned[kernel.name] = f"{tree}@{kernel.commit}"
+
+    def _went_well(self, id: str) -> bool:
+        """Whether a unit that is recorded went well enough for those that need it."""
+        unit = next(u for u in query.units(self.history, self.row) if u.id == id)
+        if unit.status != "done":
+            return False
+        if unit.track.suite != KERNEL_SUITE:
+            return True
+        return all(
+            attempt.record.status is CaseStatus.PASS
+            for attempt in query.attempts(self.history, self.row)
+            if attempt.unit == id
+        )
+
+    # -- confirmation ----------------------------------------------------------------------------
+
+    def _confirm(self, units: tuple[Unit, ...], done: set[str]) -> None:
+        """Run new failures, and attempts lost to infrastructure errors, again in fresh guests."""
+        rounds = self.job.confirm + _ERROR_RETRIES
+        for number in range(1, rounds + 1):
+            wanted: dict[TrackRecord, list[str]] = {}
+            for case in self._judge(units):
+                errors = sum(record.status is CaseStatus.ERROR for record in case.attempts)
+                if (
+                    case.judgement.unsure
+                    and errors <= _ERROR_RETRIES
+                    and case.track.suite != KERNEL_SUITE
+                ):
+                    wanted.setdefault(case.track, []).append(case.case)
+            models = {unit.track: unit for unit in units if unit.kind == "suite"}
+            again = [
+                confirm_unit(models[track], number, tuple(sorted(cases)))
+                for track, cases in wanted.items()
+                if track in models
+            ]
+            again = [unit for unit in again if unit.id not in done]
+            if not again or self._cut:
+                return
+            count = sum(len(unit.cases or ()) for unit in again)
+            self.say(f"confirming {count} cases, round {number} of at most {rounds}")
+            self._schedule({}, tuple(again)).run(again)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def _judge(self, units: tuple[Unit, ...]) -> tuple[JudgedCase, ...]:
+        tracks = sorted({unit.track for unit in units})
+        return judge_run(
+            self.history, self.row, known=self.known, confirm=self.job.confirm, tracks=tracks
+        )
+
+    def _missing_parts(self, units: tuple[Unit, ...]) -> list[str]:
+        """What the parts of a suite leave out together, one line each."""
+        wholes: dict[str, list[ResultFile]] = {}
+        for unit in units:
+            if unit.shard != "none":
+                results = self._results(unit)
+                if results is not None:
+                    wholes.setdefault(unit.id.rpartition(".p")[0], []).append(results)
+        problems = []
+        for name, parts in wholes.items():
+            if len(parts) < self.job.parts or any(part.planned is None for part in parts):
+                # Some part is told as cut or failed already.
+                continue
+            planned = [node for part in parts for node in part.planned or ()]
+            collected = set().union(*(part.collected or () for part in parts))
+            if len(planned) != len(collected) or set(planned) != collected:
+                problems.append(f"{name}: its parts do not make a whole")
+        return problems
+
+    def _finish(self, units: tuple[Unit, ...]) -> JudgedRun:
+        ended = [unit for unit in query.units(self.history, self.row) if unit.status != "done"]
+        broken = [unit for unit in ended if unit.status == "failed"]
+        notes = []
+        if self._cut or any(unit.status == "cut" for unit in ended):
+            cut = sum(unit.status == "cut" for unit in ended)
+            notes.append(f"time was up: {cut} of {len(units)} parts not done")
+        if broken:
+            notes.append(f"{len(broken)} of {len(units)} parts failed")
+        notes += self._missing_parts(units)
+        self.history.end_run(
+            self.row,
+            status="partial" if notes else "complete",
+            note=", ".join(notes),
+            ended=time.time(),
+        )
+        cases = self._judge(units)
+        judgements = {(case.track, case.case): case.judgement for case in cases}
+        self.history.add_judgements(self.row, judgements)
+        judged = gather(self.history, self.history.run(self.row.id), cases)
+        publish(self.history, judged, self.job.root)
+        if self.job.keep:
+            gone = prune(self.history, before=self.row.started - parse_age(self.job.keep))
+            if gone.runs:
+                self.say(f"removed {len(gone.runs)} runs older than {self.job.keep}")
+                write_index(self.history, self.job.root)
+        return judged

@@ -1,0 +1,111 @@
+"""The ownership story of a failing mount: which functions ran, in what order, in the case's task.
+
+The guest's function_graph tracer is switched on for one repeat of the case, with a filter on the
+functions through which a superblock's private data passes (fs/fs_context.c, fs/super.c) and those
+of the filesystem's own modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from errpath.cases.case import MountCase
+from errpath.cases.run import run_case
+from errpath.guest.channel import AgentError
+from errpath.guest.machine import Guest
+
+__all__ = ["Call", "OwnershipTrace", "parse_graph", "trace_case"]
+
+_TRACING = "/sys/kernel/tracing"
+# Where s_fs_info and a context are made, handed over and given back. A name that the kernel lacks
+# is passed over: they move between releases.
+_CORE = (
+    "alloc_fs_context",
+    "vfs_parse_fs_string",
+    "vfs_parse_fs_param",
+    "vfs_parse_monolithic_sep",
+    "get_tree_bdev_flags",
+    "sget_fc",
+    "sget_dev",
+    "setup_bdev_super",
+    "deactivate_locked_super",
+    "deactivate_super",
+    "kill_block_super",
+    "generic_shutdown_super",
+    "put_fs_context",
+    "fscontext_release",
+    "reconfigure_super",
+)
+# What prints as pure structure: no times, CPUs or overheads.
+_OPTIONS_OFF = ("funcgraph-cpu", "funcgraph-duration", "funcgraph-overhead", "funcgraph-irqs")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: its function and how deep it was."""
+
+    depth: int
+    function: str
+
+
+@dataclass(frozen=True)
+class OwnershipTrace:
+    """The calls of one run of a case, in order."""
+
+    calls: tuple[Call, ...]
+
+    def ran(self, function: str) -> bool:
+        return any(call.function == function for call in self.calls)
+
+    def after(self, function: str) -> tuple[Call, ...]:
+        """The calls that began after the last call of `function`."""
+        at = [i for i, call in enumerate(self.calls) if call.function == function]
+        return self.calls[at[-1] + 1 :] if at else ()
+
+
+def parse_graph(text: str) -> OwnershipTrace:
+    """function_graph's text → calls. Two columns of indentation are one level."""
+    calls = []
+    for line in text.splitlines():
+        body = line.rpartition("|")[2] if "|" in line else line
+        name, bracket, _ = body.partition("(")
+        if line.startswith("#") or not bracket or not name.strip() or "/*" in name:
+            continue
+        calls.append(Call((len(name) - len(name.lstrip())) // 2, name.split()[0]))
+    least = min((call.depth for call in calls), default=0)
+    return OwnershipTrace(tuple(Call(call.depth - least, call.function) for call in calls))
+
+
+def trace_case(guest: Guest, case: MountCase, task: str, modules: Sequence[str]) -> OwnershipTrace:
+    """Run `case` once more, traced. Leaves the tracer off.
+
+    Raises:
+        AgentError: the kernel has no function_graph tracer.
+    """
+
+    def put(name: str, value: str, *, truncate: bool = False) -> None:
+        guest.write_file(f"{_TRACING}/{name}", value, mode=0o644 if truncate else None)
+
+    put("tracing_on", "0")
+    put("current_tracer", "nop")
+    put("set_ftrace_filter", "\n", truncate=True)
+    for pattern in (*_CORE, *(f"*:mod:{module}" for module in modules)):
+        with contextlib.suppress(AgentError):
+            put("set_ftrace_filter", f"{pattern}\n")
+    put("current_tracer", "function_graph")
+    for option in _OPTIONS_OFF:
+        with contextlib.suppress(AgentError):
+            put(f"options/{option}", "0")
+    put("trace", "\n", truncate=True)
+    try:
+        run_case(guest, case, task, trace=True)
+        text = guest.read_file(f"{_TRACING}/trace").decode(errors="replace")
+    finally:
+        if guest.poisoned is None:
+            put("tracing_on", "0")
+            put("current_tracer", "nop")
+            put("set_ftrace_pid", "\n", truncate=True)
+            put("set_ftrace_filter", "\n", truncate=True)
+    return parse_graph(text)

@@ -1,0 +1,428 @@
+"""pytest: options, fixtures, batching. Thin: what is decided is decided elsewhere.
+
+A test takes a `case` (parametrized with `MountCase`) and a `verdict`. The cases that a worker was
+given run in batches; a test waits for its batch when it is the first of it. An infrastructure
+failure is an error of the test's set-up, so that pytest reports ERROR and never FAILED for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errpath.cases.case import MountCase
+from errpath.errors import ErrpathError, UsageError
+from errpath.filesystems import known_filesystems, load_filesystem
+from errpath.plugin.profiles import register
+from errpath.plugin.user_guest import UserGuest
+from errpath.results.session import Group, RunSession, run_directory, split_evenly
+from errpath.runner.options import Choice, add_options, choices
+from errpath.runner.testbed import BATCH_MAX, Testbed
+from errpath.runner.verdict import Status, Verdict
+from errpath.util.lanes import processors
+from errpath.util.progress import Progress
+
+__all__ = ["case_of", "kernel_of", "session_of"]
+
+# Fewer cases than these are done before a second guest is there.
+_WORTH_A_LANE = 64
+
+_run_key = pytest.StashKey[RunSession]()
+_stray_key = pytest.StashKey[list[str]]()
+_problem_key = pytest.StashKey[str]()
+_groups_key = pytest.StashKey[dict[tuple[str, str], Group]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # Before hypothesis's own plugin looks for the one that the user chose.
+    register()
+    group = parser.getgroup("errpath", "kernel fault injection")
+    add_options(group.addoption)
+    group.addoption(
+        "--artefacts",
+        type=Path,
+        default=Path("errpath-results"),
+        metavar="DIR",
+        help="where what is not a pass leaves its artefacts",
+    )
+    group.addoption(
+        "--repeats",
+        type=int,
+        default=2,
+        metavar="N",
+        help="how often a suspected leak is run again before it is called one",
+    )
+    group.addoption(
+        "--case", action="append", default=[], metavar="ID", help="run only the case of this id"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, text in _markers().items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+    # A batch must reach one worker whole.
+    if config.getoption("numprocesses", None) and config.getoption("dist") in ("load", "no"):
+        config.option.dist = "loadgroup"
+    if hasattr(config, "workerinput"):
+        config.option.patch = config.workerinput["errpath_patches"]
+    try:
+        options = argparse.Namespace(**vars(config.option))
+        with _standard_input(config):
+            chosen = {choice.name: choice for choice in choices(options)}
+        config.option.patch = options.patch
+        if config.option.repeats < 1:
+            raise UsageError(f"--repeats: got {config.option.repeats}; expected at least 1")
+    except ErrpathError as error:
+        raise pytest.UsageError(str(error)) from None
+    worker = _worker(config)
+    config.stash[_run_key] = RunSession(
+        chosen,
+        run_directory(config.option.artefacts.absolute(), worker=worker),
+        _progress(config, worker),
+        repeats=config.option.repeats,
+        lanes=_lanes(config),
+    )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """With workers, kernels are built before the workers start: one build, one message."""
+    config = session.config
+    if config.getoption("numprocesses", None) and _wants_guests(config):
+        try:
+            config.stash[_run_key].prepare()
+        except ErrpathError as error:
+            pytest.exit(str(error), returncode=error.exit_status)
+
+
+def _wants_guests(config: pytest.Config) -> bool:
+    """Whether any of the given paths may hold cases: the controller of xdist collects nothing."""
+    if config.option.collectonly:
+        return False
+    paths = [Path(argument.split("::")[0]) for argument in config.args]
+    return any("selftest" not in path.parts for path in paths)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = config.stash.get(_run_key, None)
+    if session is not None:
+        session.close()
+
+
+@contextmanager
+def _standard_input(config: pytest.Config) -> Iterator[None]:
+    """The real standard input, which pytest captures before anybody can read it."""
+    manager = config.pluginmanager.getplugin("capturemanager")
+    if manager is None or not manager.is_globally_capturing():
+        yield
+        return
+    manager.suspend_global_capture(in_=True)
+    try:
+        yield
+    finally:
+        manager.resume_global_capture()
+        # As it was: pytest captures output from the first test on.
+        manager.suspend_global_capture()
+
+
+def _worker(config: pytest.Config) -> str:
+    """ "-gw0" in a worker of xdist, else nothing."""
+    values = getattr(config, "workerinput", None)
+    return f"-{values['workerid']}" if values else ""
+
+
+def _progress(config: pytest.Config, worker: str) -> Progress:
+    manager = config.pluginmanager.getplugin("capturemanager")
+    if manager is None:
+        return Progress(prefix=worker.lstrip("-"))
+    return Progress(prefix=worker.lstrip("-"), guard=manager.global_and_fixture_disabled)
+
+
+def _markers() -> dict[str, str]:
+    """Markers that select by filesystem, point and errno."""
+    markers = {
+        "filesystems(*names)": "filesystems that the `guest` fixture loads",
+        "qemu": "boots a guest; needs QEMU and a built kernel",
+    }
+    for name in known_filesystems():
+        filesystem = load_filesystem(name)
+        markers[name] = f"cases of {name}"
+        for function in (filesystem.fill_super, filesystem.reconfigure):
+            if function:
+                markers[function] = f"cases in which {function} is failed"
+    for point in (
+        "setup_bdev_super",
+        "readonly_device",
+        "held_device",
+        "no_driver",
+        "options",
+        "context",
+        "remount",
+        "repeat",
+        "crafted",
+        "none",
+    ):
+        markers[point] = f"cases of the point {point}"
+    for errno in (
+        *("EIO", "ENOMEM", "EACCES", "EBUSY", "EINVAL", "ENXIO"),
+        *("EEXIST", "ENOENT", "ENOSPC", "ENOTDIR"),
+    ):
+        markers[errno] = f"cases that end in -{errno}"
+    return markers
+
+
+# -- collection ----------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Several kernels: every test that asks for a verdict runs on each."""
+    names = list(metafunc.config.stash[_run_key].choices)
+    if "kernel_name" in metafunc.fixturenames:
+        ids = names if len(names) > 1 else [pytest.HIDDEN_PARAM]
+        metafunc.parametrize("kernel_name", names, ids=ids)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = set(config.option.case)
+    for item in items:
+        case = _case(item)
+        if case is not None:
+            for name in (case.filesystem, case.point, case.errno):
+                if name:
+                    item.add_marker(name)
+            item.add_marker("qemu")
+    if wanted:
+        kept = [item for item in items if (case := _case(item)) and case.id in wanted]
+        missing = wanted - {case.id for item in kept if (case := _case(item))}
+        if missing:
+            problem = f"--case {min(missing)}: no such case; expected a case's id"
+            if not hasattr(config, "workerinput"):
+                raise pytest.UsageError(problem)
+            # The controller collects nothing itself: a worker has to tell it.
+            config.stash[_problem_key] = problem
+            kept = []
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+    if _lanes(config) > 1:
+        # Tests that drive guests themselves work while the lanes do; the others only wait for them.
+        items.sort(key=lambda item: "testbed" not in getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
+    """Divide what is left after all selection into batches.
+
+    xdist keeps tests together whose ids end in the same `@group`. It is told so only here, where a
+    worker reports its collection: everywhere else the ids stay as they read.
+    """
+    config = session.config
+    names = _divide(session)
+    if not hasattr(config, "workerinput"):
+        yield
+        return
+    plain = [item.nodeid for item in session.items]
+    for item in session.items:
+        case = _case(item)
+        if case is not None:
+            item._nodeid = f"{item.nodeid}@{names[_kernel(item), case.id]}"
+    try:
+        yield
+    finally:
+        for item, nodeid in zip(session.items, plain, strict=True):
+            item._nodeid = nodeid
+
+
+def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
+    """Note the batches; the batch's name by kernel and case id."""
+    by_kernel: dict[str, dict[str, MountCase]] = {}
+    for item in session.items:
+        case = _case(item)
+        if case is not None:
+            cases = by_kernel.setdefault(_kernel(item), {})
+            if case.id in cases:
+                raise pytest.UsageError(f"case {case.id}: twice; expected every id once")
+            cases[case.id] = case
+    groups: dict[tuple[str, str], Group] = {}
+    names: dict[tuple[str, str], str] = {}
+    for kernel, cases in by_kernel.items():
+        batches: dict[str, list[MountCase]] = {}
+        for case in cases.values():
+            # Cases that take guests down would have the others run again.
+            batch = f"{case.batch}-alone" if case.alone else case.batch
+            batches.setdefault(batch, []).append(case)
+        for batch, members in batches.items():
+            # Another function to fail costs the guest a walk over all that could be traced, so that
+            # cases which fail the same one run one after another.
+            members.sort(key=lambda case: case.fault.function if case.fault else "")
+            # A named batch stays whole; the others are spread evenly over the workers.
+            workers = 1 if batch else _worker_count(session.config, len(members))
+            count = -(-len(members) // (BATCH_MAX * workers)) * workers
+            for number, part in enumerate(split_evenly(members, count)):
+                group = Group(kernel, part)
+                for case in part:
+                    groups[kernel, case.id] = group
+                    names[kernel, case.id] = f"{kernel}-{batch}{number}".replace("@", "_")
+    session.config.stash[_groups_key] = groups
+    # What takes guests down waits more than it works: it begins first, each group beside others.
+    every = dict.fromkeys(groups.values())
+    alone = sorted((group for group in every if group.cases[0].alone), key=_count, reverse=True)
+    others = [group for group in every if not group.cases[0].alone]
+    pairs = itertools.zip_longest(alone, others)
+    ahead = [group for pair in pairs for group in pair if group is not None]
+    session.config.stash[_run_key].expect(ahead)
+    return names
+
+
+def _count(group: Group) -> int:
+    return len(group.cases)
+
+
+def _worker_count(config: pytest.Config, cases: int) -> int:
+    """Over how many guests so many cases are spread, in xdist's workers or in this process."""
+    values = getattr(config, "workerinput", None)
+    return int(values["workercount"]) if values else min(_lanes(config), -(-cases // _WORTH_A_LANE))
+
+
+def _lanes(config: pytest.Config) -> int:
+    """A guest for each processor; with `-n N`, N workers with a guest each."""
+    workers = hasattr(config, "workerinput") or config.getoption("numprocesses", None) is not None
+    return 1 if workers else processors()
+
+
+def _case(item: pytest.Item) -> MountCase | None:
+    spec = getattr(item, "callspec", None)
+    case = spec.params.get("case") if spec is not None else None
+    return case if isinstance(case, MountCase) else None
+
+
+def _kernel(item: pytest.Item) -> str:
+    spec = getattr(item, "callspec", None)
+    if spec is not None and "kernel_name" in spec.params:
+        return str(spec.params["kernel_name"])
+    return next(iter(item.config.stash[_run_key].choices))
+
+
+# -- fixtures ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def verdict(request: pytest.FixtureRequest, case: MountCase, kernel_name: str) -> Verdict:
+    """The verdict on the test's `case`; an infrastructure failure is an error of the set-up."""
+    config = request.config
+    session = config.stash[_run_key]
+    group = config.stash[_groups_key][kernel_name, case.id]
+    try:
+        result = session.result(group, case)
+    except ErrpathError as error:
+        # What cannot be built or booted at all is said once, not once per case.
+        if not hasattr(config, "workerinput"):
+            pytest.exit(str(error), returncode=error.exit_status)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    if result.verdict.status is Status.ERROR:
+        pytest.fail(session.report(group, case), pytrace=False)
+    return result.verdict
+
+
+@pytest.fixture
+def expect_pass(
+    request: pytest.FixtureRequest, case: MountCase, kernel_name: str, verdict: Verdict
+) -> Callable[[], None]:
+    """A function that fails the test with the whole story unless the verdict is a pass."""
+
+    def check() -> None:
+        if verdict.status is not Status.PASS:
+            session = request.config.stash[_run_key]
+            group = request.config.stash[_groups_key][kernel_name, case.id]
+            pytest.fail(session.report(group, case), pytrace=False)
+
+    return check
+
+
+@pytest.fixture
+def kernel_choice(request: pytest.FixtureRequest, kernel_name: str) -> Choice:
+    """The kernel that a test runs on, as the user chose it."""
+    return request.config.stash[_run_key].choices[kernel_name]
+
+
+@pytest.fixture
+def testbed(request: pytest.FixtureRequest, kernel_name: str) -> Testbed:
+    """The test bed of the kernel that a test runs on, for tests that drive guests themselves."""
+    session = request.config.stash[_run_key]
+    session.begin()
+    return session.testbed(kernel_name)
+
+
+@pytest.fixture
+def guest(request: pytest.FixtureRequest, kernel_name: str) -> Iterator[UserGuest]:
+    """A fresh guest with the filesystems of the test's `filesystems` mark loaded."""
+    session = request.config.stash[_run_key]
+    mark = request.node.get_closest_marker("filesystems")
+    names = tuple(mark.args) if mark is not None else ()
+    try:
+        running = UserGuest(session.testbed(kernel_name), names)
+    except ErrpathError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    yield running
+    running.close()
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands what it must tell at the end to the controller."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["errpath_stray"] = _stray(session.config)
+        output["errpath_problem"] = session.config.stash.get(_problem_key, "")
+    elif _problem_key in session.config.stash:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A worker of xdist parses the command line again, and has no standard input of its own."""
+    node.workerinput["errpath_patches"] = list(node.config.option.patch)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    lines = node.config.stash.setdefault(_stray_key, [])
+    output = getattr(node, "workeroutput", {})
+    lines += output.get("errpath_stray", [])
+    if output.get("errpath_problem"):
+        node.config.stash[_problem_key] = output["errpath_problem"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Leaks that belong to no case: told, because nobody would look for them."""
+    config = terminalreporter.config
+    if _problem_key in config.stash:
+        terminalreporter.write_line(f"ERROR: {config.stash[_problem_key]}", red=True)
+    lines = [*config.stash.get(_stray_key, []), *_stray(config)]
+    if lines:
+        terminalreporter.section("what no case is to blame for alone, or did not come again")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _stray(config: pytest.Config) -> list[str]:
+    session = config.stash[_run_key]
+    return [*(record.raw for record in session.stray), *session.notes]
+
+
+# -- for plugins beside this one -----------------------------------------------------------------
+
+
+def session_of(config: pytest.Config) -> RunSession:
+    """The session of this pytest run."""
+    return config.stash[_run_key]
+
+
+case_of = _case
+kernel_of = _kernel

@@ -1,0 +1,77 @@
+"""pytest: the options and markers of suites/killsb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan
+from errpath.errors import ErrpathError
+from errpath.filesystems import EVENTS, EXPECTATIONS, known_filesystems, load_filesystem
+
+__all__ = ["killsb_parameters"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("errpath", "kernel fault injection")
+    group.addoption(
+        "--fs", default="", metavar="NAME,NAME", help="suites/killsb: only these filesystems"
+    )
+    events = "; ".join(f"{letter}: {text}" for letter, text in EVENTS.items())
+    group.addoption(
+        "--event",
+        default="",
+        metavar="LETTERS",
+        help=f"suites/killsb: only these events ({events})",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # Whoever asks for this suite alone wants to hear everything; with others, each as it is.
+    if config.option.conservation is None:
+        config.option.conservation = _alone(config)
+    markers = {f"event_{letter}": f"suites/killsb: {text}" for letter, text in EVENTS.items()}
+    markers["image"] = "cases of an image that the filesystem refuses by itself"
+    for name in known_filesystems():
+        filesystem = load_filesystem(name)
+        for what in EXPECTATIONS:
+            errno = filesystem.expected(what)
+            if errno:
+                markers[errno] = f"cases that end in -{errno}"
+    for name, text in markers.items():
+        config.addinivalue_line("markers", f"{name}: {text}")
+
+
+def _alone(config: pytest.Config) -> bool:
+    """Whether nothing but suites/killsb is to be run."""
+    suite = config.rootpath / "suites" / "killsb"
+    invoked = config.invocation_params.dir
+    paths = [(invoked / argument.split("::")[0]).resolve() for argument in config.args]
+    return bool(paths) and all(path.is_relative_to(suite.resolve()) for path in paths)
+
+
+def killsb_parameters(config: pytest.Config) -> list[object]:
+    """The chosen cases of the matrix as pytest parameters; what is not run is a skip.
+
+    Raises:
+        pytest.UsageError: an option names what does not exist, or an image cannot be made.
+    """
+    try:
+        filesystems = parse_filesystems(config.getoption("fs"))
+        events = parse_events(config.getoption("event"))
+        return _parameters(plan(filesystems, events))
+    except ErrpathError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _parameters(planned: Iterable[Planned]) -> list[object]:
+    parameters: list[object] = []
+    for one in planned:
+        marks = [getattr(pytest.mark, f"event_{one.event}")]
+        if one.reason:
+            reason = f"{one.filesystem} ({one.event}): {one.reason}"
+            marks += [pytest.mark.skip(reason=reason), getattr(pytest.mark, one.filesystem)]
+        parameters.append(pytest.param(one.case, id=one.id, marks=marks))
+    return parameters

@@ -1,0 +1,321 @@
+"""pytest: results as lines in a file and as JUnit properties; shards.
+
+Beside `errpath.plugin.cases`, which runs the cases: this only listens, and selects.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errpath import __version__
+from errpath.errors import UsageError
+from errpath.kernel import KernelStore
+from errpath.plugin.cases import case_of, kernel_of, session_of
+from errpath.results.kernel_record import kernel_record
+from errpath.results.records import (
+    CaseRecord,
+    CaseStatus,
+    KernelRecord,
+    ShardRecord,
+    from_json,
+    to_json,
+)
+from errpath.results.reports.jsonl import ResultWriter
+from errpath.results.shard import assign, from_environment, load_durations, parse_shard
+from errpath.runner.signature import of_text, signature
+
+__all__: list[str] = []
+
+_PREFIX = "errpath."
+_shard_key = pytest.StashKey[tuple[ShardRecord, str]]()
+_collected_key = pytest.StashKey[list[str]]()
+_reports_key = pytest.StashKey[dict[str, pytest.TestReport]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("errpath")
+    group.addoption(
+        "--results",
+        type=Path,
+        metavar="FILE",
+        help="write every result to this file, one JSON object per line, as soon as it is there",
+    )
+    group.addoption(
+        "--shard",
+        default="auto",
+        metavar="I/N",
+        help="run the I-th of N parts of what is selected; `auto` (default) asks the environment "
+        "(GitLab, GitHub, Slurm, ERRPATH_SHARD), `none` runs everything",
+    )
+    group.addoption(
+        "--durations-from",
+        type=Path,
+        metavar="FILE",
+        help="balance shards by these seconds (errpath history durations); every shard needs the "
+        "same file",
+    )
+    group.addoption(
+        "--cases-from",
+        type=Path,
+        metavar="FILE",
+        help="run only the tests whose case ids or node ids are the lines of this file",
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_collected_key] = []
+    try:
+        config.stash[_shard_key] = _shard(config.option)
+        if config.option.results is not None and not hasattr(config, "workerinput"):
+            config.pluginmanager.register(_Recorder(config), "errpath-recorder")
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _shard(options: argparse.Namespace) -> tuple[ShardRecord, str]:
+    if options.shard == "none":
+        return ShardRecord(), ""
+    if options.shard == "auto":
+        return from_environment(os.environ) or (ShardRecord(), "")
+    return parse_shard(options.shard), "--shard"
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    shard, source = config.stash[_shard_key]
+    return f"errpath: shard {shard} (from {source})" if shard.total > 1 else None
+
+
+# -- selection -----------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """After every other selection, so that all shards divide the same whole."""
+    try:
+        if config.option.cases_from is not None:
+            _keep(config, items, _chosen(config.option.cases_from, items))
+        config.stash[_collected_key] = [item.nodeid for item in items]
+        shard, _ = config.stash[_shard_key]
+        if shard.total > 1:
+            path = config.option.durations_from
+            seconds = load_durations(path) if path is not None else None
+            parts = assign([_key(item) for item in items], shard.total, seconds)
+            here = {id(item) for item in items if parts[_key(item)] == shard.index}
+            _keep(config, items, here)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _chosen(path: Path, items: list[pytest.Item]) -> set[int]:
+    try:
+        wanted = set(path.read_text().split("\n")) - {""}
+    except OSError as error:
+        raise UsageError(f"--cases-from {path}: {error.strerror}; expected a file") from None
+    chosen = [item for item in items if wanted & {_key(item), item.nodeid}]
+    missing = wanted - {name for item in chosen for name in (_key(item), item.nodeid)}
+    if missing:
+        raise UsageError(f"--cases-from {path}: {min(missing)}: no such case or test")
+    return {id(item) for item in chosen}
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], keep: set[int]) -> None:
+    dropped = [item for item in items if id(item) not in keep]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if id(item) in keep]
+
+
+def _key(item: pytest.Item) -> str:
+    case = case_of(item)
+    return case.id if case is not None else item.nodeid
+
+
+# -- results -------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    if call.when == "teardown":
+        # What is noted before the last report is made travels in it, from worker to controller and
+        # into JUnit's properties.
+        earlier = item.stash.get(_reports_key, {})
+        record = _record(item, call, earlier)
+        item.user_properties += _to_properties(record, kernel_of(item))
+    report = yield
+    item.stash.setdefault(_reports_key, {})[report.when] = report
+    return report
+
+
+def _record(
+    item: pytest.Item, call: pytest.CallInfo[None], earlier: dict[str, pytest.TestReport]
+) -> CaseRecord:
+    status, words = _outcome(call, earlier)
+    case = case_of(item)
+    seconds = earlier["call"].duration if "call" in earlier else 0.0
+    if case is None:
+        return CaseRecord(
+            item.nodeid,
+            status,
+            reasons=() if status is CaseStatus.PASS else (words,),
+            signature="" if status is CaseStatus.PASS else of_text(words),
+            seconds=seconds,
+            nodeid=item.nodeid,
+        )
+    session = session_of(item.config)
+    kernel = kernel_of(item)
+    result = session.known(kernel, case.id)
+    reasons: tuple[str, ...] = ()
+    mark = of_text(words)
+    confirmed = repeats = 0
+    if result is not None:
+        verdict = result.verdict
+        reasons = verdict.reasons
+        mark = signature(verdict) or mark
+        if verdict.outcome is not None:
+            seconds = float(verdict.outcome.extra.get("seconds", seconds))
+        if verdict.leak is not None:
+            confirmed, repeats = verdict.leak.confirmed, verdict.leak.repeats
+    passed = status is CaseStatus.PASS
+    folder = session.folders.get((kernel, case.id))
+    return CaseRecord(
+        case.id,
+        status,
+        reasons=() if passed else reasons or (words,),
+        signature="" if passed else mark,
+        seconds=seconds,
+        filesystem=case.filesystem,
+        event=case.point,
+        errno=case.errno,
+        confirmed=confirmed,
+        repeats=repeats,
+        rerun="" if passed else session.rerun(kernel, case.id),
+        artefacts=str(folder) if folder is not None else "",
+        nodeid=item.nodeid,
+    )
+
+
+def _outcome(
+    call: pytest.CallInfo[None], earlier: dict[str, pytest.TestReport]
+) -> tuple[CaseStatus, str]:
+    """Status and one line of why: a failed set-up or tear-down is an infrastructure error."""
+    for when, failed in (("setup", CaseStatus.ERROR), ("call", CaseStatus.FAIL)):
+        report = earlier.get(when)
+        if report is not None and report.failed:
+            return failed, _line(str(report.longrepr))
+        if report is not None and report.skipped:
+            why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            return CaseStatus.SKIP, _line(str(why))
+    if call.excinfo is not None:
+        return CaseStatus.ERROR, _line(str(call.excinfo.value))
+    return CaseStatus.PASS, ""
+
+
+def _line(text: str) -> str:
+    """The line of a failure that says most: pytest puts it behind an E."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line[2:].strip() for line in lines if line.startswith("E ")]
+    return (errors or lines or ["no reason given"])[0][:500]
+
+
+def _to_properties(record: CaseRecord, kernel: str) -> list[tuple[str, object]]:
+    pairs: list[tuple[str, object]] = [(f"{_PREFIX}kernel", kernel)]
+    for name, value in to_json(record).items():
+        for one in value if isinstance(value, list) else [value]:
+            pairs.append((_PREFIX + name, one))
+    return pairs
+
+
+def _from_properties(pairs: list[tuple[str, object]]) -> tuple[str, CaseRecord] | None:
+    values: dict[str, Any] = {"reasons": []}
+    for name, value in pairs:
+        if name == f"{_PREFIX}reasons":
+            values["reasons"].append(value)
+        elif name.startswith(_PREFIX):
+            values[name.removeprefix(_PREFIX)] = value
+    if "case" not in values:
+        return None
+    return values.pop("kernel"), from_json(CaseRecord, values)
+
+
+class _Recorder:
+    """Writes the file; only in the process that the user started."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._writer = ResultWriter(config.option.results.absolute())
+        self._planned = False
+        self._kernels: set[str] = set()
+        self._reason = ""
+        shard, _ = config.stash[_shard_key]
+        self._writer.run(version=__version__, shard=shard, started=time.time())
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if session.items:
+            self._plan(self._config.stash[_collected_key], [item.nodeid for item in session.items])
+
+    def _plan(self, collected: list[str], planned: list[str]) -> None:
+        if not self._planned:
+            self._planned = True
+            self._writer.plan(collected, planned)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        found = _from_properties(report.user_properties) if report.when == "teardown" else None
+        if found is not None:
+            self._note_kernels(_kernels(self._config))
+            self._writer.case(*found)
+
+    def _note_kernels(self, kernels: list[dict[str, Any]]) -> None:
+        for values in kernels:
+            if values["name"] not in self._kernels:
+                self._kernels.add(values["name"])
+                self._writer.kernel(from_json(KernelRecord, values))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        output = getattr(node, "workeroutput", {})
+        self._note_kernels(output.get("errpath_kernels", []))
+        if "errpath_collected" in output:
+            self._plan(output["errpath_collected"], output["errpath_planned"])
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self._reason = str(excinfo.value) or "interrupted"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        # Nothing to run in this shard is not an error here.
+        if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._config.stash[_collected_key]:
+            self._plan(self._config.stash[_collected_key], [])
+            session.exitstatus = exitstatus = pytest.ExitCode.OK
+        self._writer.end(status=int(exitstatus), reason=self._reason, ended=time.time())
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands the controller what only a worker knows."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["errpath_collected"] = session.config.stash[_collected_key]
+        output["errpath_planned"] = [item.nodeid for item in session.items]
+        output["errpath_kernels"] = _kernels(session.config)
+
+
+def _kernels(config: pytest.Config) -> list[dict[str, Any]]:
+    """The kernels that have been built so far, each described once."""
+    session = session_of(config)
+    store = KernelStore(progress=session.progress)
+    found = []
+    for name, testbed in session.built_testbeds():
+        if name not in session.described:
+            record = kernel_record(testbed.options.kernel, store, testbed.kernel, name=name)
+            session.described[name] = to_json(record)
+        found.append(session.described[name])
+    return found

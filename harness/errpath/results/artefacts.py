@@ -1,0 +1,61 @@
+"""The folder that a case which is not a pass leaves behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from errpath.errors import InfrastructureError
+from errpath.results.reports.text import Decoder, decode_record
+from errpath.runner.batch_runner import Result
+
+__all__ = ["write_artefacts"]
+
+_GUEST_FILES = ("console.log", "qemu.argv", "qemu.log")
+
+
+def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path:
+    """Write what is known of a case under `root` and return its folder.
+
+    console.log, qemu.argv and qemu.log of the guest; plan.json, the case; outcome.json, what it
+    did; kmemleak.raw and kmemleak.decoded; image.img, sparse, as it was before the case.
+
+    Raises:
+        InfrastructureError: the disk is full or the folder cannot be written.
+    """
+    verdict = result.verdict
+    case = verdict.case
+    folder = root / re.sub(r"[^\w.,=+-]", "_", case.id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if result.artefacts is not None:
+            for name in _GUEST_FILES:
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(result.artefacts / name, folder / name)
+        (folder / "plan.json").write_text(json.dumps(_plan(result), indent=2) + "\n")
+        if verdict.outcome is not None:
+            text = json.dumps(asdict(verdict.outcome), indent=2, default=str)
+            (folder / "outcome.json").write_text(text + "\n")
+        if verdict.leak is not None:
+            records = verdict.leak.records
+            (folder / "kmemleak.raw").write_text("\n".join(r.raw for r in records) + "\n")
+            if decoder is not None:
+                decoded = "\n".join(decode_record(record, decoder) for record in records)
+                (folder / "kmemleak.decoded").write_text(decoded + "\n")
+        if (content := case.device.content) is not None:
+            content.write(folder / "image.img")
+    except OSError as error:
+        raise InfrastructureError(
+            f"{folder}: {error.strerror}; expected room for artefacts"
+        ) from None
+    return folder
+
+
+def _plan(result: Result) -> dict[str, object]:
+    case = result.verdict.case
+    image = case.device.image.name if case.device.image is not None else None
+    return {"id": case.id, "image": image, **case.as_request("TASK", image)}

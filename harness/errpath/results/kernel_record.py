@@ -1,0 +1,62 @@
+"""A built kernel as the record that is kept of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from errpath.errors import ErrpathError
+from errpath.kernel import BuiltKernel, KernelRequest, KernelStore
+from errpath.kernel.build.state import load_state, load_tree
+from errpath.results.records import KernelRecord, PatchRecord
+from errpath.util.process import run
+
+__all__ = ["kernel_record", "patch_records"]
+
+
+def kernel_record(
+    request: KernelRequest, store: KernelStore, kernel: BuiltKernel | None, *, name: str = ""
+) -> KernelRecord:
+    """What was asked for and, where it was built, what came of it."""
+    wanted = KernelRecord(
+        name or request.name or request.spec,
+        request.spec,
+        patches=patch_records(request.patches),
+    )
+    if kernel is None:
+        return wanted
+    return KernelRecord(
+        name=wanted.name,
+        spec=wanted.spec,
+        state=kernel.state,
+        release=kernel.release,
+        description=kernel.description,
+        commit=_commit(store, kernel),
+        config_hash=hashlib.sha256(kernel.config.read_bytes()).hexdigest(),
+        patches=wanted.patches,
+    )
+
+
+def patch_records(patches: Sequence[Path]) -> tuple[PatchRecord, ...]:
+    """The patches that can be read, in order."""
+    return tuple(_patch(path) for path in patches if path.is_file())
+
+
+def _patch(path: Path) -> PatchRecord:
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    try:
+        words = run(["git", "patch-id", "--stable"], stdin=content).text.split()
+    except ErrpathError:
+        # Without git, or of a form that git does not read: the content itself.
+        words = []
+    return PatchRecord(words[0] if words else digest[:40], path.name, digest)
+
+
+def _commit(store: KernelStore, kernel: BuiltKernel) -> str:
+    """The commit of a git tree; empty for other sources."""
+    if load_state(store.layout, kernel.state) is None:
+        return ""
+    tree, _ = load_tree(store.layout, kernel.state)
+    return tree.base.describe().get("commit", "")

@@ -1,0 +1,330 @@
+"""Everything that a run needs, put together: built kernel, modules, prepared guests."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from errpath.errors import InfrastructureError, UnknownFunctionError
+from errpath.faults import injection_list
+from errpath.filesystems import load_filesystem
+from errpath.guest import accel
+from errpath.guest.clones import Clones, MachineSpec
+from errpath.guest.definition import GuestDefinition, load_guest
+from errpath.guest.machine import Guest, Machine, boot
+from errpath.guest.qemu import QEMU
+from errpath.guest.qmp import CloneError
+from errpath.guest.snapshot import SnapshotStore
+from errpath.kernel import BuiltKernel, BuiltModule, KernelRequest, KernelStore
+from errpath.kernel.symbols.functions import FunctionKind
+from errpath.kernel.symbols.symbolizer import Symbolizer
+from errpath.oracles import canary, kmemleak
+from errpath.oracles.canary import Check
+from errpath.oracles.kmemleak_min_age import MinAge, find_min_age, set_min_age
+from errpath.runner.batch_runner import PreparedGuest
+from errpath.util import process
+from errpath.util.progress import Progress
+from errpath.util.resources import GUESTS
+
+__all__ = [
+    "BATCH_MAX",
+    "ISOLATIONS",
+    "LEAK_CHECKS",
+    "Testbed",
+    "TestbedOptions",
+    "batch_size",
+    "guest_factory",
+]
+
+# "case": a clone for every case; "batch": a clone for many; "boot": a boot for every case.
+ISOLATIONS = ("case", "batch", "boot")
+# "fast": no minimum age, and what is suspected is looked at slowly; "slow": the kernel's own 5 s.
+LEAK_CHECKS = ("fast", "slow")
+# Cases of one batch: a crash makes those before it run again, and kmemleak's scans get longer.
+BATCH_MAX = 1024
+
+_CANARY = GUESTS / "modules" / "canary"
+_TARGETS = GUESTS / "modules" / "targets"
+
+
+@dataclass(frozen=True)
+class TestbedOptions:
+    """What the user chose."""
+
+    # pytest takes a class in a test module for a test if its name begins so.
+    __test__: ClassVar[bool] = False
+
+    kernel: KernelRequest
+    guest: str = "microvm"
+    # "auto", "kvm" or "tcg".
+    accel: str = "auto"
+    # Kernel command line words after the guest definition's.
+    append: tuple[str, ...] = ()
+    # One of ISOLATIONS: what cases share.
+    isolation: str = "batch"
+    # One of LEAK_CHECKS.
+    leak_check: str = "fast"
+    # Whether what cases leave behind is counted as well (harness/errpath/runner/resource_check.py).
+    conservation: bool = False
+
+
+class Testbed:
+    """One kernel on one guest definition. Everything is made on first use and then kept."""
+
+    __test__ = False
+
+    def __init__(
+        self, options: TestbedOptions, *, store: KernelStore, artefacts: Path, progress: Progress
+    ) -> None:
+        self.options = options
+        self._store = store
+        self._artefacts = artefacts
+        self.progress = progress
+        self._guests = itertools.count(1)
+        # Why guests are booted and not cloned, once that is known.
+        self._no_clones: str | None = None
+        self._said_slow = False
+
+    @functools.cached_property
+    def definition(self) -> GuestDefinition:
+        return load_guest(self.options.guest)
+
+    @functools.cached_property
+    def accel(self) -> str:
+        return accel.choose(self.options.accel)
+
+    @functools.cached_property
+    def kernel(self) -> BuiltKernel:
+        return self._store.build(self.options.kernel)
+
+    def check(self) -> None:
+        """See that everything is there that a guest needs; builds the kernel.
+
+        Raises:
+            ErrpathError: what is missing or cannot be built, in one line.
+        """
+        process.find_program(QEMU)
+        _ = self.definition, self.accel, self.kernel
+
+    @functools.cache  # noqa: B019 - a test bed lives as long as its run
+    def modules(self, filesystem: str) -> tuple[BuiltModule, ...]:
+        """The modules of a filesystem with what they depend on, in load order."""
+        return self._store.modules(self.kernel, load_filesystem(filesystem).modules)
+
+    def build(self, filesystems: Sequence[str]) -> None:
+        """Everything that guests with these filesystems need: what is left to do for `prepare` may
+        be done in several threads at once.
+
+        Raises:
+            ErrpathError: what cannot be built.
+        """
+        for name in filesystems:
+            self.modules(name)
+        _ = self._own_modules, self._clones
+
+    @functools.cached_property
+    def _own_modules(self) -> tuple[BuiltModule, BuiltModule]:
+        return (
+            self._store.external(self.kernel, _CANARY),
+            self._store.external(self.kernel, _TARGETS, allow_undefined=True),
+        )
+
+    def symbolizer(self, filesystems: Sequence[str]) -> Symbolizer:
+        """Decodes addresses of the kernel and of the modules of `filesystems`."""
+        modules = {module.name: module for fs in filesystems for module in self.modules(fs)}
+        return Symbolizer(self.kernel, [*modules.values(), *self._own_modules])
+
+    def boot(self, *, append: Sequence[str] = (), gdb_port: int | None = None) -> Guest:
+        """A guest with an agent and nothing more."""
+        return self._boot(append, gdb_port)[0]
+
+    def _boot(
+        self, append: Sequence[str] = (), gdb_port: int | None = None
+    ) -> tuple[Machine, Path]:
+        artefacts = self._guest_directory()
+        guest = boot(
+            self.definition,
+            self.kernel.bzimage,
+            artefacts=artefacts,
+            accel=self.accel,
+            append=(*self.options.append, *append),
+            gdb_port=gdb_port,
+        )
+        return guest, artefacts
+
+    def _guest_directory(self) -> Path:
+        return self._artefacts / f"guest-{next(self._guests)}"
+
+    def prepare(
+        self, filesystems: Sequence[str], functions: Sequence[str], *, fast: bool = False
+    ) -> PreparedGuest:
+        """A guest with the filesystems' modules, the canary and the injection targets loaded, in
+        which a leak check has found its canary: a clone where clones work, else freshly booted.
+
+        With `fast`, kmemleak's minimum age is lowered in it, unless that cannot be done.
+        """
+        if self.options.isolation != "boot" and self._no_clones is None:
+            try:
+                return self._clone(tuple(filesystems), tuple(functions), fast)
+            except CloneError as error:
+                self._no_clones = str(error)
+                self.progress.say(f"guests are booted for every use, not cloned: {error}")
+        return self.prepare_by_boot(filesystems, functions, fast=fast)
+
+    def prepare_by_boot(
+        self, filesystems: Sequence[str], functions: Sequence[str], *, fast: bool = False
+    ) -> PreparedGuest:
+        """The same, booted for this use alone."""
+        guest, notes, artefacts = self._make(filesystems, functions, clone=False)
+        return self._prepared(guest, notes, artefacts, fast)
+
+    def _clone(
+        self, filesystems: tuple[str, ...], functions: tuple[str, ...], fast: bool
+    ) -> PreparedGuest:
+        modules = [self.modules(name) for name in filesystems]
+        keys = [[module.key for module in built] for built in (*modules, self._own_modules)]
+
+        def make() -> tuple[Machine, Mapping[str, Any]]:
+            return self._make(filesystems, functions, clone=True)[:2]
+
+        guest, artefacts, notes = self._clones.prepared((filesystems, functions, keys), make)
+        return self._prepared(guest, notes, artefacts, fast)
+
+    @functools.cached_property
+    def _clones(self) -> Clones:
+        spec = MachineSpec(
+            self.definition, self.kernel.bzimage, self.kernel.key, self.accel, self.options.append
+        )
+        snapshots = SnapshotStore(self._store.layout, progress=self.progress)
+        return Clones(
+            spec, snapshots, boot=lambda: self._boot()[0], artefacts=self._guest_directory
+        )
+
+    def _prepared(
+        self, guest: Machine, notes: Mapping[str, Any], artefacts: Path, fast: bool
+    ) -> PreparedGuest:
+        check: Check = kmemleak.slow_check
+        try:
+            if fast and notes["min_age"] is not None:
+                set_min_age(guest, MinAge(*notes["min_age"]), lowered=True)
+                check = kmemleak.fast_check
+            elif fast and not self._said_slow:
+                self._said_slow = True
+                self.progress.say(f"leak checks are slow: {notes['why_slow']}")
+        except BaseException:
+            guest.close()
+            raise
+        modules = {name: tuple(names) for name, names in notes["modules"].items()}
+        return PreparedGuest(
+            guest, artefacts, dict(notes["unknown"]), modules, check=check, proven=True
+        )
+
+    def _make(
+        self, filesystems: Sequence[str], functions: Sequence[str], *, clone: bool
+    ) -> tuple[Machine, Mapping[str, Any], Path]:
+        """A guest that is ready for cases, with what there is to know of it. Its minimum age is the
+        kernel's own."""
+        canary_module, targets_module = self._own_modules
+        modules = {fs: self.modules(fs) for fs in filesystems}
+        guest, artefacts = self._clones.booted() if clone else self._boot()
+        try:
+            loaded: set[str] = set()
+            for module in itertools.chain.from_iterable(modules.values()):
+                if module.name not in loaded:
+                    guest.load_module(module.name, module.stripped.read_bytes())
+                    loaded.add(module.name)
+            guest.load_module(
+                canary_module.name,
+                canary_module.stripped.read_bytes(),
+                parameters=canary.canary_parameters(guest),
+            )
+            unknown = self._load_targets(guest, targets_module, functions, modules)
+            min_age, why_slow = self._min_age(guest)
+            if min_age is None:
+                canary.check_with_canary(guest, kmemleak.slow_check)
+            else:
+                set_min_age(guest, min_age, lowered=True)
+                canary.check_with_canary(guest, kmemleak.fast_check)
+                set_min_age(guest, min_age, lowered=False)
+        except BaseException:
+            guest.close()
+            raise
+        notes = {
+            "unknown": unknown,
+            "modules": {fs: [module.name for module in built] for fs, built in modules.items()},
+            "min_age": None if min_age is None else [min_age.address, min_age.ticks],
+            "why_slow": why_slow,
+        }
+        return guest, notes, artefacts
+
+    def _min_age(self, guest: Machine) -> tuple[MinAge | None, str]:
+        """kmemleak's threshold, or None and why it cannot be lowered."""
+        try:
+            return find_min_age(guest, self.kernel.system_map, self.kernel.config), ""
+        except InfrastructureError as error:
+            return None, str(error)
+
+    def close(self) -> None:
+        """Let go of the frozen guests."""
+        if "_clones" in self.__dict__:
+            self._clones.close()
+
+    def add_targets(self, prepared: PreparedGuest, functions: Sequence[str]) -> None:
+        """Put `functions` on the injection list of a guest in place of those that it had."""
+        guest = prepared.guest
+        guest.call("fault.clear")
+        if injection_list.is_loaded(guest):
+            guest.unload_module(injection_list.MODULE)
+        modules = {fs: self.modules(fs) for fs in prepared.modules}
+        unknown = self._load_targets(guest, self._own_modules[1], functions, modules)
+        prepared.unknown.clear()
+        prepared.unknown.update(unknown)
+
+    def _load_targets(
+        self,
+        guest: Guest,
+        module: BuiltModule,
+        functions: Sequence[str],
+        modules: dict[str, tuple[BuiltModule, ...]],
+    ) -> dict[str, str]:
+        """Load what can be failed; why the other functions cannot be."""
+        if not functions:
+            return {}
+        found = injection_list.resolve(functions, guest.symbols(functions))
+        good = [symbol for symbol in found.values() if not isinstance(symbol, UnknownFunctionError)]
+        injection_list.load_targets(guest, module.stripped.read_bytes(), good)
+        return {
+            name: self._explain(name, error, tuple(modules))
+            for name, error in found.items()
+            if isinstance(error, UnknownFunctionError)
+        }
+
+    def _explain(self, name: str, error: UnknownFunctionError, filesystems: tuple[str, ...]) -> str:
+        """Why a function has no symbol, from the debug information where that knows better."""
+        with self.symbolizer(filesystems) as symbolizer:
+            site = symbolizer.find_function(name)
+        if site.kind is FunctionKind.INLINED:
+            where = ", ".join(module or "vmlinux" for module in site.modules)
+            return (
+                f"function {name}: inlined away in {where}: the compiler left it no code of its "
+                "own; expected a function that is called, such as one of its callers"
+            )
+        return str(error)
+
+
+def batch_size(options: TestbedOptions) -> int:
+    """How many cases share a guest before its leaks are looked for."""
+    return BATCH_MAX if options.isolation == "batch" else 1
+
+
+def guest_factory(
+    testbed: Testbed, filesystems: Sequence[str], functions: Sequence[str], *, confirm: bool = False
+) -> Callable[[], PreparedGuest]:
+    """What an runner calls for a fresh guest; with `confirm`, for one in which a suspicion is
+    looked at by the slow protocol."""
+    fast = testbed.options.leak_check == "fast" and not confirm
+    return functools.partial(testbed.prepare, tuple(filesystems), tuple(functions), fast=fast)

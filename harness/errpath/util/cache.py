@@ -1,0 +1,98 @@
+"""The cache directory, outside any checkout, and files in it that are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from errpath.errors import InfrastructureError
+
+__all__ = ["cache_root", "scratch_directory", "store_bytes"]
+
+
+def cache_root() -> Path:
+    """`ERRPATH_CACHE`, or `errpath` in the XDG cache directory."""
+    chosen = os.environ.get("ERRPATH_CACHE")
+    return Path(chosen).absolute() if chosen else Path(platformdirs.user_cache_path("errpath"))
+
+
+def store_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> Path:
+    """Write `path` in one step, unless it is there: its name is made from its content.
+
+    Raises:
+        InfrastructureError: the disk is full or the directory cannot be written.
+    """
+    if path.exists():
+        return path
+    scratch: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, scratch = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(scratch, mode)  # noqa: PTH101 - a name from mkstemp
+        os.replace(scratch, path)  # noqa: PTH105
+    except OSError as error:
+        if scratch:
+            with contextlib.suppress(OSError):
+                os.unlink(scratch)  # noqa: PTH108
+        raise InfrastructureError(
+            f"{path}: {error.strerror}; expected room to write the cache"
+        ) from None
+    return path
+
+
+@contextlib.contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory for the time of one step.
+
+    Each is locked while it is in use; whoever makes one removes those that nobody holds any more,
+    so that not even `kill -9` leaves one for long.
+    """
+    # Not `tmp`, which is the kernel builds' and holds no locks of this kind.
+    parent = cache_root() / "scratch"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        with _locked(parent):
+            for old in parent.iterdir():
+                _remove_unused(old)
+            path = Path(tempfile.mkdtemp(prefix="step-", dir=parent))
+            descriptor = os.open(path, os.O_RDONLY)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        raise InfrastructureError(
+            f"{parent}: {error.strerror}; expected room to write the cache"
+        ) from None
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """One at a time: between its making and its locking a directory looks like nobody's."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_unused(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(descriptor)

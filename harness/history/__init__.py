@@ -1,1 +1,0 @@
-"""Results over time, in one SQLite file."""

@@ -1,0 +1,86 @@
+"""The status of `errpath bisect` and `errpath compare`: what `git bisect run` makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from errpath.analysis.compare import bisect, compare
+from errpath.analysis.compare.observe import Observed
+from errpath.cli import main
+from errpath.errors import BuildError
+
+
+class _Testbed:
+    def modules(self, filesystem: str) -> tuple[()]:
+        return ()
+
+
+class _Session:
+    """A session whose kernels are built by asking."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def testbed(self, kernel: str, filesystem: str = "") -> _Testbed:
+        return _Testbed()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kinds", "status"),
+    [
+        (["clean", "clean"], 0),
+        # An errno alone is not what a leak is bisected for.
+        (["clean", "errno"], 0),
+        (["clean", "leak"], 1),
+        (["crash", "error"], 1),
+        (["hang", "clean"], 1),
+        (["clean", "error"], 125),
+    ],
+)
+def test_status(
+    kinds: list[str], status: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = {("k", str(n)): Observed(str(n), kind) for n, kind in enumerate(kinds)}
+    monkeypatch.setattr(bisect, "RunSession", _Session)
+    monkeypatch.setattr(bisect, "observe_all", lambda *args, **kwargs: found)
+    words = ["bisect", "--fs", "hfs", "--event", "a", "--artefacts", str(tmp_path)]
+    assert main.main(words) == status
+
+
+def test_what_does_not_build_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(_Session):
+        def testbed(self, kernel: str, filesystem: str = "") -> _Testbed:
+            raise BuildError("fs/hfs/super.c:1: error: x")
+
+    monkeypatch.setattr(bisect, "RunSession", Broken)
+    monkeypatch.setattr(compare, "RunSession", Broken)
+    words = ["--fs", "hfs", "--artefacts", str(tmp_path)]
+    assert main.main(["bisect", *words]) == 125
+    patch = tmp_path / "x.patch"
+    patch.write_text("")
+    assert main.main(["compare", "--patch", str(patch), *words]) == 125
+    assert capsys.readouterr().err.count("errpath: fs/hfs/super.c:1: error: x") == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare"],
+        ["compare", "--patch", "nowhere.patch"],
+        ["compare", "--kernel", "a", "--before", "b", "--after", "c"],
+        ["compare", "--kernel", "a", "--kernel", "b", "--after", "c"],
+        ["compare", "--after", "c", "-n", "0"],
+        ["compare", "--after", "c", "--fs", "zonefs"],
+        ["bisect", "--event", "z"],
+    ],
+)
+def test_wrong_words_are_no_verdict(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(words) == 125
+    assert capsys.readouterr().err.startswith("errpath: ")

@@ -1,0 +1,263 @@
+"""Observations on two kernels → FIXED, STILL LEAKS, REGRESSED, CHANGED ERRNO, CLEAN, NOT RUN."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errpath.analysis.compare.compare import config_hashes, same_code
+from errpath.analysis.compare.judge import (
+    NO_ANSWER,
+    Comparison,
+    State,
+    compare_case,
+    exit_status,
+    group_runs,
+    summarize,
+    table,
+)
+from errpath.analysis.compare.mail import Subject, mail_text, patch_id
+from errpath.analysis.compare.observe import Observed, observe
+from errpath.cases.case import Outcome, Step, StepOutcome
+from errpath.cases.lifecycle import Planned, plan
+from errpath.oracles.resources import Resource, ResourceLeak
+from errpath.runner.batch_runner import Result
+from errpath.runner.verdict import Status, Verdict, judge
+
+CLEAN = Observed("x", "clean", errnos=("-EIO",))
+LEAK = Observed("x", "leak", "a b", ("-EIO",), ("leak: 1 unreferenced object",), "the report")
+CRASH = Observed("x", "crash", "oops", (), ("kernel oops: BUG",), "the oops")
+HANG = Observed("x", "hang", "", (), ("hang: 20 s",))
+MISREAD = Observed("x", "misread", "", ("-EIO",), ("read back: /a: got b; expected c",))
+HELD = Observed("x", "held", "", ("-EIO",), ("the block device is still held",))
+ERRNO = Observed("x", "errno", "", ("0",), ("mount: 0; expected -EIO",))
+ERROR = Observed("x", "error", "", (), ("canary: missed",))
+
+A_CASE = next(one for one in plan(("efs",), ("a",)) if one.case is not None)
+SUBJECT = Subject("old", "new", "k", (), (), "Some One <one@example.org>", ("https://b/1",), 61, 3)
+
+
+def _compare(before: list[Observed], after: list[Observed]) -> Comparison:
+    return compare_case(A_CASE, before, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "state"),
+    [
+        ([CLEAN], [CLEAN], State.CLEAN),
+        ([LEAK] * 3, [CLEAN] * 3, State.FIXED),
+        ([CRASH] * 3, [CLEAN] * 3, State.FIXED),
+        ([HELD] * 3, [CLEAN] * 3, State.FIXED),
+        ([LEAK] * 3, [LEAK] * 3, State.STILL),
+        ([LEAK] * 3, [CLEAN, LEAK, CLEAN], State.STILL),
+        ([CLEAN] * 3, [LEAK] * 3, State.REGRESSED),
+        ([CLEAN] * 3, [CLEAN, CLEAN, LEAK], State.REGRESSED),
+        ([CLEAN] * 3, [HANG] * 3, State.REGRESSED),
+        # A leak is not traded for a crash, nor a crash for a hang.
+        ([LEAK] * 3, [CRASH] * 3, State.REGRESSED),
+        ([CRASH] * 3, [HANG] * 3, State.REGRESSED),
+        ([CRASH] * 3, [LEAK] * 3, State.STILL),
+        # Wrong data are worse than a leak, though every step ends alike.
+        ([MISREAD] * 3, [CLEAN] * 3, State.FIXED),
+        ([CLEAN] * 3, [MISREAD] * 3, State.REGRESSED),
+        ([LEAK] * 3, [MISREAD] * 3, State.REGRESSED),
+        ([CRASH] * 3, [MISREAD] * 3, State.STILL),
+        ([CLEAN], [ERRNO], State.CHANGED),
+        ([ERRNO], [CLEAN], State.CHANGED),
+        # The same wrong errno on both is no business of the change.
+        ([ERRNO], [ERRNO], State.CLEAN),
+        # Infrastructure errors are no verdict; with a good run beside them they do not count.
+        ([ERROR] * 3, [CLEAN] * 3, State.NOT_RUN),
+        ([LEAK] * 3, [ERROR] * 3, State.NOT_RUN),
+        ([], [CLEAN], State.NOT_RUN),
+        ([LEAK, ERROR, LEAK], [CLEAN] * 3, State.FIXED),
+    ],
+)
+def test_states(before: list[Observed], after: list[Observed], state: State) -> None:
+    assert _compare(before, after).state is state
+
+
+def test_counts_say_k_of_n() -> None:
+    one = _compare([LEAK, CLEAN, LEAK], [CLEAN] * 3)
+    assert (one.bad_before, one.runs_before, one.bad_after, one.runs_after) == (2, 3, 0, 3)
+    assert not one.certain
+    assert _compare([LEAK] * 3, [CLEAN] * 3).certain
+    assert not _compare([LEAK] * 3, [CLEAN]).certain
+
+
+def test_what_was_not_planned_says_why() -> None:
+    planned = Planned("i", "efs", "a", None, "no device")
+    assert compare_case(planned, [], []).note == "no device"
+
+
+def _exit(*states: State) -> int:
+    return exit_status([Comparison(A_CASE, state) for state in states])
+
+
+def test_exit_status() -> None:
+    assert _exit(State.FIXED, State.CLEAN) == 0
+    assert _exit(State.FIXED, State.STILL) == 0
+    assert _exit(State.FIXED, State.REGRESSED) == 1
+    assert _exit(State.CLEAN) == 1
+    assert _exit(State.STILL, State.CHANGED) == 1
+    assert _exit() == NO_ANSWER
+    # A planned case without any result: the infrastructure failed, and no "good" may come of it.
+    assert _exit(State.NOT_RUN) == NO_ANSWER
+    assert _exit(State.FIXED, State.NOT_RUN) == NO_ANSWER
+    assert _exit(State.REGRESSED, State.NOT_RUN) == 1
+    skipped = Comparison(replace(A_CASE, case=None, reason="same"), State.NOT_RUN)
+    assert exit_status([skipped, Comparison(A_CASE, State.FIXED)]) == 0
+
+
+def test_a_cell_is_as_certain_as_its_least_certain_case() -> None:
+    runs = [_compare([LEAK] * 3, [CLEAN] * 3), _compare([CLEAN], [CLEAN])]
+    (cell,) = summarize(runs)
+    assert (cell.state, cell.count, cell.total) == (State.FIXED, 1, 2)
+    assert (cell.before, cell.after) == ((3, 3), (0, 3))
+    weaker = [*runs, _compare([LEAK, CLEAN, CLEAN], [CLEAN] * 3)]
+    assert summarize(weaker)[0].before == (1, 3)
+
+
+def test_what_is_fixed_is_told_beside_what_still_leaks() -> None:
+    runs = [_compare([LEAK] * 3, [CLEAN] * 3), _compare([HANG] * 3, [HANG] * 3)]
+    skipped = Comparison(replace(A_CASE, case=None, reason="x"), State.NOT_RUN, note="no mkfs")
+    cells = summarize([*runs, _compare([CLEAN], [CLEAN]), skipped])
+    assert [(cell.state, cell.count, cell.total) for cell in cells] == [
+        (State.STILL, 1, 4),
+        (State.FIXED, 1, 4),
+    ]
+    assert [cell.note.count("1 not run: no mkfs") for cell in cells] == [1, 0]
+
+
+def test_the_table_tells_the_urgent_first_and_the_idle_once() -> None:
+    idle = Planned("i", "affs", "a", None, "the same code before and after")
+    other = next(one for one in plan(("efs",), ("b",)) if one.case is not None)
+    comparisons = [
+        compare_case(idle, [], []),
+        _compare([CLEAN], [CLEAN]),
+        compare_case(other, [CLEAN] * 3, [CRASH] * 3),
+    ]
+    lines = table(summarize(comparisons)).splitlines()
+    assert lines[0].split()[:3] == ["filesystem", "event", "state"]
+    assert lines[1].split()[:3] == ["efs", "b", "REGRESSED"]
+    assert lines[2].split()[:3] == ["efs", "a", "CLEAN"]
+    assert lines[3] == "NOT RUN (the same code before and after): affs"
+
+
+def test_tested_by_must_be_earned() -> None:
+    sure = _compare([LEAK] * 3, [CLEAN] * 3)
+    text = mail_text(SUBJECT, [sure])
+    assert "Tested-by: Some One <one@example.org>" in text
+    assert "Closes: https://b/1" in text
+    unsure = _compare([LEAK, CLEAN, LEAK], [CLEAN] * 3)
+    assert "Tested-by:" not in mail_text(SUBJECT, [sure, unsure])
+    assert "no tag" in mail_text(SUBJECT, [sure, unsure])
+    regressed = _compare([CLEAN] * 3, [CRASH] * 3)
+    assert "Tested-by" not in mail_text(SUBJECT, [sure, regressed])
+    assert "Tested-by" not in mail_text(SUBJECT, [_compare([CLEAN], [CLEAN])])
+
+
+def test_the_mail_says_what_was_run_on_what(tmp_path: Path) -> None:
+    fix, bug = tmp_path / "fix.patch", tmp_path / "bug.patch"
+    fix.write_text("--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-old\n+new\n")
+    bug.write_text("--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-new\n+old\n")
+    subject = replace(
+        SUBJECT,
+        before="Linux 7.1.0, linux@v7.1 (123456789abc)",
+        config=config_hashes({"before": "a" * 64, "after": "a" * 64}),
+        patches_before=(bug,),
+        patches=(fix,),
+    )
+    lines = mail_text(subject, [_compare([LEAK] * 3, [CLEAN] * 3)]).splitlines()
+    assert lines[0].endswith("killsb matrix, 1 min 01 s")
+    assert lines[1:6] == [
+        "before: Linux 7.1.0, linux@v7.1 (123456789abc)",
+        "after:  new",
+        f"config: {'a' * 16} (sha256 of .config)",
+        f"patch:  bug.patch (patch-id {patch_id(bug)}), before only",
+        f"patch:  fix.patch (patch-id {patch_id(fix)})",
+    ]
+    assert lines[7].split()[:3] == ["filesystem", "event", "state"]
+    assert " ".join(lines[8].split()) == "efs a FIXED 1/1 3 of 3 0 of 3 leak: 1 unreferenced object"
+    assert lines[-2:] == ["Closes: https://b/1", "Tested-by: Some One <one@example.org>"]
+
+
+def test_configurations_that_differ_are_told_apart() -> None:
+    one, other = "1" * 64, "2" * 64
+    assert (
+        config_hashes({"before": one, "after": other}) == f"{one[:16]} before, {other[:16]} after"
+    )
+    both = {"before": one, "before-apart": other, "after": one, "after-apart": other}
+    assert config_hashes(both) == f"{one[:16]}; apart: {other[:16]}"
+
+
+def test_repeats_are_found_by_their_number() -> None:
+    found = {("k", "c"): CLEAN, ("k", "c#2"): LEAK, ("other", "c#3"): CRASH}
+    assert group_runs(found, "k", "c") == [CLEAN, LEAK]
+    assert group_runs(found, "k", "d") == []
+
+
+def test_least_work_is_told_by_directories() -> None:
+    assert not same_code("hfs", None)
+    assert same_code("hfs", frozenset())
+    assert same_code("hfs", frozenset({"fs/adfs/"}))
+    assert not same_code("hfs", frozenset({"fs/hfs/"}))
+    # vfat is in fs/fat, and jbd2 is below more than its own.
+    assert not same_code("vfat", frozenset({"fs/fat/"}))
+    assert not same_code("hfs", frozenset({"fs/jbd2/"}))
+
+
+def test_a_patch_has_one_name_with_and_without_gits_headers(tmp_path: Path) -> None:
+    plain = "--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-old\n+new\n"
+    (tmp_path / "plain").write_text(f"Subject: x\n\nwhy\n---\n{plain}")
+    (tmp_path / "git").write_text(f"Subject: y\n---\ndiff --git a/f.c b/f.c\n{plain}")
+    first, second = patch_id(tmp_path / "plain"), patch_id(tmp_path / "git")
+    assert first == second != "unknown"
+    (tmp_path / "other").write_text(plain.replace("new", "newer"))
+    assert patch_id(tmp_path / "other") != first
+
+
+@pytest.mark.parametrize(
+    ("changes", "signature"),
+    [
+        ({"losses": (ResourceLeak(Resource("inodes", "x"), 4, 2),)}, "inodes: x"),
+        ({"left": ("module x does not unload",)}, ""),
+    ],
+)
+def test_what_is_not_given_back_is_a_leak(changes: dict[str, Any], signature: str) -> None:
+    """The errnos are the expected ones on both kernels: nothing else tells them apart."""
+    case = next(one.case for one in plan(("efs",), ("a",)) if one.case is not None)
+    verdict = Verdict(case, Status.FAIL, ("why",), Outcome("t", 1), **changes)
+    observed = observe(Result(verdict))
+    assert (observed.kind, observed.signature, observed.bad) == ("leak", signature, True)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Fails always."""
+
+    reads: bool
+
+    def __call__(self, outcome: Outcome) -> str:
+        return "read back: x" if self.reads else "message: x"
+
+
+@pytest.mark.parametrize(
+    ("reads", "got", "kind"), [(True, 5, "misread"), (True, 0, "errno"), (False, 5, "errno")]
+)
+def test_wrong_data_are_worse_than_other_words(reads: bool, got: int, kind: str) -> None:
+    planned = next(one.case for one in plan(("efs",), ("a",)) if one.case is not None)
+    step = Step("mount", "efs", expect="EIO")
+    case = replace(planned, steps=(step,), fault=None, checks=(_Check(reads),))
+    outcome = Outcome("t", 1, steps=(StepOutcome(got, "mount", ()),))
+    assert observe(Result(judge(case, outcome, None))).kind == kind
+
+
+def test_a_long_note_does_not_break_the_table() -> None:
+    long = replace(LEAK, reasons=("leak: " + "a" * 500,))
+    last = table(summarize([_compare([long] * 3, [CLEAN] * 3)])).splitlines()[-1]
+    assert last.endswith("a…")
+    assert len(last) < 200

@@ -1,0 +1,144 @@
+"""A search over simulated guests: what a check that sees nothing costs, and what is told once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errpath.analysis.fuzz import FuzzSearch, MutatedMount
+from errpath.guest.channel import Reply
+from errpath.images.crafted.catalogue import base_image
+from errpath.images.crafted.mutant import Mutant
+from errpath.runner.known_texts import KnownIssue
+from errpath.runner.verdict import Status
+from errpath.util.deadline import Deadline
+from errpath.util.progress import silent
+from suites.selftest.runner.simguest import SimChannel, World
+
+_BASE = base_image("hfs")
+_FRAMES = ("__kmalloc_cache_noprof+0x1/0x2", "hfs_btree_open+0x1f/0x90 [hfs]")
+# No guest goes blind after so many cases.
+_NEVER = 1000
+
+
+class _Guests:
+    """Guests that refuse every image, in which some images leak, and which go blind."""
+
+    def __init__(self, directory: Path) -> None:
+        self.world = World(directory, on_boot=self._prepare)
+        # Cases in one guest behind which its leak check finds nothing any more.
+        self.blind_after = _NEVER
+        # Offsets of changes with which an image leaks.
+        self.leaking: set[int] = set()
+
+    def _prepare(self, channel: SimChannel, number: int) -> None:
+        answer, ran = channel.call, 0
+
+        def call(
+            verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
+        ) -> Reply:
+            nonlocal ran
+            if verb == "image.put":
+                return Reply({}, b"")
+            reply = answer(verb, arguments, blob=blob, deadline=deadline)
+            if verb != "case.run":
+                return reply
+            ran += 1
+            channel.model.sheaves = ran > self.blind_after
+            if arguments["device"]["extents"][0][0] in self.leaking:
+                channel.model.leak(96, arguments["name"], reply.values["pid"], _FRAMES)
+            steps = [{"errno": 22, "syscall": "mount", "log": ""}]
+            return Reply({**reply.values, "steps": steps}, b"")
+
+        channel.call = call  # type: ignore[method-assign]
+
+    def search(self, *known: KnownIssue) -> FuzzSearch:
+        return FuzzSearch("hfs", self.world.boot, known, silent())
+
+
+@pytest.fixture
+def guests(tmp_path: Path) -> Iterator[_Guests]:
+    made = _Guests(tmp_path)
+    yield made
+    assert made.world.open == 0
+
+
+def _mounts(count: int) -> list[MutatedMount]:
+    """Mutants whose only change is at 0, 512, 1024, …"""
+    return [MutatedMount(Mutant(_BASE, ((512 * number, b"mutant"),))) for number in range(count)]
+
+
+def test_what_is_harmless_takes_two_guests(guests: _Guests) -> None:
+    search = guests.search()
+    assert search.run(_mounts(8)) == []
+    assert (search.tried, search.mounted, search.unjudged, search.again) == (8, 0, [], 0)
+    # One for the first pass, and one for the batch with its leak check.
+    assert guests.world.boots == 2
+
+
+def test_a_blind_check_is_made_again_over_two_halves(guests: _Guests) -> None:
+    guests.blind_after = 5
+    search = guests.search()
+    assert search.run(_mounts(8)) == []
+    assert (search.tried, search.unjudged) == (8, [])
+    # The whole batch was not judged; its halves of four were, each in a guest of its own.
+    assert guests.world.boots == 4
+
+
+def test_a_leak_in_a_batch_that_was_halved_is_its_mutants(guests: _Guests) -> None:
+    guests.blind_after = 5
+    guests.leaking = {512 * 6}
+    search = guests.search()
+    mounts = _mounts(8)
+    (finding,) = search.run(mounts)
+    assert finding.mutated == mounts[6]
+    assert finding.verdict.status is Status.FAIL
+    assert finding.verdict.leak is not None
+    assert finding.verdict.leak.confirmed == 2
+    assert (search.tried, search.unjudged) == (8, [])
+    assert f"errpath images write '@{mounts[6].mutant.blob}' FILE" in str(finding)
+
+
+def test_halves_that_are_blind_too_are_not_judged(guests: _Guests) -> None:
+    """A leak among them is no finding: nothing is told without a check that saw its canary."""
+    guests.blind_after = 3
+    guests.leaking = {0}
+    search = guests.search()
+    assert search.run(_mounts(8)) == []
+    assert len(search.unjudged) == 8
+    assert all("canary" in reason for reason in search.unjudged)
+    # Halved once, and no further.
+    assert guests.world.boots == 4
+
+
+def test_one_mutant_is_not_halved(guests: _Guests) -> None:
+    guests.blind_after = 0
+    search = guests.search()
+    assert search.run(_mounts(1)) == []
+    assert len(search.unjudged) == 1
+    assert guests.world.boots == 2
+
+
+def test_one_of_each_kind_is_told_however_long_it_goes_on(guests: _Guests) -> None:
+    guests.leaking = {512 * 1, 512 * 3}
+    search = guests.search()
+    assert len(search.run(_mounts(4))) == 1
+    assert search.again == 1
+    assert search.run(_mounts(4)) == []
+    assert search.again == 3
+
+
+def test_what_a_report_explains_is_counted(guests: _Guests) -> None:
+    guests.leaking = {512 * 1, 512 * 3}
+    search = guests.search(KnownIssue("known-leak", "leak", "hfs_btree_open"))
+    assert search.run(_mounts(4)) == []
+    assert search.seen == {"known-leak": 2}
+
+
+def test_a_trophy_tells_the_fields_that_are_changed(guests: _Guests) -> None:
+    guests.leaking = {1024}
+    (finding,) = guests.search().run([MutatedMount(Mutant(_BASE, ((1024, b"xx"),)))])
+    assert "! drSigWord = 0x7878 ('xx'), was 0x4244 ('BD')" in str(finding)

@@ -1,0 +1,144 @@
+"""errno names, fault plans and cases: the words that go to the agent."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errpath.cases.case import Device, MountCase, Outcome, Step, StepOutcome
+from errpath.errors import UsageError
+from errpath.faults.plan import FaultPlan
+from errpath.images import blank
+from errpath.util.errnos import errno_name, errno_value
+
+
+@given(value=st.sampled_from(sorted(errno.errorcode)))
+def test_errno_names_go_both_ways(value: int) -> None:
+    assert errno_value(errno_name(value)) == value
+    assert errno_name(value).startswith("-E")
+
+
+def test_errno_names_at_the_edges() -> None:
+    assert errno_name(0) == "0"
+    # ENOTSUPP, which the kernel must not let out, and does.
+    assert errno_name(524) == "-524"
+    assert errno_value("EIO") == errno_value("-EIO") == 5
+
+
+@pytest.mark.parametrize("name", ["", "EBOGUS", "errorcode", "__doc__", "5", "eio", "--EIO"])
+def test_an_unknown_errno_is_one_line(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"^errno {name}: unknown; expected a name such as EIO"):
+        errno_value(name)
+
+
+def test_fault_plan_in_the_agents_form() -> None:
+    plan = FaultPlan("hfs_fill_super", "ENOMEM", times=2)
+    assert plan.retval == 0xFFFFFFFFFFFFFFF4
+    assert plan.as_request() == {"function": "hfs_fill_super", "retval": -12, "times": 2}
+
+
+@pytest.mark.parametrize("function", ["", "3d", "a-b", "a b", "a;b", "a\n", "foo()", "/proc"])
+def test_a_fault_needs_a_functions_name(function: str) -> None:
+    with pytest.raises(ValueError, match="expected a C function's name"):
+        FaultPlan(function, "EIO")
+
+
+def test_a_clones_name_is_a_functions_name() -> None:
+    assert FaultPlan("do_it.isra.0", "EIO").function == "do_it.isra.0"
+
+
+def test_a_fault_refuses_what_it_cannot_be() -> None:
+    with pytest.raises(UsageError, match="errno EBOGUS"):
+        FaultPlan("f", "EBOGUS")
+    with pytest.raises(ValueError, match=r"times: got 0; expected at least 1"):
+        FaultPlan("f", "EIO", times=0)
+
+
+def test_devices_in_the_agents_form() -> None:
+    image = blank(4096, name="x")
+    assert Device().as_request(None) == {}
+    assert Device(node=(240, 7)).as_request(None) == {"node": [240, 7]}
+    assert Device(image, readonly=True, held=True, block_size=4096).as_request("id") == {
+        "image": "id",
+        "readonly": True,
+        "held": True,
+        "block_size": 4096,
+    }
+
+
+def test_a_case_in_the_agents_form() -> None:
+    case = MountCase(
+        "id",
+        "hfs",
+        Device(node=(7, 0)),
+        (
+            Step("fsopen", "hfs", flags=("ro",), options=(("a", "b"), ("c", None)), armed=True),
+            Step("mount", "hfs", data="a=b", expect="EIO"),
+            Step("umount"),
+        ),
+        FaultPlan("f", "EIO"),
+        seconds=1.5,
+    )
+    assert case.as_request("task", None, trace=True) == {
+        "name": "task",
+        "trace": True,
+        "device": {"node": [7, 0]},
+        "fault": {"function": "f", "retval": -5, "times": 1},
+        "steps": [
+            {
+                "op": "fsopen",
+                "armed": True,
+                "go_on": False,
+                "fstype": "hfs",
+                "flags": ["ro"],
+                "options": [["a", "b"], ["c", None]],
+                "until": "mount",
+            },
+            {"op": "mount", "armed": False, "go_on": True, "fstype": "hfs", "data": "a=b"},
+            {"op": "umount", "armed": False, "go_on": False},
+        ],
+        "timeout_ms": 1500,
+    }
+
+
+def test_an_outcome_from_the_agents_words() -> None:
+    outcome = Outcome.from_reply(
+        "task",
+        {
+            "pid": 33,
+            "steps": [{"errno": 22, "syscall": "fsconfig", "log": "e hfs: bad\nw hfs: odd\n"}],
+            "fired": 1,
+            "signal": 9,
+            "hung": True,
+            "stack": "[<0>] f+0x1/0x2",
+            "left_mounted": 1,
+            "device_errno": 16,
+            "kmsg": "x",
+            "status": 5,
+        },
+    )
+    assert outcome == Outcome(
+        "task",
+        33,
+        (StepOutcome(22, "fsconfig", ("e hfs: bad", "w hfs: odd")),),
+        fired=1,
+        signal=9,
+        hung=True,
+        stack="[<0>] f+0x1/0x2",
+        left_mounted=1,
+        device_errno=16,
+        kmsg="x",
+        status=5,
+    )
+    assert str(outcome.steps[0]) == "fsconfig: -EINVAL (e hfs: bad; w hfs: odd)"
+    assert Outcome.from_reply("task", {"pid": 1}) == Outcome("task", 1)
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_a_fault_and_an_armed_step_belong_together(armed: bool) -> None:
+    fault = None if armed else FaultPlan("f", "EIO")
+    with pytest.raises(ValueError, match="case id: expected a fault exactly where a step is armed"):
+        MountCase("id", "hfs", Device(), (Step("mount", "hfs", armed=armed),), fault)

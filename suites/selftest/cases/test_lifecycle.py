@@ -1,0 +1,126 @@
+"""The matrix: every event of every filesystem is planned, run or told why not."""
+
+from __future__ import annotations
+
+import pytest
+
+from errpath.cases import lifecycle
+from errpath.cases.lifecycle import parse_events, parse_filesystems, plan, plan_crafted
+from errpath.errors import UsageError
+from errpath.filesystems import EVENTS, known_filesystems, load_filesystem
+from errpath.results.session import split_evenly
+
+
+def test_every_event_of_every_filesystem_is_planned() -> None:
+    planned = list(plan(known_filesystems()))
+    cells = {(one.filesystem, one.event) for one in planned}
+    assert cells == {(name, event) for name in known_filesystems() for event in EVENTS}
+    assert all((one.case is None) == bool(one.reason) for one in planned)
+
+
+def test_ids_are_unique_and_name_filesystem_and_event() -> None:
+    ids = [one.id for one in plan(known_filesystems())]
+    assert len(ids) == len(set(ids))
+    assert all(
+        one.id.startswith(f"killsb-{one.filesystem}-{one.event}") for one in plan(("hfs", "adfs"))
+    )
+
+
+def test_both_interfaces_and_both_modes() -> None:
+    for event in "abcd":
+        cases = [one.case for one in plan(("ext4",), (event,)) if one.case is not None]
+        first = [case.steps[0] for case in cases]
+        assert {step.op for step in first} == {"mount", "fsopen"}, event
+        assert {"ro" in step.flags for step in first} == {True, False}, event
+
+
+def test_cases_of_one_filesystem_share_a_batch() -> None:
+    assert {one.case.batch for one in plan(("hfs", "ext2")) if one.case} == {"hfs", "ext2"}
+
+
+def test_without_a_valid_image_what_needs_one_is_told() -> None:
+    reasons = {one.event: one.reason for one in plan(("adfs",)) if one.case is None}
+    assert set(reasons) == set("deg")
+    assert all("valid image" in reason for reason in reasons.values())
+
+
+def test_without_the_mkfs_the_cases_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    lifecycle._usual.cache_clear()
+    monkeypatch.setattr(lifecycle, "missing_tool", lambda fs: "mkfs.ext2: not found")
+    try:
+        planned = list(plan(("ext2",)))
+        idle = {one.event for one in planned if "not found" in one.reason}
+        # A blank image still serves the failures that look at no image.
+        assert idle == set("cdeg")
+        assert all(one.case is not None for one in planned if one.event in "ab")
+    finally:
+        lifecycle._usual.cache_clear()
+
+
+def test_a_filesystem_that_refuses_rw_is_mounted_ro() -> None:
+    cases = [one.case for one in plan(("isofs",), ("d",)) if one.case is not None]
+    for case in cases:
+        step = case.steps[0]
+        assert ("ro" in step.flags) == (step.expect != "EACCES"), case.id
+
+
+def test_options_that_every_mount_needs_are_in_every_mount() -> None:
+    for one in plan(("ufs",)):
+        for step in one.case.steps if one.case else ():
+            if step.op in ("mount", "remount"):
+                assert "ufstype=44bsd" in step.data, one.id
+
+
+def test_a_server_goes_with_every_mount_but_of_a_blank_image() -> None:
+    cases = [one.case for one in plan(("fuseblk",)) if one.case is not None]
+    for case in cases:
+        for step in case.steps:
+            mounts = step.op in ("mount", "fsopen")
+            assert step.as_request().get("served", False) == (mounts and case.point != "image")
+    refused = [case for case in cases if case.point == "image"]
+    assert refused
+    assert {step.expect for case in refused for step in case.steps} == {"EINVAL"}
+    assert not any(step.served for one in plan(("hfs",)) if one.case for step in one.case.steps)
+
+
+def test_what_a_filesystem_lacks_is_told_by_variant() -> None:
+    planned = list(plan(("btrfs",), ("a",)))
+    lacking = [one for one in planned if one.reason]
+    assert lacking
+    assert all("-a-injected-" in one.id for one in lacking)
+    assert any(one.case for one in planned)
+
+
+def test_selections() -> None:
+    assert parse_filesystems("hfs, ext4") == ("hfs", "ext4")
+    assert parse_filesystems("") == known_filesystems()
+    assert parse_events("a,c") == ("a", "c")
+    assert parse_events("") == tuple(EVENTS)
+    with pytest.raises(UsageError, match="filesystem hfz: not defined"):
+        parse_filesystems("hfz")
+    with pytest.raises(UsageError, match=r"--event z: unknown; expected some of: a \(setup"):
+        parse_events("z")
+
+
+def test_second_mounts_that_share_are_unmounted_twice() -> None:
+    load_filesystem("qnx4")
+    case = next(one.case for one in plan(("qnx4",), ("g",)) if "rw_then_ro" in one.id)
+    assert case is not None
+    assert [step.op for step in case.steps][-2:] == ["umount", "umount"]
+
+
+def test_batches_stay_whole_for_any_number_of_workers() -> None:
+    cases = [one.case for one in plan(("hfs",)) if one.case is not None]
+    assert [len(part) for part in split_evenly(cases, 1)] == [len(cases)]
+
+
+def test_crafted_images_are_cases_of_event_c() -> None:
+    planned = list(plan_crafted(("hfsplus", "minix")))
+    assert {(one.filesystem, one.event) for one in planned} == {("hfsplus", "c")}
+    batches = {one.case.batch for one in planned if one.case is not None}
+    # Cases that hang share no guest with others; those that contaminate theirs share it with none.
+    alone = {f"hfsplus-grow-extents-full-{api}-rw" for api in ("mount", "fsopen")}
+    assert batches == {"hfsplus-crafted", "hfsplus-known", *alone}
+    ids = [one.id for one in planned]
+    assert len(set(ids)) == len(ids)
+    assert "hfsplus-extents-header-kind-mount-rw" in ids

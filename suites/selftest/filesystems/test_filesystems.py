@@ -1,0 +1,138 @@
+"""Every filesystem's file is complete and true to the configuration; a wrong one names its line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from errpath.errors import DefinitionError, UsageError
+from errpath.filesystems import (
+    EXPECTATIONS,
+    Filesystem,
+    ImageRecipe,
+    known_filesystems,
+    load_filesystem,
+)
+from errpath.guest.definition import load_guest
+from errpath.images.simple import WRITERS
+from errpath.kernel.build.kconfig import load_requested, parse_config
+from errpath.util import yamlfile
+
+MINIMAL = """\
+fstype: x
+kconfig: [CONFIG_X=m]
+modules: [x]
+fill_super: x_fill_super
+reconfigure: ""
+source: fs/x/super.c
+"""
+WITH_VALID = (
+    *("hfs", "hfsplus", "ext2", "ext4", "msdos", "vfat", "exfat"),
+    *("ntfs", "ntfs3", "xfs", "btrfs", "f2fs", "erofs", "squashfs"),
+    *("isofs", "udf", "minix", "bfs", "cramfs", "romfs", "jfs"),
+    *("nilfs2", "ufs", "gfs2", "ocfs2", "omfs", "qnx4", "efs"),
+    *("affs", "fuseblk"),
+)
+BLANK_ONLY = ("adfs", "befs", "freevxfs", "hpfs", "qnx6")
+
+
+def _load(tmp_path: Path, text: str) -> Filesystem:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    return yamlfile.load(path, Filesystem)
+
+
+@pytest.mark.parametrize("name", WITH_VALID)
+def test_a_valid_image_can_be_made(name: str) -> None:
+    recipe = load_filesystem(name).image
+    assert recipe is not None
+    assert recipe.valid
+    assert not recipe.writer or recipe.writer in WRITERS
+
+
+@pytest.mark.parametrize("name", BLANK_ONLY)
+def test_blank_images_only(name: str) -> None:
+    recipe = load_filesystem(name).image
+    assert recipe is not None
+    assert not recipe.valid
+
+
+def test_the_two_lists_are_all() -> None:
+    assert sorted((*WITH_VALID, *BLANK_ONLY)) == list(known_filesystems())
+
+
+@pytest.mark.parametrize("name", known_filesystems())
+def test_the_guest_kernel_has_it(name: str) -> None:
+    """Its configuration lines are in the guest's fragments, or in its own kernel's."""
+    filesystem = load_filesystem(name)
+    fragments = (*load_guest("microvm").fragments, *filesystem.own_fragments)
+    values = load_requested(fragments, ()).values
+    for line in filesystem.kconfig:
+        ((symbol, value),) = parse_config(line).items()
+        assert values.get(symbol) == value, line
+
+
+def test_filesystems_that_cannot_share_a_kernel_do_not() -> None:
+    own = {name: load_filesystem(name).own_kernel for name in ("ntfs", "ntfs3", "ocfs2")}
+    assert own["ntfs"] != own["ntfs3"]
+    # ocfs2 only needs more than the first kernel has: a third build is not worth that.
+    assert own["ntfs3"] == own["ocfs2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colour: red\n", r"x\.yaml:7: unknown key 'colour'; expected one of: fstype"),
+        ("fstype: y\n", r"x\.yaml:7: duplicate key 'fstype'"),
+        ("modules: x\n", r"x\.yaml:7: duplicate key 'modules'"),
+        ("image: 7\n", r"x\.yaml:7: image: got '7'; expected a mapping"),
+        ("image: {size: big}\n", r"x\.yaml:7: size: got 'big'; expected an integer"),
+        ("image: {size: 1000}\n", r"x\.yaml:7: size: got 1000; expected sectors"),
+        (
+            "image: {size: 512, mkfs: [mkfs.x], package: p}\n",
+            r"x\.yaml:7: mkfs: expected the word \{image\}",
+        ),
+        (
+            'image: {size: 512, mkfs: [mkfs.x, "{image}"]}\n',
+            r"x\.yaml:7: package: missing",
+        ),
+        ("expect: {blanc: EIO}\n", r"x\.yaml:1: expect: unknown key 'blanc'; expected one of"),
+        ("expect: {blank: ENONSENSE}\n", r"x\.yaml:1: expect: blank: got 'ENONSENSE'"),
+        ("lacks: {z: because}\n", r"x\.yaml:1: lacks: got 'z'; expected an event"),
+        ('lacks: {a: ""}\n', r"x\.yaml:1: lacks: a: expected the reason"),
+        ("own_kernel: nowhere\n", r"x\.yaml:1: own_kernel: got 'nowhere'; expected a file's name"),
+        ("bad_option: [a, b, c]\n", r"x\.yaml:1: option 'a': expected a key"),
+    ],
+)
+def test_a_wrong_file_names_the_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        _load(tmp_path, MINIMAL + text)
+
+
+def test_a_right_file_is_taken(tmp_path: Path) -> None:
+    filesystem = _load(tmp_path, MINIMAL + "expect: {blank: EIO, rw_then_ro: ''}\n")
+    assert filesystem.expected("blank") == "EIO"
+    assert filesystem.expected("rw_then_ro") == ""
+    assert filesystem.expected("truncated") == EXPECTATIONS["truncated"]
+
+
+def test_a_remount_does_as_a_reconfigure_unless_it_is_named(tmp_path: Path) -> None:
+    one = _load(tmp_path, MINIMAL + "expect: {bad_reconfigure: ENOENT, unknown_remount: ''}\n")
+    assert one.expected("bad_remount") == "ENOENT"
+    assert one.expected("unknown_reconfigure") == "EINVAL"
+    assert one.expected("unknown_remount") == ""
+
+
+def test_bad_option_keeps_its_older_key(tmp_path: Path) -> None:
+    assert _load(tmp_path, MINIMAL + "bad_option_errno: E2BIG\n").expected("bad_option") == "E2BIG"
+
+
+def test_an_unknown_filesystem_lists_the_known() -> None:
+    with pytest.raises(UsageError, match="filesystem zonefs: not defined; expected one of: adfs"):
+        load_filesystem("zonefs")
+
+
+def test_a_recipe_is_a_program_or_a_writer() -> None:
+    with pytest.raises(ValueError, match="got both; expected one"):
+        ImageRecipe(512, mkfs=("mkfs.x", "{image}"), package="p", writer="omfs")

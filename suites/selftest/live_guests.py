@@ -1,0 +1,58 @@
+"""Test beds for tests that need a real guest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from errpath.cases.case import MountCase
+from errpath.guest.definition import load_guest
+from errpath.kernel import KernelRequest, KernelStore
+from errpath.runner.batch_runner import BatchRunner, Result
+from errpath.runner.testbed import Testbed, TestbedOptions, guest_factory
+from errpath.util.progress import silent
+from errpath.util.resources import GUESTS
+
+RunCases = Callable[..., dict[str, Result]]
+
+
+@pytest.fixture
+def make_testbed(tmp_path: Path) -> Callable[..., Testbed]:
+    """A test bed on the default kernel, with patches of ours and boot arguments if wanted."""
+
+    def make(*, patches: Sequence[str] = (), append: Sequence[str] = ()) -> Testbed:
+        definition = load_guest("microvm")
+        files = tuple(GUESTS / "patches" / name for name in patches)
+        request = KernelRequest(patches=files, fragments=definition.fragments)
+        options = TestbedOptions(request, append=tuple(append))
+        progress = silent()
+        return Testbed(
+            options,
+            store=KernelStore(progress=progress),
+            artefacts=tmp_path / "guests",
+            progress=progress,
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_cases(make_testbed: Callable[..., Testbed]) -> Iterator[RunCases]:
+    """Runs cases on such a test bed and gives their results by id."""
+    runners: list[BatchRunner] = []
+
+    def run(
+        cases: Sequence[MountCase], *, patches: Sequence[str] = (), append: Sequence[str] = ()
+    ) -> dict[str, Result]:
+        testbed = make_testbed(patches=patches, append=append)
+        filesystems = tuple(dict.fromkeys(case.filesystem for case in cases))
+        functions = tuple(dict.fromkeys(case.fault.function for case in cases if case.fault))
+        runner = BatchRunner(guest_factory(testbed, filesystems, functions), progress=silent())
+        runners.append(runner)
+        return runner.run(cases)
+
+    yield run
+    for runner in runners:
+        runner.close()

@@ -1,0 +1,54 @@
+"""function_graph's text → calls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from errpath.oracles.ownership import Call, OwnershipTrace, parse_graph, trace_case
+from suites.selftest import golden
+from suites.selftest.runner.simguest import SimChannel, World, make_case
+
+
+@golden.golden_cases("graph")
+def test_graphs(path: Path, request: pytest.FixtureRequest) -> None:
+    case = golden.load(path)
+    story = parse_graph(case.input)
+    golden.check(case, "".join(f"{call.depth} {call.function}\n" for call in story.calls), request)
+
+
+def test_a_story_is_asked_what_ran_and_what_came_after() -> None:
+    story = OwnershipTrace(tuple(Call(0, name) for name in ("a", "b", "a", "c", "d")))
+    assert story.ran("b")
+    assert not story.ran("e")
+    assert [call.function for call in story.after("a")] == ["c", "d"]
+    assert story.after("d") == ()
+    assert story.after("e") == ()
+
+
+def test_tracing_leaves_the_tracer_off(tmp_path: Path) -> None:
+    writes: list[tuple[str, str]] = []
+
+    def spy(channel: SimChannel, _: int) -> None:
+        write = channel._write
+
+        def noted(arguments: dict[str, str], blob: bytes) -> object:
+            writes.append((arguments["path"].rpartition("/")[2], blob.decode().strip()))
+            return write(arguments, blob)
+
+        channel._write = noted  # type: ignore[method-assign,assignment]
+
+    world = World(tmp_path, on_boot=spy)
+    guest = world.boot().guest
+    story = trace_case(guest, make_case("a"), "task", ["hfs"])
+    assert story.ran("kill_block_super")
+    assert ("set_ftrace_filter", "*:mod:hfs") in writes
+    assert ("set_ftrace_filter", "deactivate_locked_super") in writes
+    last = dict(writes)
+    assert last["tracing_on"] == "0"
+    assert last["current_tracer"] == "nop"
+    assert last["set_ftrace_filter"] == ""
+    # Once to begin with, and once more whatever happened.
+    assert writes.count(("current_tracer", "nop")) == 2
+    guest.close()

@@ -1,0 +1,357 @@
+"""The pytest plugin over simulated guests: groups, ids, outcomes, selection, bad input."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from errpath.results.session import RunSession
+from suites.selftest.paths import ROOT
+from suites.selftest.runner import simsession
+
+pytest_plugins = ["pytester"]
+
+_ROOT = ROOT
+_CONFTEST = 'pytest_plugins = ["errpath.plugin.cases"]\n'
+_SIM_CONFTEST = _CONFTEST + simsession.CONFTEST
+_TESTS = """
+import pytest
+from dataclasses import replace
+from suites.selftest.runner.simguest import make_case
+
+def cases(**does):
+    made = [make_case(name, words) for name, words in does.items()]
+    return pytest.mark.parametrize("case", made, ids=[case.id for case in made])
+"""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """An empty suite with the plugin and the simulated session."""
+    simsession.install(monkeypatch)
+    monkeypatch.setenv("PYTHONPATH", str(_ROOT))
+    monkeypatch.setenv("ERRPATH_CACHE", str(pytester.path / "cache"))
+    pytester.makeconftest(_CONFTEST)
+    return pytester
+
+
+def _tests(suite: pytest.Pytester, **does: str) -> None:
+    words = ", ".join(f"{name}={text!r}" for name, text in does.items())
+    suite.makepyfile(
+        f"{_TESTS}\n@cases({words})\ndef test_mount(case, expect_pass):\n    expect_pass()\n"
+    )
+
+
+def test_outcomes(suite: pytest.Pytester) -> None:
+    """A failure of the kernel FAILS the test; an infrastructure error is an ERROR of its set-up."""
+    _tests(
+        suite, good="", leaks="leak=512", wrong="errno=EINVAL", crashes="panic", vanishes="vanish",
+        refused="refuse", unfired="unfired",
+    )  # fmt: skip
+    result = suite.runpytest("-rA")
+    result.assert_outcomes(passed=1, failed=3, errors=3)
+    result.stdout.fnmatch_lines_random(
+        [
+            "PASSED *test_mount[[]good[]]*",
+            "FAILED *test_mount[[]leaks[]]*",
+            "FAILED *test_mount[[]wrong[]]*",
+            "FAILED *test_mount[[]crashes[]]*",
+            "ERROR *test_mount[[]vanishes[]]*",
+            "ERROR *test_mount[[]refused[]]*",
+            "ERROR *test_mount[[]unfired[]]*",
+        ]
+    )
+
+
+def test_a_doubtful_leak_is_an_error(suite: pytest.Pytester) -> None:
+    _tests(suite, good="", doubtful="leak=64,once")
+    result = suite.runpytest()
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["  a suspected leak was confirmed in 0 of 2 repeats"])
+
+
+def test_a_failure_tells_the_whole_story(suite: pytest.Pytester) -> None:
+    _tests(suite, leaks="leak=512")
+    result = suite.runpytest("--append", "panic=-1 x", "--kernel", "mine")
+    result.stdout.fnmatch_lines(
+        [
+            "leaks: FAIL",
+            "  leak: 1 unreferenced object, 512 bytes, confirmed 2 of 2",
+            "  forced     f = -EIO (fired 1 times)",
+            "*hfs_init_fs_context+0x1f [[]hfs[]]  fs/hfs/super.c:414",
+            "  allocated  hfs_init_fs_context (fs/hfs/super.c:414), 512 bytes",
+            "  taken over sget_fc*",
+            "  rerun      errpath run leaks --kernel mine '--append=panic=-1 x'",
+            "  artefacts  *",
+        ]
+    )
+    # No traceback through the harness.
+    result.stdout.no_fnmatch_line("*errpath/*.py*")
+    (folder,) = (suite.path / "errpath-results").glob("*/mine/leaks")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("console.log", "kmemleak.decoded", "kmemleak.raw", "outcome.json", "plan.json"),
+        *("qemu.argv", "qemu.log", "report.txt"),
+    ]
+
+
+def test_one_guest_serves_a_batch_and_all_is_closed(suite: pytest.Pytester) -> None:
+    _tests(suite, a="", b="", c="")
+    suite.runpytest().assert_outcomes(passed=3)
+    assert len(list((suite.path / "errpath-results").glob("*/guests/*/*"))) == 1
+
+
+def test_many_cases_are_spread_over_the_processors(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("errpath.plugin.cases.processors", lambda: 2)
+    does = {f"c{number}": "leak=64" if number == 99 else "" for number in range(100)}
+    _tests(suite, **does)
+    suite.runpytest().assert_outcomes(passed=99, failed=1)
+    # Two batches, and the second look at a leak in one of them.
+    assert len(list((suite.path / "errpath-results").glob("*/guests/*/*"))) == 3
+
+
+def test_a_run_that_is_cut_short_leaves_no_guest(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("errpath.plugin.cases.processors", lambda: 2)
+    # The first to be asked for fails while the groups behind it still wait or run.
+    _tests(suite, **{f"c{number}": "warn" for number in range(200)})
+    still_open: list[int] = []
+    close = RunSession.close
+
+    def watched(session: RunSession) -> None:
+        close(session)
+        still_open.extend(testbed.world.open for testbed in session._testbeds.values())  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(RunSession, "close", watched)
+    suite.runpytest_inprocess("-x").assert_outcomes(failed=1)
+    assert still_open == [0]
+
+
+def test_two_kernels_run_every_case_each(suite: pytest.Pytester) -> None:
+    _tests(suite, a="", b="leak=64")
+    result = suite.runpytest("--kernel", "before=x", "--kernel", "after=y", "-rA")
+    result.assert_outcomes(passed=2, failed=2)
+    result.stdout.fnmatch_lines_random(
+        [
+            "PASSED *test_mount[[]before-a[]]*",
+            "PASSED *test_mount[[]after-a[]]*",
+            "FAILED *test_mount[[]before-b[]]*",
+        ]
+    )
+    result.stdout.fnmatch_lines(["*errpath run b --kernel after=y*"])
+
+
+@pytest.mark.parametrize(
+    ("words", "selected"),
+    [
+        (["-m", "hfs"], 2),
+        (["-m", "hfsplus"], 1),
+        (["-m", "setup_bdev_super"], 3),
+        (["-m", "ENOMEM"], 1),
+        (["-m", "hfs and EIO"], 1),
+        (["-m", "qemu"], 3),
+        (["-m", "not qemu"], 0),
+        (["--case", "second"], 1),
+        (["--case", "first", "--case", "third"], 2),
+        (["-k", "third"], 1),
+    ],
+)
+def test_selection(suite: pytest.Pytester, words: list[str], selected: int) -> None:
+    suite.makepyfile(
+        _TESTS
+        + """
+made = [make_case("first"), make_case("second", expect="ENOMEM"),
+        replace(make_case("third"), filesystem="hfsplus")]
+
+@pytest.mark.parametrize("case", made, ids=[case.id for case in made])
+def test_mount(case, expect_pass):
+    expect_pass()
+"""
+    )
+    result = suite.runpytest("--strict-markers", *words)
+    result.assert_outcomes(passed=selected, deselected=3 - selected)
+
+
+def test_tests_without_a_case_run_beside_them(suite: pytest.Pytester) -> None:
+    _tests(suite, a="")
+    suite.makepyfile(test_other="def test_plain():\n    pass\n")
+    suite.runpytest().assert_outcomes(passed=2)
+
+
+def test_a_case_twice_is_refused(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        f"{_TESTS}\n@cases(a='')\ndef test_one(case, expect_pass):\n    expect_pass()\n"
+        "@cases(a='')\ndef test_two(case, expect_pass):\n    expect_pass()\n"
+    )
+    result = suite.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: case a: twice; expected every id once"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--case", "none"], "--case none: no such case; expected a case's id"),
+        (["--guest", "none"], "guest none: no file *; expected one of: *"),
+        (["--patch", "none.patch"], "--patch none.patch: no such file; expected a mail or a diff"),
+        (["--append", "a 'b"], "--append a 'b: No closing quotation; expected *"),
+        (["--repeats", "0"], "--repeats: got 0; expected at least 1"),
+        (["--kernel", "a=x", "--kernel", "a=y"], "--kernel a=y: name 'a' is taken; expected *"),
+        (["--patch", "-", "--patch", "-"], "--patch -: expected it once*"),
+        (["--accel", "xen"], "*--accel: invalid choice: 'xen'*"),
+    ],
+)
+def test_bad_input_is_one_line(suite: pytest.Pytester, words: list[str], message: str) -> None:
+    _tests(suite, a="")
+    result = suite.runpytest(*words)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    # pytest's own parser says the usage first.
+    result.stderr.fnmatch_lines([message if message.startswith("*") else f"ERROR: {message}"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stderr.no_fnmatch_line("*Traceback*")
+
+
+def test_a_kernel_that_cannot_be_had_is_said_once(suite: pytest.Pytester) -> None:
+    _tests(suite, a="", b="", c="")
+    result = suite.runpytest("--kernel", "broken")
+    assert result.ret == 2
+    assert str(result.stdout).count("broken: no such kernel") == 1
+
+
+def test_a_patch_from_standard_input(suite: pytest.Pytester) -> None:
+    """Read although pytest captures standard input; the rerun names the file that was kept."""
+    suite.makeconftest(_SIM_CONFTEST)
+    _tests(suite, leaks="leak=64")
+    text = b"--- a/x\n+++ b/x\n"
+    result = suite.run(sys.executable, "-m", "pytest", "--patch", "-", stdin=text)
+    (kept,) = (suite.path / "cache" / "patches").iterdir()
+    assert kept.read_bytes() == text
+    result.stdout.fnmatch_lines([f"  rerun      errpath run leaks --patch {kept}"])
+
+
+def test_workers_get_whole_groups_and_plain_ids(suite: pytest.Pytester) -> None:
+    suite.makeconftest(_SIM_CONFTEST)
+    _tests(suite, a="", b="leak=512", c="", d="", e="refuse", f="worker=64,once")
+    words = ["--patch", "-", "-n", "2", "-rA", "-v"]
+    result = suite.run(sys.executable, "-m", "pytest", *words, stdin=b"--- a/x\n+++ b/x\n")
+    result.assert_outcomes(passed=4, failed=1, errors=1, warnings=0)
+    result.stdout.fnmatch_lines_random(
+        [
+            "PASSED *::test_mount[[]a[]]",
+            "FAILED *::test_mount[[]b[]]*",
+            "ERROR *::test_mount[[]e[]]*",
+            "*no case is to blame for alone, or did not come again*",
+            '  comm "kworker/0:1", pid 7,*',
+        ]
+    )
+    # The groups are xdist's business alone.
+    result.stdout.no_fnmatch_line("*]@*")
+    # A worker has no standard input: the patch reached it as a file.
+    (kept,) = (suite.path / "cache" / "patches").iterdir()
+    result.stdout.fnmatch_lines([f"  rerun      errpath run b --patch {kept}"])
+    # Each worker ran its half in a guest of its own.
+    results = suite.path / "errpath-results"
+    workers = {path.parent.name.rpartition("-")[2] for path in results.glob("*/guests")}
+    assert workers == {"gw0", "gw1"}
+
+
+def test_workers_report_an_unknown_case(suite: pytest.Pytester) -> None:
+    suite.makeconftest(_SIM_CONFTEST)
+    _tests(suite, a="")
+    result = suite.run(sys.executable, "-m", "pytest", "-n", "1", "--case", "none")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["ERROR: --case none: no such case; expected a case's id"])
+    result.stdout.no_fnmatch_line("*INTERNALERROR*")
+
+
+def test_a_broken_kernel_is_said_once_before_the_workers_start(suite: pytest.Pytester) -> None:
+    suite.makeconftest(_SIM_CONFTEST)
+    _tests(suite, a="", b="", c="", d="")
+    words = ["-n", "1", "--kernel", "broken", "-rA"]
+    result = suite.run(sys.executable, "-m", "pytest", *words)
+    text = str(result.stdout)
+    assert text.count("broken: no such kernel") == 1
+    assert text.count("asked for the kernel") == 1
+    assert result.ret == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "counted"),
+    [
+        (["suites/killsb"], True),
+        (["suites/killsb/test_a.py::test_counts"], True),
+        (["suites/killsb", "--no-conservation"], False),
+        (["suites/killsb", "suites/hfs"], False),
+        (["suites/hfs"], False),
+        (["suites/hfs", "--conservation"], True),
+        ([], False),
+    ],
+)
+def test_killsb_alone_counts_what_is_left_behind(
+    suite: pytest.Pytester, words: list[str], counted: bool
+) -> None:
+    suite.makeconftest('pytest_plugins = ["errpath.plugin.cases", "errpath.plugin.lifecycle"]\n')
+    for name in ("killsb", "hfs"):
+        folder = suite.path / "suites" / name
+        folder.mkdir(parents=True)
+        (folder / "test_a.py").write_text(
+            "def test_counts(pytestconfig):\n"
+            f"    assert bool(pytestconfig.option.conservation) is {counted}\n"
+        )
+    result = suite.runpytest("--import-mode=importlib", *words)
+    assert result.ret == 0, result.outlines
+
+
+def test_tests_that_drive_guests_themselves_run_while_the_lanes_do(
+    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others would only wait meanwhile: they come later, and the lanes have begun."""
+    monkeypatch.setattr("errpath.plugin.cases.processors", lambda: 2)
+    suite.makepyfile(
+        f"""{_TESTS}
+ORDER = []
+CASES = [make_case(f"c{{n}}", "") for n in range(2)]
+
+@pytest.mark.parametrize(
+    "case", [replace(c, batch=c.id) for c in CASES], ids=[c.id for c in CASES]
+)
+def test_mount(case, expect_pass, pytestconfig):
+    ORDER.append(case.id)
+    expect_pass()
+
+def test_own(request, kernel_name):
+    ORDER.append("plain")
+
+def test_drives(testbed, request):
+    from errpath.plugin.cases import _run_key
+    session = request.config.stash[_run_key]
+    assert session._ahead is not None
+    ORDER.append("drives")
+
+def test_order():
+    assert ORDER == ["drives", "c0", "c1", "plain"]
+"""
+    )
+    suite.runpytest("-p", "no:xdist").assert_outcomes(passed=5)
+
+
+def test_cases_that_fail_the_same_function_run_one_after_another(suite: pytest.Pytester) -> None:
+    suite.makepyfile(
+        f"""{_TESTS}
+from errpath.plugin.cases import _groups_key
+
+CASES = [
+    make_case(f"c{{n}}", "", fault=point) for n, point in enumerate(["b", "c", "a", "b", "c", "a"])
+]
+
+@pytest.mark.parametrize("case", CASES, ids=[c.id for c in CASES])
+def test_mount(case, expect_pass, pytestconfig):
+    (group,) = set(pytestconfig.stash[_groups_key].values())
+    assert [c.id for c in group.cases] == ["c2", "c5", "c0", "c3", "c1", "c4"]
+    expect_pass()
+"""
+    )
+    suite.runpytest().assert_outcomes(passed=6)

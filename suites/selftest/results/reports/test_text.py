@@ -1,0 +1,141 @@
+"""The report of a case, and the folder that it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from errpath.cases.case import Device, MountCase, Outcome, Step, StepOutcome
+from errpath.errors import InfrastructureError
+from errpath.faults.plan import FaultPlan
+from errpath.images import blank
+from errpath.oracles.kmemleak import parse_records
+from errpath.oracles.ownership import parse_graph
+from errpath.results.artefacts import write_artefacts
+from errpath.results.reports.text import render
+from errpath.runner.batch_runner import Result
+from errpath.runner.verdict import Leak, infrastructure_error, judge
+from suites.selftest import golden
+from suites.selftest.runner.simsession import SimDecoder
+
+_HEADERS = ("Fault", "Fired", "Errno", "Kmsg", "Confirmed", "Device", "Error")
+
+
+def _case(fault: str, device: str) -> MountCase:
+    image = blank(4096, name="hfs-blank")
+    devices = {
+        "": Device(image),
+        "readonly": Device(image, readonly=True),
+        "held": Device(image, held=True),
+        "node": Device(node=(240, 7)),
+    }
+    steps = (
+        Step("mount", "hfs", armed=bool(fault), expect="EIO"),
+        Step("fsopen", "hfs", flags=("ro", "nosuid")),
+    )
+    return MountCase(
+        "hfs-a-case", "hfs", devices[device], steps, FaultPlan(fault, "EIO") if fault else None
+    )
+
+
+def _result(case: golden.Golden) -> Result:
+    headers = case.headers
+    mount = _case(headers.get("Fault", ""), headers.get("Device", ""))
+    if "Error" in headers:
+        return Result(infrastructure_error(mount, headers["Error"]))
+    outcome = Outcome(
+        "errpath-000001",
+        34,
+        (
+            StepOutcome(int(headers.get("Errno", "5")), "mount"),
+            StepOutcome(0, "fsmount", ("w hfs: odd",)),
+        ),
+        fired=int(headers.get("Fired", "1")),
+        kmsg=headers.get("Kmsg", ""),
+    )
+    records = parse_records(case.input)
+    confirmed = int(headers.get("Confirmed", "2"))
+    verdict = judge(mount, outcome, Leak(records, confirmed, 2) if records else None)
+    trace = case.sections["trace"]
+    return Result(verdict, story=parse_graph(trace) if trace else None)
+
+
+@golden.golden_cases("report")
+def test_reports(path: Path, request: pytest.FixtureRequest) -> None:
+    case = golden.load(path, headers=_HEADERS, sections=("input", "trace"))
+    text = render(
+        _result(case), SimDecoder(), rerun="errpath run hfs-a-case", folder=Path("results/hfs")
+    )
+    golden.check(case, text, request)
+
+
+_RECORD = """\
+unreferenced object 0xffff888003c2ec00 (size 512):
+  comm "errpath-000001", pid 34, jiffies 4294894026
+  backtrace (crc 0):
+    hfs_init_fs_context+0x1f/0x90 [hfs]
+"""
+
+
+def _leaking(guest: Path | None) -> Result:
+    case = replace(_case("setup_bdev_super", ""), id="hfs-a/case: one")
+    outcome = Outcome("errpath-000001", 34, (StepOutcome(5, "mount"), StepOutcome(0, "x")), fired=1)
+    return Result(judge(case, outcome, Leak(parse_records(_RECORD), 2, 2)), guest)
+
+
+def test_the_folder_holds_what_is_known(tmp_path: Path) -> None:
+    guest = tmp_path / "guest-1"
+    guest.mkdir()
+    (guest / "console.log").write_bytes(b"Linux\xff")
+    (guest / "qemu.argv").write_text("qemu\n")
+    folder = write_artefacts(_leaking(guest), tmp_path / "results", SimDecoder())
+    assert folder == tmp_path / "results" / "hfs-a_case__one"
+    assert (folder / "console.log").read_bytes() == b"Linux\xff"
+    # What the guest did not write is not made up.
+    assert not (folder / "qemu.log").exists()
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["id"] == "hfs-a/case: one"
+    assert plan["fault"] == {"function": "setup_bdev_super", "retval": -5, "times": 1}
+    assert plan["device"]["image"] == plan["image"] == "hfs-blank"
+    outcome = json.loads((folder / "outcome.json").read_text())
+    assert outcome["steps"][0] == {"errno": 5, "syscall": "mount", "log": []}
+    assert (folder / "kmemleak.raw").read_text() == _RECORD
+    assert "fs/hfs/super.c:414" in (folder / "kmemleak.decoded").read_text()
+    image = (folder / "image.img").stat()
+    assert image.st_size == 4096
+    # Sparse: a blank image takes no room.
+    assert image.st_blocks == 0
+
+
+def test_an_error_without_an_outcome_leaves_its_plan(tmp_path: Path) -> None:
+    result = Result(infrastructure_error(_case("f", "node"), "no boot"))
+    folder = write_artefacts(result, tmp_path, None)
+    assert [path.name for path in folder.iterdir()] == ["plan.json"]
+    assert json.loads((folder / "plan.json").read_text())["device"] == {"node": [240, 7]}
+
+
+def test_a_folder_that_cannot_be_made_is_the_rigs_failure(tmp_path: Path) -> None:
+    (tmp_path / "results").touch()
+    with pytest.raises(InfrastructureError, match=r"Not a directory; expected room for artefacts"):
+        write_artefacts(_leaking(None), tmp_path / "results", None)
+
+
+def test_a_full_disk_is_the_rigs_failure(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(argv, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a tmpfs needs root and the right to mount")
+    try:
+        (disk / "fill").write_bytes(bytes(8192))
+        with pytest.raises(
+            InfrastructureError, match="No space left on device; expected room for artefacts"
+        ):
+            write_artefacts(_leaking(None), disk, SimDecoder())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -1,0 +1,242 @@
+"""A guest without QEMU: the agent's verbs over a model of kmemleak, at the `Channel` boundary.
+
+What a case does in it is written in its first step's `data`, as comma-separated words:
+
+    leak=512            the case's task loses an object of 512 bytes
+    worker=64           a kernel worker loses one on the case's behalf
+    once                what is lost is lost in the first boot only
+    warn                the kernel logs a WARNING meanwhile
+    oops                the kernel logs an oops and kills the task
+    panic               the console says so, and the guest is gone
+    vanish              the guest is gone without a word
+    hang                the task does not end
+    later               it oopses, hangs or is not hit in a later boot than the first only
+    refuse              the agent cannot set the case up
+    unfired             the fault does not hit
+    errno=EIO           the first step gives this instead of what is expected
+    chance              it does so in the first boot only
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import socket
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from errpath.cases.case import Device, MountCase, Step
+from errpath.errors import BootError
+from errpath.faults.plan import FaultPlan
+from errpath.guest.channel import AgentError, ChannelClosedError, Reply
+from errpath.guest.console import Console
+from errpath.guest.machine import Guest
+from errpath.oracles import canary, kmemleak
+from errpath.runner.batch_runner import PreparedGuest
+from errpath.util.deadline import Deadline
+from errpath.util.errnos import errno_value
+from suites.selftest.oracles.kmemleak_model import KmemleakModel, RefusedError
+
+__all__ = ["SimChannel", "World", "make_case"]
+
+_CANARY_SIZES = (64, 512, 2048)
+_WARNING = "WARNING: fs/super.c:638 at generic_shutdown_super+0x10b/0x160, CPU#0: x/33"
+_OOPS = "BUG: kernel NULL pointer dereference, address: 0000000000000318"
+_PANIC = "Kernel panic - not syncing: Fatal exception"
+
+
+def make_case(name: str, does: str = "", *, expect: str = "EIO", fault: str = "f") -> MountCase:
+    """A case that forces `fault` and does in the sim what `does` says."""
+    return MountCase(
+        name,
+        "hfs",
+        Device(),
+        (Step("mount", "hfs", data=does, armed=True, expect=expect),),
+        FaultPlan(fault, expect or "EIO") if fault else None,
+        point="setup_bdev_super",
+        errno=expect,
+    )
+
+
+@dataclass
+class World:
+    """Everything that outlives one guest, and what all guests of a test are like."""
+
+    # Where console logs go.
+    directory: Path
+    # Guests whose boot fails, counted from 1, and with what.
+    failing_boots: dict[int, Exception] = field(default_factory=dict)
+    # As without slab_debug=U.
+    sheaves: bool = False
+    # Functions that cannot be failed, and why.
+    unknown: dict[str, str] = field(default_factory=dict)
+    # Called with each new guest's channel, and with its number.
+    on_boot: Callable[[SimChannel, int], None] = lambda channel, number: None
+    boots: int = 0
+    open: int = 0
+    # What ran, in order, by the words of its first step, with the boot's number.
+    ran: list[tuple[str, int]] = field(default_factory=list)
+
+    def boot(self) -> PreparedGuest:
+        """What an runner calls for a fresh guest."""
+        self.boots += 1
+        if self.boots in self.failing_boots:
+            raise self.failing_boots[self.boots]
+        folder = self.directory / f"guest-{self.boots}"
+        folder.mkdir(parents=True)
+        (folder / "qemu.argv").write_text("sim\n")
+        (folder / "qemu.log").write_text("")
+        channel = SimChannel(self, self.boots, folder / "console.log")
+        self.on_boot(channel, self.boots)
+        guest = Guest(channel, release="7.2.0-sim", console=channel.console)
+        return PreparedGuest(guest, folder, dict(self.unknown), {"hfs": ("hfs",)})
+
+    def runs(self, words: str) -> int:
+        """How often a case that does `words` ran."""
+        return Counter(does for does, _ in self.ran)[words]
+
+
+class SimChannel:
+    """The agent's verbs."""
+
+    def __init__(self, world: World, number: int, log: Path) -> None:
+        self.world = world
+        self.number = number
+        self.model = KmemleakModel(sheaves=world.sheaves)
+        self.files: dict[str, bytes] = {canary.CANARY_FILE: b"64\n512\n2048\n"}
+        self._pids = itertools.count(30)
+        host, self._serial = socket.socketpair()
+        self.console = Console(host, log)
+        self._gone = False
+        self._closed = False
+        world.open += 1
+
+    def hello(self, deadline: Deadline) -> Mapping[str, Any]:
+        return {"hello": 1, "release": "7.2.0-sim"}
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.world.open -= 1
+            self._serial.close()
+            self.console.close()
+
+    def call(
+        self, verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
+    ) -> Reply:
+        if self._gone or self._closed:
+            raise ChannelClosedError("agent: channel closed by the guest")
+        handlers = {
+            "file.read": self._read,
+            "file.write": self._write,
+            "sleep": self._sleep,
+            "quiesce": self._quiesce,
+            "case.run": self._case,
+        }
+        if verb not in handlers:
+            raise AgentError(verb, errno.ENOSYS, "no such verb in the sim")
+        return handlers[verb](arguments, blob)
+
+    def say(self, text: str) -> None:
+        """Print on the console."""
+        self._serial.sendall(text.encode() + b"\r\n")
+
+    # -- verbs -----------------------------------------------------------------------------------
+
+    def _read(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
+        path = arguments["path"]
+        if path == kmemleak.SCAN_FILE:
+            return Reply({}, self.model.read().encode())
+        if path not in self.files:
+            raise AgentError("file.read", errno.ENOENT, path)
+        return Reply({}, self.files[path])
+
+    def _write(self, arguments: Mapping[str, Any], blob: bytes) -> Reply:
+        path, text = arguments["path"], blob.decode()
+        if path == kmemleak.SCAN_FILE:
+            try:
+                self.model.write(text)
+            except RefusedError as error:
+                raise AgentError("file.write", error.number, path) from None
+        elif path == canary.CANARY_FILE and text == "plant":
+            for size in (int(word) for word in self.files[path].split()):
+                frames = ("__kmalloc_noprof+0x1/0x2", "errpath_canary_plant+0x1/0x9 [canary]")
+                self.model.leak(size, str(arguments["as"]), next(self._pids), frames)
+        elif path == canary.CANARY_FILE and text == "reap":
+            self.model.free_by("errpath_canary_plant")
+        elif not path.startswith("/sys/kernel/tracing/"):
+            raise AgentError("file.write", errno.ENOENT, path)
+        return Reply({}, b"")
+
+    def _sleep(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
+        self.model.sleep(arguments["ms"] / 1000)
+        return Reply({}, b"")
+
+    def _quiesce(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
+        self.model.quiesce()
+        return Reply({}, b"")
+
+    def _case(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
+        step = arguments["steps"][0]
+        does = dict(word.partition("=")[::2] for word in step.get("data", "").split(",") if word)
+        self.world.ran.append((step.get("data", ""), self.number))
+        pid = next(self._pids)
+        if "refuse" in does:
+            raise AgentError("case.run", errno.ENOSPC, "loop device")
+        if "panic" in does:
+            self.say(_PANIC)
+        if "panic" in does or "vanish" in does:
+            self._gone = True
+            self._serial.close()
+            raise ChannelClosedError("agent: channel closed by the guest")
+        if "once" not in does or self.number == 1:
+            self._lose(does, arguments["name"], pid)
+        fault = arguments["fault"]
+        expected = -fault["retval"] if fault else 0
+        wrong = "errno" in does and ("chance" not in does or self.number == 1)
+        number = errno_value(does["errno"]) if wrong else expected
+        ends = "later" not in does or self.number > 1
+        self.files["/sys/kernel/tracing/trace"] = _TRACE
+        values: dict[str, Any] = {
+            "pid": pid,
+            "steps": [{"errno": number, "syscall": "mount", "log": ""}],
+            "fired": (0 if "unfired" in does and ends else 1) if fault else None,
+        }
+        if "warn" in does:
+            values["kmsg"] = _WARNING
+        if "oops" in does and ends:
+            values |= {"kmsg": _OOPS, "signal": 9, "steps": []}
+        if "hang" in does and ends:
+            values |= {"hung": True, "stack": "[<0>] super_lock+0x6d/0x130", "steps": []}
+        return Reply(values, b"")
+
+    def _lose(self, does: Mapping[str, str], task: str, pid: int) -> None:
+        frames: tuple[str, ...] = (
+            "__kmalloc_cache_noprof+0x1/0x2",
+            "hfs_init_fs_context+0x1f/0x90 [hfs]",
+            "alloc_fs_context+0x114/0x1e0",
+        )
+        if "leak" in does:
+            self.model.leak(int(does["leak"]), task, pid, frames)
+        if "worker" in does:
+            frames = ("__kmalloc_cache_noprof+0x1/0x2", "hfs_flush_work+0x2/0x9 [hfs]")
+            self.model.leak(int(does["worker"]), "kworker/0:1", 7, frames)
+
+
+_TRACE = b"""\
+# tracer: function_graph
+ get_tree_bdev_flags() {
+   sget_fc();
+   deactivate_locked_super() {
+     kill_block_super();
+   }
+ }
+"""
+
+
+def boot_error() -> BootError:
+    """A kernel that does not reach its agent."""
+    return BootError("kernel bzImage: did not reach the agent: nothing was printed")

@@ -1,0 +1,182 @@
+"""The options that choose what is tested, and the words that choose it again."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errpath.errors import UsageError
+from errpath.results.session import folder_name, split_evenly
+from errpath.runner import options
+from errpath.runner.options import Choice, add_options, choices, given_words, rerun_words
+from suites.selftest.runner.simguest import make_case
+
+
+def _parse(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_options(parser.add_argument)
+    return parser.parse_args(words)
+
+
+def _chosen(*words: str) -> tuple[Choice, ...]:
+    return choices(_parse(*words))
+
+
+def test_the_default() -> None:
+    (choice,) = _chosen()
+    assert choice.name == choice.testbed.kernel.spec == "debian:7.2"
+    assert choice.words == ()
+    assert (choice.testbed.guest, choice.testbed.accel, choice.testbed.append) == (
+        "microvm",
+        "auto",
+        (),
+    )
+    assert choice.testbed.kernel.fragments
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "spec"),
+    [
+        ("debian:latest", "debian:latest", "debian:latest"),
+        ("before=/src/linux", "before", "/src/linux"),
+        ("a=b=c", "a", "b=c"),
+        # A path may hold a `=`, and a name may not be empty.
+        ("/src/a=b", "/src/a=b", "/src/a=b"),
+        ("./x=y", "./x=y", "./x=y"),
+        ("=x", "=x", "=x"),
+        ("tree@v7.2", "tree@v7.2", "tree@v7.2"),
+    ],
+)
+def test_names_of_kernels(given: str, name: str, spec: str) -> None:
+    (choice,) = _chosen("--kernel", given)
+    assert (choice.name, choice.testbed.kernel.spec) == (name, spec)
+    assert choice.words == ("--kernel", given)
+
+
+def test_counting_wakes_the_kernels_own_books() -> None:
+    (choice,) = _chosen("--conservation", "--append", "p")
+    assert choice.testbed.conservation
+    assert choice.testbed.append == ("sysctl.vm.mem_profiling=1", "p")
+    # The option alone says it again.
+    assert choice.words == ("--append=p", "--conservation")
+
+
+def test_several_kernels_share_the_rest(tmp_path: Path) -> None:
+    patch = tmp_path / "a.patch"
+    patch.write_text("x")
+    words = ["--kernel", "a=x", "--kernel", "b=y", "--patch", str(patch), "--append", "p q='r s'"]
+    first, second = _chosen(*words, "--kconfig-add", "CONFIG_X=y", "--accel", "tcg")
+    assert (first.name, second.name) == ("a", "b")
+    for choice in (first, second):
+        assert choice.testbed.kernel.patches == (patch,)
+        assert choice.testbed.kernel.kconfig_add == ("CONFIG_X=y",)
+        assert choice.testbed.append == ("p", "q=r s")
+        assert choice.testbed.accel == "tcg"
+    assert second.words[:2] == ("--kernel", "b=y")
+
+
+@pytest.mark.parametrize("words", [["a", "a"], ["x=1", "x=2"], ["debian:7.2", "debian:7.2"]])
+def test_a_name_twice(words: Sequence[str]) -> None:
+    given = [word for spec in words for word in ("--kernel", spec)]
+    with pytest.raises(UsageError, match=r"is taken; expected NAME=SPEC"):
+        _chosen(*given)
+
+
+def test_a_missing_patch(tmp_path: Path) -> None:
+    for path in (tmp_path / "none", tmp_path):
+        with pytest.raises(UsageError, match=f"--patch {path}: no such file; expected a mail or"):
+            _chosen("--patch", str(path))
+
+
+class _Stdin(io.StringIO):
+    def __init__(self, text: bytes) -> None:
+        super().__init__()
+        self.buffer = io.BytesIO(text)  # type: ignore[misc]
+
+
+def test_a_patch_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ERRPATH_CACHE", str(tmp_path))
+    monkeypatch.setattr("sys.stdin", _Stdin(b"--- a\n+++ b\n"))
+    parsed = _parse("--kernel", "a", "--kernel", "b", "--patch", "-")
+    first, second = choices(parsed)
+    assert first.testbed.kernel.patches == second.testbed.kernel.patches
+    (kept,) = first.testbed.kernel.patches
+    assert kept.read_bytes() == b"--- a\n+++ b\n"
+    # Standard input is read by now: whoever chooses the same again must name the file.
+    assert first.words == ("--kernel", "a", "--patch", str(kept))
+    assert choices(parsed)[0].testbed == first.testbed
+    assert str(kept) in given_words(parsed)
+
+
+@pytest.mark.parametrize("text", [b"", b" \n"])
+def test_an_empty_standard_input_is_no_patch(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", _Stdin(text))
+    with pytest.raises(UsageError, match="--patch -: standard input is empty"):
+        _chosen("--patch", "-")
+
+
+def test_a_terminal_is_no_patch(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Stdin(b"")
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    with pytest.raises(UsageError, match="standard input, which is a terminal"):
+        _chosen("--patch", "-")
+
+
+_PLAIN = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
+
+
+@given(
+    kernels=st.lists(_PLAIN.filter(lambda word: word[0] != "-"), max_size=3, unique=True),
+    kconfig=st.lists(_PLAIN.filter(lambda word: word[0] != "-"), max_size=2),
+    append=st.lists(st.lists(_PLAIN, max_size=3).map(shlex.join), max_size=2),
+    accel=st.sampled_from(["auto", "tcg", "kvm"]),
+)
+def test_the_words_choose_the_same_again(
+    kernels: list[str], kconfig: list[str], append: list[str], accel: str
+) -> None:
+    words = [
+        *(word for kernel in kernels for word in ("--kernel", f"x{kernel}")),
+        *(word for line in kconfig for word in ("--kconfig-add", line)),
+        *(f"--append={text}" for text in append),
+        *("--accel", accel),
+    ]
+    try:
+        chosen = _chosen(*words)
+    except UsageError as error:
+        assert "is taken" in str(error)  # noqa: PT017 - two names that are one, by chance
+        return
+    assert choices(_parse(*given_words(_parse(*words)))) == chosen
+    for choice in chosen:
+        line = rerun_words("a case", choice.words)
+        run, case, *rest = shlex.split(line)[1:]
+        assert (run, case) == ("run", "a case")
+        (again,) = _chosen(*rest)
+        assert again.testbed == choice.testbed
+
+
+@given(count=st.integers(0, 50), groups=st.integers(-1, 60))
+def test_groups_are_even_and_whole(count: int, groups: int) -> None:
+    cases = [make_case(f"case-{number}") for number in range(count)]
+    parts = split_evenly(cases, groups)
+    assert [case for part in parts for case in part] == cases
+    sizes = [len(part) for part in parts]
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    assert len(parts) == max(1, min(groups, count))
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_folders_of_kernels() -> None:
+    assert folder_name("debian:7.2") == "debian_7.2"
+    assert folder_name("/src/linux@v7.2") == "_src_linux_v7.2"
+
+
+def test_nothing_is_exported_that_is_not_there() -> None:
+    assert all(hasattr(options, name) for name in options.__all__)

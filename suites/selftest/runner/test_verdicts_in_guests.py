@@ -1,0 +1,147 @@
+"""Negative controls: every detector sees what was planted for it, on a real kernel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from errpath.cases.case import Device, MountCase, Step
+from errpath.faults.plan import FaultPlan
+from errpath.images.hfs import hfs
+from errpath.runner.verdict import Status
+from suites.selftest.live_guests import RunCases
+
+pytestmark = pytest.mark.qemu
+
+# What guests/patches/hfs-misbehave.patch makes of the option `part=`.
+_WARN, _BUG, _HANG, _WILD, _LATE = 9001, 9002, 9003, 9004, 9005
+
+
+def mount_case(name: str, data: str = "", *, seconds: float = 20.0) -> MountCase:
+    return MountCase(
+        f"hfs-{name}",
+        "hfs",
+        Device(hfs.volume().image()),
+        (Step("mount", "hfs", data=data), Step("umount")),
+        seconds=seconds,
+    )
+
+
+def test_each_case_pays_for_itself_alone(run_cases: RunCases) -> None:
+    """Crashes and hangs in the middle of a batch: each costs its own case, the rest pass."""
+    cases = [
+        mount_case("before"),
+        mount_case("warns", f"part={_WARN}"),
+        mount_case("between"),
+        mount_case("bugs", f"part={_BUG}"),
+        mount_case("hangs", f"part={_HANG}", seconds=3.0),
+        mount_case("wild", f"part={_WILD}"),
+        mount_case("after"),
+    ]
+    results = run_cases(cases, patches=["hfs-misbehave.patch"])
+    verdicts = {name.removeprefix("hfs-"): result.verdict for name, result in results.items()}
+    assert {name: verdict.status for name, verdict in verdicts.items()} == {
+        "before": Status.PASS,
+        "warns": Status.FAIL,
+        "between": Status.PASS,
+        "bugs": Status.FAIL,
+        "hangs": Status.FAIL,
+        "wild": Status.FAIL,
+        "after": Status.PASS,
+    }
+    assert "kernel warning: WARNING: " in verdicts["warns"].reasons[0]
+    assert "kernel BUG at " in verdicts["bugs"].reasons[0]
+    assert verdicts["hangs"].reasons[0].startswith("hang: ")
+    assert verdicts["hangs"].outcome is not None
+    assert "hfs_fill_super" in verdicts["hangs"].outcome.stack
+    assert "kernel NULL pointer dereference" in verdicts["wild"].reasons[0]
+
+
+def test_a_crash_after_the_last_case_spoils_the_batch(run_cases: RunCases) -> None:
+    """Nobody can say whose it was: no verdict, rather than a pass."""
+    cases = [mount_case("before"), mount_case("late", f"part={_LATE}")]
+    results = run_cases(cases, patches=["hfs-misbehave.patch"])
+    for result in results.values():
+        assert result.verdict.status is Status.ERROR
+        assert "kernel warning outside of every case: WARNING: " in result.verdict.reasons[0]
+
+
+def test_without_slab_debug_there_is_no_verdict(run_cases: RunCases) -> None:
+    """SLUB's sheaves hide leaks: the canary must refuse, for a leaking and for a clean case."""
+    leaking = MountCase(
+        "hfs-leaks",
+        "hfs",
+        Device(hfs.volume().image()),
+        (Step("mount", "hfs", armed=True, expect="EIO"),),
+        FaultPlan("setup_bdev_super", "EIO"),
+    )
+    results = run_cases(
+        [leaking, mount_case("clean")],
+        patches=["hfs-kill-sb-leak.patch"],
+        append=["slab_debug=-"],
+    )
+    for result in results.values():
+        assert result.verdict.status is Status.ERROR
+        assert "planted leaks were not found" in result.verdict.reasons[0]
+
+
+def test_kmemleak_that_is_off_is_an_error(run_cases: RunCases) -> None:
+    results = run_cases([mount_case("clean")], append=["kmemleak=off"])
+    verdict = results["hfs-clean"].verdict
+    assert verdict.status is Status.ERROR
+    assert "kmemleak" in verdict.reasons[0]
+
+
+def test_a_fault_that_is_never_reached_is_an_error(run_cases: RunCases) -> None:
+    """The function exists and can be failed, but this case does not get there."""
+    unreached = MountCase(
+        "hfs-unreached",
+        "hfs",
+        Device(hfs.volume().image()),
+        (Step("mount", "hfs", armed=True), Step("umount")),
+        FaultPlan("hfs_reconfigure", "EIO"),
+    )
+    unknown = replace(unreached, id="hfs-unknown", fault=FaultPlan("hfs_no_such", "EIO"))
+    results = run_cases([unreached, unknown])
+    verdict = results["hfs-unreached"].verdict
+    assert verdict.status is Status.ERROR
+    assert verdict.reasons == ("never reached: the fault in hfs_reconfigure did not fire",)
+    verdict = results["hfs-unknown"].verdict
+    assert verdict.status is Status.ERROR
+    assert "function hfs_no_such: not in the running kernel" in verdict.reasons[0]
+
+
+def test_a_wrong_errno_fails(run_cases: RunCases) -> None:
+    wrong = MountCase(
+        "hfs-wrong",
+        "hfs",
+        Device(hfs.volume().image()),
+        (Step("mount", "hfs", armed=True, expect="EIO"),),
+        FaultPlan("setup_bdev_super", "ENOMEM"),
+    )
+    verdict = run_cases([wrong])["hfs-wrong"].verdict
+    assert verdict.status is Status.FAIL
+    assert verdict.reasons == ("mount: mount: -ENOMEM; expected -EIO",)
+
+
+def test_the_fault_hits_the_cases_own_task_only(run_cases: RunCases) -> None:
+    """A fault in a function that everybody calls: the agent's own calls must go through."""
+    case = MountCase(
+        "hfs-task-filter",
+        "hfs",
+        Device(hfs.volume().image()),
+        (
+            Step("mount", "hfs"),
+            Step("umount"),
+            Step("mount", "hfs", armed=True, expect="EIO"),
+            Step("mount", "hfs"),
+            Step("umount"),
+        ),
+        # Far more often than there are calls in the armed step.
+        FaultPlan("setup_bdev_super", "EIO", times=1000),
+    )
+    verdict = run_cases([case])["hfs-task-filter"].verdict
+    assert verdict.status is Status.PASS, verdict.reasons
+    assert verdict.outcome is not None
+    assert verdict.outcome.fired == 1

@@ -1,1 +1,0 @@
-"""Memory files, frozen guests, fast checks, ledgers, batches: without a guest where that can be."""

@@ -1,0 +1,50 @@
+"""Data flows one way: a package imports only from those before it."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from suites.selftest.paths import ROOT
+
+# In the order of the data's way (docs/architecture.md).
+_ORDER = (
+    *("errors", "util", "kernel", "images", "filesystems", "guest", "faults", "cases", "oracles"),
+    *("runner", "results", "analysis", "intake", "beside", "nightly", "plugin", "cli"),
+)
+_PACKAGE = ROOT / "harness" / "errpath"
+_FILES = [path for path in sorted(_PACKAGE.rglob("*.py")) if path != _PACKAGE / "__init__.py"]
+
+
+def _upward(room: str, text: str) -> set[str]:
+    """The packages after `room` that a module of it imports, wherever the import stands."""
+    nodes = list(ast.walk(ast.parse(text)))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    rooms = {name.split(".")[1] for name in names if name.startswith("errpath.")} - {"__version__"}
+    return {name for name in rooms if _ORDER.index(name) > _ORDER.index(room)}
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: str(path.relative_to(_PACKAGE)))
+def test_a_module_imports_from_packages_before_its_own(path: Path) -> None:
+    text = path.read_text()
+    assert _upward(path.relative_to(_PACKAGE).parts[0].removesuffix(".py"), text) == set()
+    assert "from suites" not in text
+
+
+def test_an_upward_import_would_be_seen() -> None:
+    text = "def f() -> None:\n    from errpath import cli\n    import errpath.results.session\n"
+    assert _upward("kernel", text) == {"cli", "results"}
+
+
+def test_no_module_is_loose() -> None:
+    assert {path.name for path in _PACKAGE.glob("*.py")} == {"__init__.py", "errors.py"}
+
+
+@pytest.mark.parametrize("path", sorted(_PACKAGE.rglob("__init__.py")), ids=lambda p: p.parent.name)
+def test_every_package_has_a_docstring(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
