@@ -10,7 +10,7 @@ import pytest
 from suites.selftest.paths import ROOT
 
 # In the order of the data's way (docs/architecture.md).
-_ORDER = (
+ORDER = (
     *("errors", "util", "kernel", "images", "filesystems", "guest", "faults", "cases", "oracles"),
     *("runner", "results", "analysis", "intake", "beside", "nightly", "plugin", "cli"),
 )
@@ -26,7 +26,7 @@ def _upward(room: str, text: str) -> set[str]:
         if isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     rooms = {name.split(".")[1] for name in names if name.startswith("errpath.")} - {"__version__"}
-    return {name for name in rooms if _ORDER.index(name) > _ORDER.index(room)}
+    return {name for name in rooms if ORDER.index(name) > ORDER.index(room)}
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda path: str(path.relative_to(_PACKAGE)))
