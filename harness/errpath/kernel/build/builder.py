@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Builder:
                 return
             kbuild = self._prepared(workspace, lock, state, tree, requested)
             with self.layout.making(final) as directory:
-                self._collect(kbuild, workspace, state, directory)
+                self._collect(kbuild, workspace, state, requested, directory)
 
     def modules(self, state: State, paths: Sequence[str]) -> None:
         """Build modules, and whatever they depend on that is a module too.
@@ -127,7 +128,14 @@ class Builder:
         kbuild.configure(requested, state.description)
         done.write_text(key)
 
-    def _collect(self, kbuild: Kbuild, workspace: Workspace, state: State, directory: Path) -> None:
+    def _collect(
+        self,
+        kbuild: Kbuild,
+        workspace: Workspace,
+        state: State,
+        requested: Requested,
+        directory: Path,
+    ) -> None:
         objects = kbuild.objects
         files = {
             "arch/x86/boot/bzImage": "bzImage",
@@ -146,6 +154,7 @@ class Builder:
             "description": state.description,
             "lineage": state.lineage,
             "source_prefix": f"{workspace.source}/",
+            "dropped": [dataclasses.asdict(line) for line in kbuild.dropped(requested)],
         }
         write_json(directory / "meta.json", meta)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from errpath.kernel.build.kconfig import DEFAULT_FRAGMENTS
+from errpath.kernel.build.kconfig import DEFAULT_FRAGMENTS, Dropped
 
 __all__ = ["BuiltKernel", "BuiltModule", "KernelRequest"]
 
@@ -45,6 +45,8 @@ class BuiltKernel:
     # Directory that the compiler recorded in front of each source file, with its `/`. The files
     # there change with every build: read them with `KernelStore.source`.
     source_prefix: str
+    # Configuration lines that were wished for and that this kernel did not keep.
+    dropped: tuple[Dropped, ...] = ()
 
     @property
     def bzimage(self) -> Path:

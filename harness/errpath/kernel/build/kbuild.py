@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errpath.errors import BuildError, InfrastructureError, ToolMissingError
-from errpath.kernel.build.kconfig import Requested, parse_config, verify
+from errpath.kernel.build.kconfig import (
+    Dropped,
+    Requested,
+    lost_lines,
+    parse_config,
+    verify,
+)
 from errpath.kernel.build.repair import heal
 from errpath.util.process import ProgramError, find_program, run
 from errpath.util.progress import Progress, Step
@@ -111,12 +117,18 @@ class Kbuild:
             f"{what}: configuration",
             env={"ARCH": "x86_64"},
         )
+        wishes = [str(line) for line in self.dropped(requested) if line.loss]
+        if wishes:
+            self.progress.say(f"{what}: not as wished: {'; '.join(wishes)}")
+
+    def dropped(self, requested: Requested) -> tuple[Dropped, ...]:
+        """What the final configuration did not keep, of what it need not keep.
+
+        Raises:
+            ConfigError: a needed line was lost.
+        """
         final = parse_config((self.objects / ".config").read_text())
-        lost = {name for name, value in requested.values.items() if final.get(name) != value}
-        spared = verify(requested, final, known=self._defined(lost))
-        if spared:
-            names = ", ".join(name.removeprefix("CONFIG_") for name in spared)
-            self.progress.say(f"{what}: this kernel has no {names}")
+        return verify(requested, final, known=self._defined(lost_lines(requested, final)))
 
     def make(
         self,

@@ -2,6 +2,12 @@
 
 Kconfig drops a line without a word when a dependency is missing. A guest whose kernel silently
 lacks kmemleak finds no leak, so every requested line is looked up in the final `.config`.
+
+A fragment is in sections, each begun by a comment:
+
+    # need                 lines without which nothing can be tested; the default
+    # need if known        the same, on kernels whose Kconfig has the option at all
+    # wish: WHAT IS LOST   lines that a kernel may drop, at the price that the text names
 """
 
 from __future__ import annotations
@@ -9,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from errpath.errors import ConfigError, UsageError
@@ -18,6 +24,7 @@ from errpath.util.resources import GUESTS
 __all__ = [
     "DEFAULT_FRAGMENTS",
     "FRAGMENTS",
+    "Dropped",
     "Requested",
     "load_requested",
     "lost_lines",
@@ -33,8 +40,12 @@ DEFAULT_FRAGMENTS: tuple[Path, ...] = tuple(
 )
 
 _SET = re.compile(r"^(CONFIG_\w+)=(.+)$")
-# The line before one that only some versions of the kernel have.
-_IF_KNOWN = "# if known"
+# Beginnings of sections.
+_NEED = "# need"
+_IF_KNOWN = "# need if known"
+_WISH = "# wish:"
+# A comment that looks like one of them and is none.
+_MARKER = re.compile(r"^#\s*(?:need|wish|if known)\b", re.IGNORECASE)
 _UNSET = re.compile(r"^# (CONFIG_\w+) is not set$")
 
 
@@ -48,24 +59,57 @@ class Requested:
     origins: Mapping[str, str]
     # Symbols that the user asked for by hand: never dispensable.
     added: frozenset[str]
-    # Symbols that only some versions of the kernel have.
+    # Symbols that are needed where the kernel's Kconfig has them.
     optional: frozenset[str] = frozenset()
+    # Symbols that a kernel may drop -> what is lost by that.
+    wishes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
-        """A hash over the values; comments and order do not count."""
-        text = "".join(f"{symbol}={value}\n" for symbol, value in sorted(self.values.items()))
+        """A hash over the values and what may be dropped; comments and order do not count."""
+        text = "".join(
+            f"{symbol}={value}{self._section(symbol)[:6]}\n"
+            for symbol, value in sorted(self.values.items())
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     @property
     def text(self) -> str:
-        """One fragment that says it all, for the kernel's merge script."""
+        """One fragment with every line, for the kernel's merge script."""
         lines = []
         for symbol, value in self.values.items():
-            if symbol in self.optional:
-                lines.append(_IF_KNOWN)
-            lines.append(_line(symbol, value))
+            lines += [self._section(symbol), _line(symbol, value)]
         return "\n".join(lines) + "\n"
+
+    def _section(self, symbol: str) -> str:
+        if symbol in self.wishes:
+            return f"{_WISH} {self.wishes[symbol]}"
+        return _IF_KNOWN if symbol in self.optional else _NEED
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A line that the final configuration did not keep, and need not."""
+
+    # With CONFIG_.
+    symbol: str
+    wanted: str
+    # What it is instead: a value, "not set" or "absent".
+    got: str
+    # Whether the kernel's Kconfig has the option.
+    known: bool
+    # What is lost by it; empty for nothing.
+    loss: str
+
+    def __str__(self) -> str:
+        name = self.symbol.removeprefix("CONFIG_")
+        if not self.known:
+            now = "no such option"
+        elif self.wanted == "n":
+            now = "cannot be off"
+        else:
+            now = "dropped" if self.got in ("absent", "not set") else f"is {self.got}"
+        return f"{name} ({now}: {self.loss})" if self.loss else f"{name} ({now})"
 
 
 def parse_config(text: str) -> dict[str, str]:
@@ -96,7 +140,7 @@ def load_requested(fragments: Iterable[Path], added: Iterable[str]) -> Requested
     for line in added:
         word = line.strip()
         full = word if word.startswith(("CONFIG_", "#")) else f"CONFIG_{word}"
-        symbol = reader.take(full, "--kconfig-add", optional=False)
+        symbol = reader.take(full, "--kconfig-add", _NEED)
         if symbol is None:
             raise UsageError(f"--kconfig-add {line!r}: expected CONFIG_NAME=value")
         by_hand.add(symbol)
@@ -117,19 +161,22 @@ class _Reader:
         self._values: dict[str, str] = {}
         self._origins: dict[str, str] = {}
         self._optional: set[str] = set()
+        self._wishes: dict[str, str] = {}
 
     def requested(self, added: frozenset[str]) -> Requested:
-        return Requested(self._values, self._origins, added, frozenset(self._optional))
+        optional = frozenset(self._optional)
+        return Requested(self._values, self._origins, added, optional, self._wishes)
 
     def take_text(self, text: str, name: str) -> None:
-        optional = False
+        section = _NEED
         for number, line in enumerate(text.splitlines(), 1):
-            if line.strip():
-                self.take(line, f"{name}:{number}", optional=optional)
-            optional = line.strip() == _IF_KNOWN
+            if _MARKER.match(line.strip()):
+                section = _marker(line.strip(), f"{name}:{number}")
+            elif line.strip():
+                self.take(line, f"{name}:{number}", section)
 
-    def take(self, line: str, origin: str, *, optional: bool) -> str | None:
-        """Take one line; its symbol, None for a comment."""
+    def take(self, line: str, origin: str, section: str) -> str | None:
+        """Take one line of a section; its symbol, None for a comment."""
         parsed = parse_config(line)
         if not parsed:
             if line.strip().startswith("#"):
@@ -140,9 +187,22 @@ class _Reader:
         self._values[symbol] = value
         self._origins[symbol] = origin
         self._optional.discard(symbol)
-        if optional:
+        self._wishes.pop(symbol, None)
+        if section == _IF_KNOWN:
             self._optional.add(symbol)
+        elif section.startswith(_WISH):
+            self._wishes[symbol] = section.removeprefix(_WISH).strip()
         return symbol
+
+
+def _marker(line: str, origin: str) -> str:
+    """The beginning of a section, as written."""
+    wish = line.startswith(_WISH) and line.removeprefix(_WISH).strip()
+    if line not in (_NEED, _IF_KNOWN) and not wish:
+        raise UsageError(
+            f"{origin}: {line!r}: expected {_NEED!r}, {_IF_KNOWN!r} or '{_WISH} WHAT IS LOST'"
+        )
+    return line
 
 
 def lost_lines(requested: Requested, final: Mapping[str, str]) -> dict[str, str]:
@@ -156,36 +216,35 @@ def lost_lines(requested: Requested, final: Mapping[str, str]) -> dict[str, str]
     return lost
 
 
-def verify(requested: Requested, final: Mapping[str, str], *, known: Iterable[str]) -> list[str]:
-    """Check that `final` kept every requested line.
+def verify(
+    requested: Requested, final: Mapping[str, str], *, known: Iterable[str]
+) -> tuple[Dropped, ...]:
+    """Check that `final` kept every line that is needed; what it did not keep of the others.
 
-    What this kernel has never heard of is dispensable in two cases, unless the user asked for it by
-    hand: a module (`=m`; a tree from before a filesystem can still test the others, and asking for
-    the module itself fails with its name), and a line below `# if known`, which only some versions
-    have. `known` holds those lost symbols that the tree's Kconfig defines. Returns the symbols
-    dispensed with.
+    `known` holds those lost symbols that the tree's Kconfig defines. A module that became built in
+    is refused even where it was a wish: its sources would no longer be apart from the kernel's.
 
     Raises:
-        ConfigError: a line was lost; the text names each, and what it is instead.
+        ConfigError: a needed line was lost; the text names each, and what it is instead.
     """
     defined = frozenset(known)
     lost = lost_lines(requested, final)
-    spared = [
-        symbol
-        for symbol in lost
-        if symbol not in defined
-        and (requested.values[symbol] == "m" or symbol in requested.optional)
-        and symbol not in requested.added
-    ]
-    complaints = [
-        f"{_line(symbol, requested.values[symbol])} ({requested.origins[symbol]}) is {now}"
-        + ("" if symbol in defined else ", unknown to this kernel")
-        for symbol, now in lost.items()
-        if symbol not in spared
-    ]
+    dropped = []
+    complaints = []
+    for symbol, now in lost.items():
+        wanted = requested.values[symbol]
+        wish = symbol in requested.wishes and not (wanted == "m" and now == "y")
+        if wish or (symbol in requested.optional and symbol not in defined):
+            loss = requested.wishes.get(symbol, "")
+            dropped.append(Dropped(symbol, wanted, now, symbol in defined, loss))
+        else:
+            complaints.append(
+                f"{_line(symbol, wanted)} ({requested.origins[symbol]}) is {now}"
+                + ("" if symbol in defined else ", unknown to this kernel")
+            )
     if complaints:
         raise ConfigError(f"the kernel configuration lost: {'; '.join(complaints)}")
-    return spared
+    return tuple(dropped)
 
 
 def _line(symbol: str, value: str) -> str:

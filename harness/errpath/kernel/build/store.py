@@ -16,7 +16,7 @@ from errpath.kernel.build.builder import Builder
 from errpath.kernel.build.built import BuiltKernel, BuiltModule, KernelRequest
 from errpath.kernel.build.inventory import Shelf, StoredKernel
 from errpath.kernel.build.kbuild import compiler_identity
-from errpath.kernel.build.kconfig import load_requested
+from errpath.kernel.build.kconfig import Dropped, load_requested
 from errpath.kernel.build.modindex import module_name
 from errpath.kernel.build.modules import load_module, missing_modules
 from errpath.kernel.build.prebuilt import Prebuilt, import_prebuilt
@@ -210,6 +210,7 @@ class KernelStore:
             description=description,
             directory=directory,
             source_prefix=meta["source_prefix"],
+            dropped=tuple(Dropped(**line) for line in meta.get("dropped", ())),
         )
 
     def _loaded(self, kernel: BuiltKernel) -> State:

@@ -76,24 +76,23 @@ def test_every_lost_line_is_named_with_what_it_is(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_only_an_unknown_module_is_dispensable(tmp_path: Path) -> None:
+def test_a_needed_module_is_not_dispensable(tmp_path: Path) -> None:
     requested = load_requested([_fragment(tmp_path, "CONFIG_NEW_FS=m\n")], [])
-    assert verify(requested, {}, known=[]) == ["CONFIG_NEW_FS"]
-    with pytest.raises(ConfigError, match="NEW_FS"):
-        verify(requested, {}, known=["CONFIG_NEW_FS"])
-    with pytest.raises(ConfigError, match="NEW_FS"):
-        verify(load_requested([], ["CONFIG_NEW_FS=m"]), {}, known=[])
+    for known in ([], ["CONFIG_NEW_FS"]):
+        with pytest.raises(ConfigError, match="NEW_FS"):
+            verify(requested, {}, known=known)
 
 
 def test_line_that_only_some_versions_have(tmp_path: Path) -> None:
-    text = "# if known\nCONFIG_OLD=y\nCONFIG_A=y\n"
+    text = "# need if known\nCONFIG_OLD=y\n# need\nCONFIG_A=y\n"
     requested = load_requested([_fragment(tmp_path, text)], [])
     again = parse_requested(requested.text)
     assert again.values == requested.values
     assert again.optional == {"CONFIG_OLD"}
     assert again.key == requested.key
     for each in (requested, again):
-        assert verify(each, {"CONFIG_A": "y"}, known=[]) == ["CONFIG_OLD"]
+        (spared,) = verify(each, {"CONFIG_A": "y"}, known=[])
+        assert str(spared) == "OLD (no such option)"
         with pytest.raises(ConfigError, match="CONFIG_OLD=y"):
             verify(each, {"CONFIG_A": "y"}, known=["CONFIG_OLD"])
         with pytest.raises(ConfigError, match="CONFIG_A=y"):
@@ -101,6 +100,75 @@ def test_line_that_only_some_versions_have(tmp_path: Path) -> None:
     by_hand = load_requested([_fragment(tmp_path, text)], ["CONFIG_OLD=y"])
     with pytest.raises(ConfigError, match="CONFIG_OLD=y"):
         verify(by_hand, {"CONFIG_A": "y"}, known=[])
+
+
+WISHES = """\
+CONFIG_A=y
+# wish: swift builds
+# CONFIG_B is not set
+CONFIG_C=512
+# a remark
+# wish: filesystem x
+CONFIG_X=m
+"""
+
+
+def test_a_dropped_wish_is_named_with_what_is_lost(tmp_path: Path) -> None:
+    requested = load_requested([_fragment(tmp_path, WISHES)], [])
+    again = parse_requested(requested.text)
+    assert again.wishes == requested.wishes
+    assert again.key == requested.key
+    final = {"CONFIG_A": "y", "CONFIG_B": "y", "CONFIG_C": "256", "CONFIG_X": "n"}
+    for each in (requested, again):
+        dropped = verify(each, final, known=["CONFIG_B", "CONFIG_C", "CONFIG_X"])
+        assert [str(line) for line in dropped] == [
+            "B (cannot be off: swift builds)",
+            "C (is 256: swift builds)",
+            "X (dropped: filesystem x)",
+        ]
+    (first,) = verify(requested, {"CONFIG_A": "y", "CONFIG_C": "512"}, known=[])
+    assert str(first) == "X (no such option: filesystem x)"
+
+
+def test_a_need_beside_wishes_is_an_error_as_ever(tmp_path: Path) -> None:
+    requested = load_requested([_fragment(tmp_path, WISHES)], [])
+    with pytest.raises(ConfigError, match=r"CONFIG_A=y \(some\.config:1\) is absent") as caught:
+        verify(requested, {}, known=["CONFIG_A"])
+    assert "CONFIG_X" not in str(caught.value)
+
+
+def test_a_wish_by_hand_is_a_need(tmp_path: Path) -> None:
+    requested = load_requested([_fragment(tmp_path, WISHES)], ["CONFIG_X=m"])
+    with pytest.raises(ConfigError, match="CONFIG_X=m"):
+        verify(requested, {"CONFIG_A": "y", "CONFIG_C": "512"}, known=[])
+
+
+def test_a_module_that_became_built_in_is_refused(tmp_path: Path) -> None:
+    requested = load_requested([_fragment(tmp_path, WISHES)], [])
+    with pytest.raises(ConfigError, match="CONFIG_X=m"):
+        verify(requested, {"CONFIG_A": "y", "CONFIG_C": "512", "CONFIG_X": "y"}, known=["CONFIG_X"])
+
+
+def test_what_may_be_dropped_is_part_of_the_key(tmp_path: Path) -> None:
+    one = load_requested([_fragment(tmp_path, "CONFIG_A=y\n# wish: this\nCONFIG_B=y\n")], [])
+    two = load_requested([_fragment(tmp_path, "CONFIG_A=y\n# wish: that\nCONFIG_B=y\n")], [])
+    three = load_requested([_fragment(tmp_path, "CONFIG_A=y\nCONFIG_B=y\n")], [])
+    assert one.key == two.key
+    assert one.key != three.key
+
+
+@pytest.mark.parametrize("line", ["# wish", "# wish:", "# wish x", "# need it", "# if known"])
+def test_a_section_that_is_none_is_named(tmp_path: Path, line: str) -> None:
+    with pytest.raises(UsageError, match=r"some\.config:1: '# .*expected '# need'"):
+        load_requested([_fragment(tmp_path, f"{line}\nCONFIG_A=y\n")], [])
+
+
+def test_a_later_fragment_decides_what_a_line_is(tmp_path: Path) -> None:
+    wish = _fragment(tmp_path, "# wish: this\nCONFIG_A=y\n")
+    need = tmp_path / "need.config"
+    need.write_text("CONFIG_A=y\n")
+    assert load_requested([need, wish], []).wishes == {"CONFIG_A": "this"}
+    assert load_requested([wish, need], []).wishes == {}
 
 
 def test_default_fragments_agree_with_each_other() -> None:
