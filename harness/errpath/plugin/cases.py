@@ -18,7 +18,7 @@ import pytest
 
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError, UsageError
-from errpath.filesystems import known_filesystems, load_filesystem
+from errpath.plugin.markers import mark_case, register_markers
 from errpath.plugin.profiles import register
 from errpath.plugin.user_guest import UserGuest
 from errpath.results.session import Group, RunSession, run_directory, split_evenly
@@ -64,8 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for name, text in _markers().items():
-        config.addinivalue_line("markers", f"{name}: {text}")
+    register_markers(config)
     # A batch must reach one worker whole.
     if config.getoption("numprocesses", None) and config.getoption("dist") in ("load", "no"):
         config.option.dist = "loadgroup"
@@ -143,39 +142,6 @@ def _progress(config: pytest.Config, worker: str) -> Progress:
     return Progress(prefix=worker.lstrip("-"), guard=manager.global_and_fixture_disabled)
 
 
-def _markers() -> dict[str, str]:
-    """Markers that select by filesystem, point and errno."""
-    markers = {
-        "filesystems(*names)": "filesystems that the `guest` fixture loads",
-        "qemu": "boots a guest; needs QEMU and a built kernel",
-    }
-    for name in known_filesystems():
-        filesystem = load_filesystem(name)
-        markers[name] = f"cases of {name}"
-        for function in (filesystem.fill_super, filesystem.reconfigure):
-            if function:
-                markers[function] = f"cases in which {function} is failed"
-    for point in (
-        "setup_bdev_super",
-        "readonly_device",
-        "held_device",
-        "no_driver",
-        "options",
-        "context",
-        "remount",
-        "repeat",
-        "crafted",
-        "none",
-    ):
-        markers[point] = f"cases of the point {point}"
-    for errno in (
-        *("EIO", "ENOMEM", "EACCES", "EBUSY", "EINVAL", "ENXIO"),
-        *("EEXIST", "ENOENT", "ENOSPC", "ENOTDIR"),
-    ):
-        markers[errno] = f"cases that end in -{errno}"
-    return markers
-
-
 # -- collection ----------------------------------------------------------------------------------
 
 
@@ -192,10 +158,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         case = _case(item)
         if case is not None:
-            for name in (case.filesystem, case.point, case.errno):
-                if name:
-                    item.add_marker(name)
-            item.add_marker("qemu")
+            mark_case(item, case)
     if wanted:
         kept = [item for item in items if (case := _case(item)) and case.id in wanted]
         missing = wanted - {case.id for item in kept if (case := _case(item))}

@@ -355,3 +355,30 @@ def test_mount(case, expect_pass, pytestconfig):
 """
     )
     suite.runpytest().assert_outcomes(passed=6)
+
+
+def test_points_and_errnos_of_a_suites_own_are_markers(suite: pytest.Pytester) -> None:
+    """No list of ours: `point=` and `errno=` may be anything, and select with -m."""
+    suite.makepyfile(
+        f"""{_TESTS}
+CASES = [
+    replace(make_case("a", ""), point="__ext4_iget", errno="EPERM"),
+    replace(make_case("b", ""), point="my-point", errno="EFSCORRUPTED"),
+]
+
+@pytest.mark.parametrize("case", CASES, ids=[c.id for c in CASES])
+def test_mount(case, expect_pass):
+    expect_pass()
+"""
+    )
+    strict = ("--strict-markers", "-W", "error")
+    suite.runpytest(*strict).assert_outcomes(passed=2)
+    for selection in ("__ext4_iget and EPERM", "my-point and EFSCORRUPTED"):
+        chosen = suite.runpytest(*strict, "--collect-only", "-m", selection)
+        chosen.stdout.fnmatch_lines(["*1/2 tests collected (1 deselected)*"])
+
+
+def test_markers_stay_strict(suite: pytest.Pytester) -> None:
+    suite.makepyfile("import pytest\n\n@pytest.mark.no_such\ndef test_it():\n    pass\n")
+    result = suite.runpytest("--strict-markers")
+    result.stdout.fnmatch_lines(["*'no_such' not found in `markers` configuration option*"])
