@@ -4,8 +4,8 @@
  *
  * The list takes entries from every module's _error_injection_whitelist section when the module is
  * loaded (lib/error-inject.c), and an entry is only an address and a type. This module is nothing
- * but such a section: before it is loaded, the host fills in the addresses, which the running guest
- * told it, and cuts the section to the number of entries (harness/errpath/faults/injection_list.py).
+ * but such a section: before it is loaded, the host fills in the addresses of the running guest and
+ * cuts the section to the number of entries (harness/errpath/faults/injection_list.py).
  */
 #include <linux/error-injection.h>
 #include <linux/module.h>

@@ -25,6 +25,7 @@ from errpath.images.hfs import hfs
 from errpath.kernel import KernelStore
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import LeakGuest, Record
+from errpath.oracles.modules import PLANT
 from errpath.runner.batch_runner import BatchRunner, PreparedGuest
 from errpath.runner.options import Choice, add_options, choices
 from errpath.runner.testbed import Testbed, batch_size, guest_factory
@@ -38,7 +39,7 @@ __all__ = ["Way", "add_parser", "bench_cases", "table", "two_scans"]
 PLANTED = 25
 # Seconds between the two scans of way (c), as a well-known fuzzer has it.
 _TWO_SCANS_SECONDS = 4.0
-_FUNCTION = "errpath_canary_lose"
+_FUNCTION = "errpath_plant_lose"
 _ERRNOS = ("EIO", "ENOMEM", "EACCES", "EBUSY", "EINVAL", "ENXIO")
 _FILESYSTEM = "hfs"
 
@@ -183,9 +184,8 @@ class _Bench:
         self._artefacts = artefacts
         self._choice = choice
         self._store = KernelStore(progress=progress)
-        self.testbed = Testbed(
-            choice.testbed, store=self._store, artefacts=artefacts, progress=progress
-        )
+        options = replace(choice.testbed, plants=(PLANT.name,))
+        self.testbed = Testbed(options, store=self._store, artefacts=artefacts, progress=progress)
         functions = ("setup_bdev_super", load_filesystem(_FILESYSTEM).fill_super)
         self._wanted = ((_FILESYSTEM,), functions)
         self._tasks = itertools.count(1)
@@ -231,7 +231,7 @@ class _Bench:
 
     def _plant(self, prepared: PreparedGuest, count: int) -> None:
         for _ in range(count):
-            prepared.guest.write_file(canary.CANARY_FILE, "lose", task=self._task())
+            prepared.guest.write_file(PLANT.file, "lose", task=self._task())
 
     # -- ways ------------------------------------------------------------------------------------
 

@@ -13,31 +13,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from errpath.errors import InfrastructureError
-from errpath.guest.machine import Guest
 from errpath.oracles import kmemleak
 from errpath.oracles.kmemleak import LeakGuest, Record
+from errpath.oracles.modules import CANARY
 
 __all__ = [
     "CANARY_FILE",
     "CanaryMissedError",
     "Check",
     "Planted",
-    "canary_parameters",
     "check_with_canary",
     "plant",
     "reap",
 ]
 
-CANARY_FILE = "/sys/kernel/debug/errpath_canary"
+CANARY_FILE = CANARY.file
 # A protocol: everything that is unreferenced now, except what was cleared before.
 Check = Callable[[LeakGuest], tuple[Record, ...]]
 
 _FUNCTION = "errpath_canary_plant"
 _TASK = "canary"
 _ATTEMPTS = 3
-# What the module has to be told of the kernel, which keeps it to itself: symbol, parameter.
-_FUNCTIONS = {"try_to_free_pages": "try_to_free"}
-_DATA = {"super_blocks": "super_blocks", "sb_lock": "sb_lock"}
 
 
 class CanaryMissedError(InfrastructureError):
@@ -73,17 +69,6 @@ class Planted:
                 f"(sizes {sizes}); this boot cannot be believed (is slab_debug=U missing?)"
             )
         return tuple(rest)
-
-
-def canary_parameters(guest: Guest) -> str:
-    """Parameters of the canary module for this guest. What the kernel's symbols do not tell is left
-    out: the module then refuses what it would need it for."""
-    return " ".join(
-        f"{names[symbol.name]}={symbol.address:#x}"
-        for names, data in ((_FUNCTIONS, False), (_DATA, True))
-        for symbol in guest.symbols(names, data=data)
-        if symbol.name in names and not symbol.module
-    )
 
 
 def plant(guest: LeakGuest, *, task: str | None = None) -> Planted:

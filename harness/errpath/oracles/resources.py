@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from errpath.errors import InfrastructureError
 from errpath.guest.channel import AgentError
-from errpath.oracles.canary import CANARY_FILE
 from errpath.oracles.kmemleak import LeakGuest
+from errpath.oracles.modules import PROBE
 from errpath.oracles.superblocks import SUPERS_FILE, count_supers
 
 __all__ = [
@@ -121,7 +121,7 @@ def _count(guest: LeakGuest) -> ResourceCounts:
     guest.write_file(_DROP_CACHES, "3")
     # A page that was cut off from its file while its buffers were in use belongs to nobody whose
     # caches could be dropped: reclaim alone finds it and lets it go.
-    for path, word in ((CANARY_FILE, "press"), (CANARY_FILE, "purge"), (_STAT_REFRESH, "1")):
+    for path, word in ((PROBE.file, "press"), (PROBE.file, "purge"), (_STAT_REFRESH, "1")):
         with contextlib.suppress(AgentError):
             guest.write_file(path, word)
     ledger: Counter[Resource] = Counter()
@@ -263,7 +263,7 @@ _SOURCES: tuple[tuple[_Parser, str, bool], ...] = (
     (_slabinfo, "/proc/slabinfo", True),
     (_modules, _MODULES, True),
     (_vmallocinfo, "/proc/vmallocinfo", True),
-    # The canary module's, where it knows the list.
+    # The probe module's, where it knows the list.
     (_supers, SUPERS_FILE, False),
     # CONFIG_MEM_ALLOC_PROFILING: every allocation of every kind by its line.
     (_allocinfo, "/proc/allocinfo", False),

@@ -1,7 +1,7 @@
 """Superblocks that are still listed: what nothing else of a kernel tells.
 
 A superblock whose last user has gone, but not its last reference, has no mount, no device and no
-inodes any more; it only stands in the list of fs/super.c. The canary module reads that list.
+inodes any more; it only stands in the list of fs/super.c. The probe module reads that list.
 """
 
 from __future__ import annotations

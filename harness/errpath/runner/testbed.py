@@ -25,6 +25,7 @@ from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.canary import Check
 from errpath.oracles.kmemleak_min_age import MinAge, find_min_age, set_min_age
+from errpath.oracles.modules import CANARY, PLANTS, PROBE, OwnModule
 from errpath.runner.batch_runner import PreparedGuest
 from errpath.util import process
 from errpath.util.progress import Progress
@@ -47,7 +48,6 @@ LEAK_CHECKS = ("fast", "slow")
 # Cases of one batch: a crash makes those before it run again, and kmemleak's scans get longer.
 BATCH_MAX = 1024
 
-_CANARY = GUESTS / "modules" / "canary"
 _TARGETS = GUESTS / "modules" / "targets"
 
 
@@ -70,6 +70,8 @@ class TestbedOptions:
     leak_check: str = "fast"
     # Whether what cases leave behind is counted as well (harness/errpath/runner/resource_check.py).
     conservation: bool = False
+    # Modules of oracles.modules.PLANTS to load as well: faults that only tests and benchmarks want.
+    plants: tuple[str, ...] = ()
 
 
 class Testbed:
@@ -127,11 +129,18 @@ class Testbed:
         _ = self._own_modules, self._clones
 
     @functools.cached_property
-    def _own_modules(self) -> tuple[BuiltModule, BuiltModule]:
-        return (
-            self._store.external(self.kernel, _CANARY),
-            self._store.external(self.kernel, _TARGETS, allow_undefined=True),
-        )
+    def _oracle_modules(self) -> tuple[tuple[OwnModule, BuiltModule], ...]:
+        """What is loaded into every prepared guest, in load order."""
+        wanted = (CANARY, PROBE, *(PLANTS[name] for name in self.options.plants))
+        return tuple((own, self._store.external(self.kernel, own.directory)) for own in wanted)
+
+    @functools.cached_property
+    def _targets(self) -> BuiltModule:
+        return self._store.external(self.kernel, _TARGETS, allow_undefined=True)
+
+    @property
+    def _own_modules(self) -> tuple[BuiltModule, ...]:
+        return (*(built for _, built in self._oracle_modules), self._targets)
 
     def symbolizer(self, filesystems: Sequence[str]) -> Symbolizer:
         """Decodes addresses of the kernel and of the modules of `filesystems`."""
@@ -228,7 +237,6 @@ class Testbed:
     ) -> tuple[Machine, Mapping[str, Any], Path]:
         """A guest that is ready for cases, with what there is to know of it. Its minimum age is the
         kernel's own."""
-        canary_module, targets_module = self._own_modules
         modules = {fs: self.modules(fs) for fs in filesystems}
         guest, artefacts = self._clones.booted() if clone else self._boot()
         try:
@@ -237,12 +245,11 @@ class Testbed:
                 if module.name not in loaded:
                     guest.load_module(module.name, module.stripped.read_bytes())
                     loaded.add(module.name)
-            guest.load_module(
-                canary_module.name,
-                canary_module.stripped.read_bytes(),
-                parameters=canary.canary_parameters(guest),
-            )
-            unknown = self._load_targets(guest, targets_module, functions, modules)
+            for own, built in self._oracle_modules:
+                guest.load_module(
+                    built.name, built.stripped.read_bytes(), parameters=own.parameters(guest)
+                )
+            unknown = self._load_targets(guest, functions, modules)
             min_age, why_slow = self._min_age(guest)
             if min_age is None:
                 canary.check_with_canary(guest, kmemleak.slow_check)
@@ -280,14 +287,13 @@ class Testbed:
         if injection_list.is_loaded(guest):
             guest.unload_module(injection_list.MODULE)
         modules = {fs: self.modules(fs) for fs in prepared.modules}
-        unknown = self._load_targets(guest, self._own_modules[1], functions, modules)
+        unknown = self._load_targets(guest, functions, modules)
         prepared.unknown.clear()
         prepared.unknown.update(unknown)
 
     def _load_targets(
         self,
         guest: Guest,
-        module: BuiltModule,
         functions: Sequence[str],
         modules: dict[str, tuple[BuiltModule, ...]],
     ) -> dict[str, str]:
@@ -296,7 +302,7 @@ class Testbed:
             return {}
         found = injection_list.resolve(functions, guest.symbols(functions))
         good = [symbol for symbol in found.values() if not isinstance(symbol, UnknownFunctionError)]
-        injection_list.load_targets(guest, module.stripped.read_bytes(), good)
+        injection_list.load_targets(guest, self._targets.stripped.read_bytes(), good)
         return {
             name: self._explain(name, error, tuple(modules))
             for name, error in found.items()

@@ -29,6 +29,7 @@ from errpath.kernel import KernelRequest, KernelStore
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.canary import CanaryMissedError
 from errpath.oracles.kmemleak import Record
+from errpath.oracles.modules import HOLD, PLANT, PLANTS
 from errpath.oracles.resources import grown, read_ledger
 from errpath.runner.batch_runner import BatchRunner, PreparedGuest
 from errpath.runner.resource_check import Findings, examine
@@ -45,18 +46,28 @@ _FUNCTIONS = ("setup_bdev_super", "hfs_fill_super", "hfsplus_fill_super")
 _LEAKING = GUESTS / "patches" / "hfs-kill-sb-leak.patch"
 
 
-def _testbed(folder: Path, *, patch: Path | None = None) -> Testbed:
+def _testbed(folder: Path, *, patch: Path | None = None, plants: tuple[str, ...] = ()) -> Testbed:
     request = KernelRequest(fragments=load_guest("microvm").fragments)
     if patch is not None:
         request = replace(request, patches=(patch,))
     progress = Progress()
     store = KernelStore(progress=progress)
-    return Testbed(TestbedOptions(request), store=store, artefacts=folder, progress=progress)
+    return Testbed(
+        TestbedOptions(request, plants=plants), store=store, artefacts=folder, progress=progress
+    )
 
 
 @pytest.fixture(scope="module")
 def testbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
     one = _testbed(tmp_path_factory.mktemp("stock"))
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+    """Its guests have the modules that plant faults."""
+    one = _testbed(tmp_path_factory.mktemp("planted"), plants=tuple(PLANTS))
     yield one
     one.close()
 
@@ -168,16 +179,16 @@ def test_where_cloning_cannot_work_guests_are_booted(
 
 
 def _lost(records: tuple[Record, ...]) -> int:
-    return sum(any(s.function == "errpath_canary_lose" for s in r.backtrace) for r in records)
+    return sum(any(s.function == "errpath_plant_lose" for s in r.backtrace) for r in records)
 
 
-def test_fast_finds_all_that_slow_finds(testbed: Testbed) -> None:
+def test_fast_finds_all_that_slow_finds(planted: Testbed) -> None:
     found = {}
     for fast in (True, False):
-        prepared = testbed.prepare(_FILESYSTEMS, _FUNCTIONS, fast=fast)
+        prepared = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=fast)
         assert prepared.check is not None
         for number in range(PLANTED):
-            prepared.guest.write_file(canary.CANARY_FILE, "lose", task=f"lose-{number}")
+            prepared.guest.write_file(PLANT.file, "lose", task=f"lose-{number}")
         found[fast] = canary.check_with_canary(prepared.guest, prepared.check)
         prepared.guest.close()
     assert _lost(found[True]) == _lost(found[False]) == PLANTED
@@ -295,10 +306,10 @@ def test_cases_that_crash_or_hang_cost_nobody_else_a_verdict(
 
 def _kept(guest: Guest, what: str, times: int = 32) -> set[str]:
     """What grows with each of so many times that something is kept."""
-    guest.write_file(canary.CANARY_FILE, f"keep {what}", task="keeper")
+    guest.write_file(PLANT.file, f"keep {what}", task="keeper")
     before = read_ledger(guest)
     for _ in range(times):
-        guest.write_file(canary.CANARY_FILE, f"keep {what}", task="keeper")
+        guest.write_file(PLANT.file, f"keep {what}", task="keeper")
     found = grown(before, read_ledger(guest), times, least=times - 1)
     return {str(loss.holding) for loss in found}
 
@@ -312,11 +323,11 @@ def _kept(guest: Guest, what: str, times: int = 32) -> set[str]:
         ("dentry", "dentries: dentry"),
         ("page", "pages: of the page allocator"),
         ("area", "vmalloc areas: vm_map_ram"),
-        ("module", "module references: errpath_canary"),
+        ("module", "module references: errpath_plant"),
     ],
 )
-def test_each_oracle_alone_finds_what_is_kept(testbed: Testbed, what: str, oracle: str) -> None:
-    guest = testbed.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
+def test_each_oracle_alone_finds_what_is_kept(planted: Testbed, what: str, oracle: str) -> None:
+    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
     try:
         assert _kept(guest, what) == {oracle}
         # Something points to all of it: kmemleak has nothing to say.
@@ -325,9 +336,9 @@ def test_each_oracle_alone_finds_what_is_kept(testbed: Testbed, what: str, oracl
         guest.close()
 
 
-def test_a_page_without_a_file_is_lost_only_while_its_buffers_are_in_use(testbed: Testbed) -> None:
+def test_a_page_without_a_file_is_lost_only_while_its_buffers_are_in_use(planted: Testbed) -> None:
     """What truncation leaves behind, drop_caches does not see; reclaim does."""
-    prepared = testbed.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+    prepared = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
     guest = prepared.guest
 
     def buffers() -> int:
@@ -338,7 +349,7 @@ def test_a_page_without_a_file_is_lost_only_while_its_buffers_are_in_use(testbed
     try:
         before = buffers()
         for _ in range(32):
-            guest.write_file(canary.CANARY_FILE, "keep orphan", task="keeper")
+            guest.write_file(PLANT.file, "keep orphan", task="keeper")
         assert buffers() - before >= 31
         assert _kept(guest, "orphan") == set()
         assert buffers() - before <= 1
@@ -349,11 +360,11 @@ def test_a_page_without_a_file_is_lost_only_while_its_buffers_are_in_use(testbed
 
 
 @pytest.fixture(scope="module")
-def profiling(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+def profiling(planted: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
     """As --conservation boots it."""
     append = ("sysctl.vm.mem_profiling=1",)
     folder = tmp_path_factory.mktemp("profiling")
-    options = replace(testbed.options, append=append)
+    options = replace(planted.options, append=append)
     one = Testbed(
         options, store=KernelStore(progress=silent()), artefacts=folder, progress=silent()
     )
@@ -366,17 +377,16 @@ def profiling(testbed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Ite
     [
         # The kernel has it in its own books: no page is missing.
         ("table", "*table = alloc_page(", set()),
-        ("page", "one = alloc_page(", {"pages: of the page allocator"}),
-        ("object", "one = kzalloc(512", {"slab objects: kmalloc-512"}),
+        ("page", "return alloc_page(", {"pages: of the page allocator"}),
+        ("object", "return kzalloc(512", {"slab objects: kmalloc-512"}),
     ],
 )
 def test_allocations_are_named_by_their_line(
     profiling: Testbed, what: str, call: str, others: set[str]
 ) -> None:
-    source = (GUESTS / "modules" / "canary" / "errpath_canary.c").read_text().splitlines()
+    source = (GUESTS / "modules" / "plant" / "errpath_plant.c").read_text().splitlines()
     (line,) = (number for number, text in enumerate(source, 1) if call in text)
-    function = "keep_table" if what == "table" else "errpath_canary_keep"
-    where = f"errpath_canary.c:{line} [errpath_canary] func:{function}"
+    where = f"errpath_plant.c:{line} [errpath_plant] func:keep_{what}"
     guest = profiling.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
     try:
         assert _kept(guest, what) == {f"allocations: {where}", *others}
@@ -385,10 +395,10 @@ def test_allocations_are_named_by_their_line(
         guest.close()
 
 
-def test_areas_of_vmalloc_name_their_caller(testbed: Testbed) -> None:
-    guest = testbed.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
+def test_areas_of_vmalloc_name_their_caller(planted: Testbed) -> None:
+    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
     try:
-        assert "vmalloc areas: canary_write" in _kept(guest, "vmalloc", 8)
+        assert "vmalloc areas: keep_vmalloc" in _kept(guest, "vmalloc", 8)
     finally:
         guest.close()
 
@@ -397,16 +407,16 @@ def _holding(what: str) -> MountCase:
     """A mount of hfs of which something is held beyond its end."""
     steps = (
         Step("mount", "hfs"),
-        Step("write", path=canary.CANARY_FILE, data=f"hold {what} hfs"),
+        Step("write", path=HOLD.file, data=f"{what} hfs"),
         Step("umount"),
     )
     return MountCase(f"holds-{what}", "hfs", Device(hfs_images.volume().image()), steps)
 
 
-def test_a_device_that_stays_held_fails_its_case_and_nothing_else_tells(testbed: Testbed) -> None:
+def test_a_device_that_stays_held_fails_its_case_and_nothing_else_tells(planted: Testbed) -> None:
     runner = BatchRunner(
-        guest_factory(testbed, _FILESYSTEMS, _FUNCTIONS),
-        confirm=guest_factory(testbed, _FILESYSTEMS, _FUNCTIONS, confirm=True),
+        guest_factory(planted, _FILESYSTEMS, _FUNCTIONS),
+        confirm=guest_factory(planted, _FILESYSTEMS, _FUNCTIONS, confirm=True),
         progress=silent(),
     )
     try:
@@ -427,12 +437,12 @@ def test_a_device_that_stays_held_fails_its_case_and_nothing_else_tells(testbed:
     ],
 )
 def test_what_is_left_once_is_found_at_the_end_alone(
-    testbed: Testbed, what: str, said: str
+    planted: Testbed, what: str, said: str
 ) -> None:
     """No count grows with repeats, and something points to all of it."""
 
     def boot() -> PreparedGuest:
-        prepared = testbed.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+        prepared = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
         outcome = run_case(prepared.guest, _holding(what), "errpath-holds")
         assert [step.errno for step in outcome.steps] == [0, 0, 0]
         assert not outcome.device_errno
@@ -449,8 +459,8 @@ def test_what_is_left_once_is_found_at_the_end_alone(
     assert all(re.search(said, line) for line in left), left
 
 
-def test_a_superblock_that_each_case_leaves_is_blamed_on_it(testbed: Testbed) -> None:
-    boot = guest_factory(testbed, _FILESYSTEMS, _FUNCTIONS)
+def test_a_superblock_that_each_case_leaves_is_blamed_on_it(planted: Testbed) -> None:
+    boot = guest_factory(planted, _FILESYSTEMS, _FUNCTIONS)
     findings = examine(boot, [*_cases(), _holding("super")], silent())
     assert (set(findings.losses), dict(findings.remains)) == ({"holds-super"}, {})
     found = {str(loss.holding) for loss in findings.losses["holds-super"]}

@@ -68,8 +68,8 @@ class FakeGuest:
         allowed = {
             ("/proc/sys/vm/drop_caches", "3"),
             ("/proc/sys/vm/stat_refresh", "1"),
-            ("/sys/kernel/debug/errpath_canary", "press"),
-            ("/sys/kernel/debug/errpath_canary", "purge"),
+            ("/sys/kernel/debug/errpath_probe", "press"),
+            ("/sys/kernel/debug/errpath_probe", "purge"),
         }
         assert (path, data) in allowed, "a ledger changes nothing"
         self.rounds += path.endswith("drop_caches")
@@ -128,7 +128,7 @@ def test_the_profilers_own_notes_are_no_loss() -> None:
     }
 
 
-def test_superblocks_where_the_canary_tells() -> None:
+def test_superblocks_where_the_probe_lists_them() -> None:
     text = "tmpfs tmpfs active\nhfs loop0 dead\ntmpfs tmpfs active\n"
     files = {**_FILES, "/sys/kernel/debug/errpath_supers": text}
     ledger = read_ledger(FakeGuest(files))

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Faults on purpose, for the tests of the oracles. Guests of a run never load it.
+ *
+ * Writing "keep WHAT" to debugfs errpath_plant takes one of something and keeps it where everybody
+ * can see it: nothing that kmemleak would call a leak. It proves what is counted
+ * (harness/errpath/oracles/resources.py). "lose" leaks one object that is not a canary.
+ */
+#include <linux/buffer_head.h>
+#include <linux/dcache.h>
+#include <linux/debugfs.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/swap.h>
+#include <linux/vmalloc.h>
+#include <linux/vmstat.h>
+
+#include "errpath_command.h"
+
+#define KEPT_MAX 256
+
+static struct dentry *plant_file;
+
+/*
+ * Nothing reads it but the scanner: the compiler must not see that. No lock: tests write one
+ * command at a time. It is never given back, so this module cannot be unloaded without a loss.
+ */
+static void *kept[KEPT_MAX] __used;
+static unsigned int nr_kept;
+
+static void *keep_object(void)
+{
+	return kzalloc(512, GFP_KERNEL);
+}
+
+static void *keep_buffer(void)
+{
+	return alloc_buffer_head(GFP_KERNEL);
+}
+
+static void *keep_inode(void)
+{
+	return new_inode(plant_file->d_sb);
+}
+
+static void *keep_dentry(void)
+{
+	static const struct qstr name = QSTR_INIT("errpath", 7);
+
+	return d_alloc(plant_file, &name);
+}
+
+static void *keep_page(void)
+{
+	return alloc_page(GFP_KERNEL);
+}
+
+/* noinline and no tail call: /proc/vmallocinfo names the function that called vmalloc(). */
+static noinline void *keep_vmalloc(void)
+{
+	void *area = vmalloc(PAGE_SIZE);
+
+	barrier();
+	return area;
+}
+
+/*
+ * An area of vmalloc that costs nothing but its addresses: one page, mapped many times over, in a
+ * hole of just its size, so that the hole's own bookkeeping goes as the area's comes. With more
+ * than VMAP_MAX_ALLOC pages it gets an area of its own.
+ */
+#define AREA_PAGES (BITS_PER_LONG + 1)
+#define HOLES 128
+
+static void *keep_area(void)
+{
+	static struct page *pages[AREA_PAGES];
+	static void *areas[2 * HOLES];
+	int i;
+
+	if (!pages[0]) {
+		pages[0] = alloc_page(GFP_KERNEL);
+		if (!pages[0])
+			return NULL;
+		for (i = 1; i < AREA_PAGES; i++)
+			pages[i] = pages[0];
+		for (i = 0; i < 2 * HOLES; i++)
+			areas[i] = vm_map_ram(pages, AREA_PAGES, NUMA_NO_NODE);
+		for (i = 0; i < 2 * HOLES; i += 2)
+			if (areas[i])
+				vm_unmap_ram(areas[i], AREA_PAGES);
+		vm_unmap_aliases();
+	}
+	return vm_map_ram(pages, AREA_PAGES, NUMA_NO_NODE);
+}
+
+/* A page that the kernel has in its own books, as if it were a page table. */
+static void *keep_table(void)
+{
+	struct page *table = alloc_page(GFP_KERNEL);
+
+	if (table)
+		mod_node_page_state(page_pgdat(table), NR_PAGETABLE, 1);
+	return table;
+}
+
+/*
+ * A page of the page cache that was cut off from its file, with its buffers, as truncation leaves
+ * it while somebody uses them: reclaim takes it away, unless one of the buffers still is in use.
+ */
+static struct buffer_head *make_orphan(void)
+{
+	struct folio *folio = folio_alloc(GFP_KERNEL, 0);
+	struct buffer_head *buffer;
+
+	if (!folio)
+		return NULL;
+	folio_lock(folio);
+	folio->mapping = d_inode(plant_file)->i_mapping;
+	buffer = create_empty_buffers(folio, PAGE_SIZE, 0);
+	folio->mapping = NULL;
+	/* Its buffers are in use until the caller has chosen. */
+	get_bh(buffer);
+	folio_unlock(folio);
+	folio_add_lru(folio);
+	folio_put(folio);
+	return buffer;
+}
+
+static void *keep_used_orphan(void)
+{
+	return make_orphan();
+}
+
+static void *keep_orphan(void)
+{
+	struct buffer_head *buffer = make_orphan();
+
+	if (buffer)
+		put_bh(buffer);
+	return buffer;
+}
+
+static void *keep_module(void)
+{
+	return try_module_get(THIS_MODULE) ? THIS_MODULE : NULL;
+}
+
+static const struct plant {
+	const char *name;
+	void *(*keep)(void);
+} plants[] = {
+	{ "object", keep_object },
+	{ "buffer", keep_buffer },
+	{ "inode", keep_inode },
+	{ "dentry", keep_dentry },
+	{ "page", keep_page },
+	{ "vmalloc", keep_vmalloc },
+	{ "area", keep_area },
+	{ "table", keep_table },
+	{ "orphan", keep_orphan },
+	{ "used", keep_used_orphan },
+	{ "module", keep_module },
+};
+
+static int plant_keep(const char *argument)
+{
+	void *one;
+	size_t i;
+
+	if (nr_kept == KEPT_MAX)
+		return -ENOSPC;
+	for (i = 0; i < ARRAY_SIZE(plants); i++) {
+		if (strcmp(argument, plants[i].name))
+			continue;
+		one = plants[i].keep();
+		if (!one)
+			return -ENOMEM;
+		kept[nr_kept++] = one;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* One object of the size of a small s_fs_info. noinline: tests know it by this name. */
+static noinline int errpath_plant_lose(const char *argument)
+{
+	void *object = kzalloc(512, GFP_KERNEL);
+
+	return object ? 0 : -ENOMEM;
+}
+
+static const struct errpath_command commands[] = {
+	{ "keep", plant_keep },
+	{ "lose", errpath_plant_lose },
+};
+
+static ssize_t plant_write(struct file *filp, const char __user *buf, size_t count, loff_t *ppos)
+{
+	return errpath_run_command(commands, ARRAY_SIZE(commands), buf, count);
+}
+
+static const struct file_operations plant_fops = {
+	.owner = THIS_MODULE,
+	.write = plant_write,
+};
+
+static int __init plant_init(void)
+{
+	plant_file = debugfs_create_file("errpath_plant", 0200, NULL, NULL, &plant_fops);
+	return PTR_ERR_OR_ZERO(plant_file);
+}
+
+static void __exit plant_exit(void)
+{
+	debugfs_remove(plant_file);
+}
+
+module_init(plant_init);
+module_exit(plant_exit);
+MODULE_DESCRIPTION("Planted resources and leaks for errpath's own tests");
+MODULE_LICENSE("GPL");
