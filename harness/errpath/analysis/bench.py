@@ -1,4 +1,4 @@
-"""`errpath bench`: how fast cases are checked, and how many planted leaks each way finds.
+"""How fast cases are checked, and how many planted leaks each way of checking finds.
 
 Five ways over the same kernel on the same machine in one run: what people do by hand or in other
 harnesses (a boot per case, one guest with a slow check per case, two scans four seconds apart), and
@@ -7,18 +7,15 @@ what errpath does (a clone per case, a batch in one clone).
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errpath.cases.case import Device, MountCase, Step
 from errpath.cases.run import run_case
-from errpath.errors import InfrastructureError, UsageError
+from errpath.errors import InfrastructureError
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
 from errpath.images.hfs import hfs
@@ -27,13 +24,12 @@ from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import LeakGuest, Record
 from errpath.oracles.modules import PLANT
 from errpath.runner.batch_runner import BatchRunner, PreparedGuest
-from errpath.runner.options import Choice, add_options, choices
+from errpath.runner.options import Choice
 from errpath.runner.testbed import Testbed, batch_size, guest_factory
 from errpath.runner.verdict import Status
-from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress, silent
 
-__all__ = ["Way", "add_parser", "bench_cases", "table", "two_scans"]
+__all__ = ["PLANTED", "Bench", "Times", "Way", "bench_cases", "table", "two_scans"]
 
 # Leaks that are planted for each way.
 PLANTED = 25
@@ -130,55 +126,9 @@ def table(ways: Sequence[Way], times: Times) -> str:
     return "\n".join(lines)
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `bench` command."""
-    parser = commands.add_parser("bench", help="measure speed and detection on this machine")
-    add_options(parser.add_argument)
-    parser.add_argument(
-        "--cases", type=int, default=500, metavar="N", help="cases of the batch (default 500)"
-    )
-    parser.add_argument(
-        "--samples", type=int, default=3, metavar="N", help="cases of each slow way (default 3)"
-    )
-    parser.add_argument(
-        "--json", type=Path, default=Path("errpath-bench.json"), metavar="FILE", help="the figures"
-    )
-    parser.set_defaults(handler=_bench)
+class Bench:
+    """Runs every way on one kernel."""
 
-
-def _bench(arguments: argparse.Namespace) -> int:
-    if arguments.cases < 1 or arguments.samples < 1:
-        raise UsageError("bench: --cases and --samples: expected at least 1")
-    chosen = choices(arguments)
-    if len(chosen) != 1:
-        raise UsageError("bench: expected one --kernel")
-    progress = Progress()
-    with scratch_directory() as scratch:
-        bench = _Bench(chosen[0], scratch, progress)
-        try:
-            ways, times = bench.run(arguments.cases, arguments.samples)
-        finally:
-            bench.close()
-        description = bench.testbed.kernel.description
-    print(f"{description}, {bench.testbed.accel}, {os.cpu_count()} processors\n")
-    print(table(ways, times))
-    figures = {
-        "kernel": description,
-        "accel": bench.testbed.accel,
-        "processors": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "planted": PLANTED,
-        "ways": [{**asdict(way), "cases_per_second": way.rate} for way in ways],
-        "times": asdict(times),
-    }
-    try:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    except OSError as error:
-        raise UsageError(f"--json {arguments.json}: {error.strerror}") from None
-    return 0
-
-
-class _Bench:
     def __init__(self, choice: Choice, artefacts: Path, progress: Progress) -> None:
         self._progress = progress
         self._artefacts = artefacts
@@ -191,9 +141,11 @@ class _Bench:
         self._tasks = itertools.count(1)
 
     def close(self) -> None:
+        """End the guests."""
         self.testbed.close()
 
     def run(self, batch: int, samples: int) -> tuple[tuple[Way, ...], Times]:
+        """Figures of each way, from `batch` cases for way (e) and `samples` for each slow one."""
         cases = bench_cases(max(batch, samples))
         # Everything that is made once must be there before a clock runs.
         self._clone(fast=True).guest.close()

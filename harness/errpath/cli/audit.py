@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errpath.analysis.audit.facts import Reading, Said, candidates, read_files
-from errpath.analysis.compare.compare import add_matrix_options
 from errpath.analysis.compare.observe import BAD, Observed, batches, observe_all
 from errpath.cases.lifecycle import parse_filesystems, plan
+from errpath.cli.parser import add_groups
 from errpath.filesystems import known_filesystems, load_filesystem
 from errpath.kernel.layout import Layout, default_root
 from errpath.kernel.source.spec import FORMS, open_spec
 from errpath.kernel.source.tree import Tree
 from errpath.results.session import run_directory
-from errpath.runner.options import add_options, choices
+from errpath.runner.options import (
+    RUN_GROUPS,
+    MatrixOptions,
+    ParallelOptions,
+    ResultOptions,
+    RunOptions,
+    choices,
+)
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
 
@@ -77,8 +84,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--measure", action="store_true", help="also run the cases of events a and b on it"
     )
-    add_options(parser.add_argument)
-    add_matrix_options(parser)
+    # TREE is the kernel, and which events are measured belongs to the pattern.
+    add_groups(parser, *RUN_GROUPS, without=("kernel",))
+    add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("event", "results"))
     parser.set_defaults(handler=_audit)
 
 
@@ -124,12 +132,19 @@ def _write_candidates(tree: Tree, scratch: Path) -> tuple[str, ...]:
 
 
 def _measure(arguments: argparse.Namespace) -> dict[str, list[Observed]]:
-    arguments.kernel = [f"audit={arguments.tree}"]
-    chosen = {choice.name: choice for choice in choices(arguments)}
+    options = RunOptions.from_namespace(arguments)
+    kernel = replace(options.kernel, kernel=(f"audit={arguments.tree}",))
+    chosen = {choice.name: choice for choice in choices(replace(options, kernel=kernel))}
     planned = list(plan(parse_filesystems(arguments.fs), _EVENTS))
     cases = [one.case for one in planned if one.case is not None]
     directory = run_directory(arguments.artefacts.absolute())
-    found = observe_all(chosen, batches("audit", cases), directory, jobs=arguments.jobs)
+    found = observe_all(
+        chosen,
+        batches("audit", cases),
+        directory,
+        jobs=arguments.jobs,
+        repeats=options.oracles.repeats,
+    )
     by_name: dict[str, list[Observed]] = {}
     for one in planned:
         if one.case is not None and ("audit", one.id) in found:

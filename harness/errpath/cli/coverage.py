@@ -19,12 +19,19 @@ from errpath.analysis.coverage.csource import (
 from errpath.analysis.coverage.report import judge_exits, render
 from errpath.cases import crafted
 from errpath.cases.case import MountCase
+from errpath.cli.parser import add_groups
 from errpath.errors import InfrastructureError, UsageError
 from errpath.filesystems import load_filesystem
 from errpath.images.crafted.catalogue import catalogue
 from errpath.kernel import BuiltKernel, KernelStore
 from errpath.results.session import run_directory
-from errpath.runner.options import add_options, choices
+from errpath.runner.options import (
+    GuestOptions,
+    KernelOptions,
+    ResultOptions,
+    RunOptions,
+    choices,
+)
 from errpath.runner.testbed import Testbed
 from errpath.util.progress import Progress
 from errpath.util.resources import GUESTS
@@ -46,14 +53,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--fail-under", type=int, metavar="N", help="fail if fewer than N exits are reached"
     )
-    add_options(parser.add_argument)
-    parser.add_argument("--artefacts", type=Path, default=Path("errpath-results"), metavar="DIR")
+    add_groups(parser, KernelOptions, GuestOptions, ResultOptions, without=("results",))
     parser.set_defaults(handler=_coverage, guest=_GUEST)
 
 
 def _coverage(arguments: argparse.Namespace) -> int:
-    arguments.patch = [*arguments.patch, str(_PATCH)]
-    chosen = choices(arguments)
+    options = RunOptions.from_namespace(arguments)
+    patches = (*options.kernel.patch, str(_PATCH))
+    chosen = choices(replace(options, kernel=replace(options.kernel, patch=patches)))
     if len(chosen) != 1:
         raise UsageError(f"coverage: got {len(chosen)} kernels; expected one")
     progress = Progress()

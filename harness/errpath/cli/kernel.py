@@ -6,12 +6,14 @@ import argparse
 import time
 from collections.abc import Callable
 
+from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
 from errpath.kernel.build.built import KernelRequest
 from errpath.kernel.build.kconfig import DEFAULT_FRAGMENTS
 from errpath.kernel.build.store import KernelStore
 from errpath.kernel.source.patches import given_patches
 from errpath.kernel.source.spec import FORMS
+from errpath.runner.options import DEFAULT_KERNEL, KernelOptions
 from errpath.util.progress import Progress
 
 __all__ = ["add_parser", "add_request_options", "run_kernel", "to_request"]
@@ -41,21 +43,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which kernel."""
-    parser.add_argument("spec", nargs="?", default="debian:7.2", metavar="KERNEL", help=FORMS)
-    parser.add_argument(
-        "--patch",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="apply a mail, mailbox or diff (patch -p1); - is standard input; may be repeated",
-    )
-    parser.add_argument(
-        "--kconfig-add",
-        action="append",
-        default=[],
-        metavar="CONFIG_X=y",
-        help="a configuration line over the usual ones; may be repeated",
-    )
+    parser.add_argument("spec", nargs="?", default=DEFAULT_KERNEL, metavar="KERNEL", help=FORMS)
+    add_groups(parser, KernelOptions, without=("kernel",))
     parser.add_argument("--name", default="", help="what to call this kernel in reports")
 
 
@@ -65,10 +54,11 @@ def to_request(args: argparse.Namespace) -> KernelRequest:
     Raises:
         UsageError: no such file, or standard input has none (`given_patches`).
     """
+    given = KernelOptions.from_namespace(args)
     return KernelRequest(
         spec=args.spec,
-        patches=given_patches(args.patch),
-        kconfig_add=tuple(args.kconfig_add),
+        patches=given_patches(given.patch),
+        kconfig_add=given.kconfig_add,
         fragments=DEFAULT_FRAGMENTS,
         name=args.name,
     )

@@ -8,10 +8,23 @@ import sys
 from collections.abc import Sequence
 
 from errpath import __version__
-from errpath.analysis import bench
-from errpath.analysis.compare import bisect, compare
-from errpath.cli import audit, coverage, doctor, history, images, kernel, merge, nightly, run, shell
-from errpath.errors import ErrpathError
+from errpath.cli import (
+    audit,
+    bench,
+    bisect,
+    compare,
+    coverage,
+    doctor,
+    history,
+    images,
+    kernel,
+    merge,
+    nightly,
+    run,
+    shell,
+)
+from errpath.cli.parser import USAGE_STATUS, Parser
+from errpath.errors import ErrpathError, UsageError
 
 __all__ = ["main"]
 
@@ -21,13 +34,15 @@ _INTERRUPTED = 130
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the whole command; each handler takes the parsed arguments."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="errpath",
         description="Fault injection and leak checks for the mount error paths of Linux "
         "filesystems.",
     )
     parser.add_argument("--version", action="version", version=f"errpath {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands: argparse._SubParsersAction[argparse.ArgumentParser] = parser.add_subparsers(  # type: ignore[assignment]
+        dest="command", required=True, metavar="COMMAND"
+    )
     for area in (
         audit,
         bench,
@@ -48,10 +63,28 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments of a command.
+
+    Raises:
+        UsageError: a word that the command does not take.
+    """
+    arguments, others = build_parser().parse_known_args(argv)
+    if others:
+        words = (arguments.command, getattr(arguments, "action", None))
+        command = " ".join(word for word in words if isinstance(word, str))
+        error = UsageError(
+            f"{command}: {others[0]}: not a word of this command (see `errpath {command} --help`)"
+        )
+        error.exit_status = getattr(arguments, USAGE_STATUS, error.exit_status)
+        raise error
+    return arguments
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Errors are one line on standard error; the status tells whose they are."""
-    arguments = build_parser().parse_args(argv)
     try:
+        arguments = _parse(argv)
         status = int(arguments.handler(arguments))
         # Here, where a reader that has gone is an answer and not a traceback at exit.
         sys.stdout.flush()

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
 from errpath.filesystems import known_filesystems
-from errpath.runner.options import add_options, given_words
+from errpath.runner.options import RUN_GROUPS, ResultOptions, RunOptions, SelectionOptions
 from errpath.util.resources import SUITES
 
 __all__ = ["add_parser"]
@@ -21,8 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the `run` command."""
     parser = commands.add_parser("run", help="run cases by their ids")
     parser.add_argument("case", nargs="+", metavar="CASE-ID", help="as in a test's brackets")
-    add_options(parser.add_argument)
-    parser.add_argument("--artefacts", type=Path, default=Path("errpath-results"), metavar="DIR")
+    add_groups(parser, *RUN_GROUPS, ResultOptions)
     parser.set_defaults(handler=_run)
 
 
@@ -31,9 +31,10 @@ def _run(arguments: argparse.Namespace) -> int:
     if not SUITES.is_dir():
         raise UsageError(f"{SUITES}: no suites; expected errpath to run from its checkout")
     words = [str(path) for path in _suites_of(arguments.case)]
-    words += [word for case in arguments.case for word in ("--case", case)]
-    words += given_words(arguments)
-    words += ["--artefacts", str(arguments.artefacts), "--rootdir", str(SUITES.parent), "-q"]
+    words += SelectionOptions(case=tuple(arguments.case)).to_argv()
+    words += RunOptions.from_namespace(arguments).to_argv()
+    words += ResultOptions.from_namespace(arguments).to_argv()
+    words += ["--rootdir", str(SUITES.parent), "-q"]
     sys.stdout.flush()
     return int(pytest.main(words))
 

@@ -11,11 +11,12 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from errpath.cli.parser import add_groups
 from errpath.errors import ToolMissingError, UsageError
 from errpath.guest.agent import find_busybox
 from errpath.guest.console import Console
 from errpath.kernel import KernelStore
-from errpath.runner.options import add_options, choices
+from errpath.runner.options import GuestOptions, KernelOptions, RunOptions, choices
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
@@ -29,7 +30,7 @@ _LEAVE = b"\x1d"
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `shell` command."""
     parser = commands.add_parser("shell", help="an interactive guest")
-    add_options(parser.add_argument)
+    add_groups(parser, KernelOptions, GuestOptions)
     parser.add_argument(
         "--fs", default="", metavar="NAME,NAME", help="load the modules of these filesystems"
     )
@@ -45,7 +46,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _shell(arguments: argparse.Namespace) -> int:
-    chosen = choices(arguments)
+    chosen = choices(RunOptions.from_namespace(arguments))
     if len(chosen) != 1:
         raise UsageError("shell: expected one --kernel")
     if find_busybox() is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from errpath.errors import UsageError
 from errpath.util.process import ProgramError, run
 
-__all__ = ["Answer", "Found", "bisect_list", "bisect_revisions"]
+__all__ = ["Answer", "Ask", "Found", "bisect_list", "bisect_revisions"]
 
 
 class Answer(enum.Enum):

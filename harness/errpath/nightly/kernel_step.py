@@ -21,7 +21,7 @@ from errpath.kernel import KernelStore
 from errpath.results.kernel_record import kernel_record
 from errpath.results.records import CaseRecord, CaseStatus, ShardRecord
 from errpath.results.reports.jsonl import ResultWriter
-from errpath.runner.options import Choice, add_options, choices
+from errpath.runner.options import Choice, GuestOptions, KernelOptions, RunOptions, choices
 from errpath.runner.signature import of_text
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import scratch_directory
@@ -37,11 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """0: it builds and boots. 1: it does not. 3: the infrastructure failed."""
     signal.signal(signal.SIGTERM, _interrupt)
     parser = argparse.ArgumentParser(prog="errpath-kernelstep")
-    add_options(parser.add_argument)
+    KernelOptions.add_to(parser.add_argument)
+    GuestOptions.add_to(parser.add_argument)
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--filesystem", action="append", default=[])
     options = parser.parse_args(argv)
-    (chosen,) = choices(options)
+    (chosen,) = choices(RunOptions.from_namespace(options))
     writer = ResultWriter(options.results)
     writer.run(version=__version__, shard=ShardRecord(), started=time.time())
     statuses: list[CaseStatus] = []

@@ -8,51 +8,74 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from errpath.errors import InfrastructureError
-from errpath.nightly.job import Job
+from errpath.nightly.job import Job, JobKernel
 from errpath.nightly.plan import Unit
+from errpath.runner.options import (
+    GuestOptions,
+    KernelOptions,
+    OracleOptions,
+    ResultOptions,
+    RunOptions,
+    SelectionOptions,
+)
+from errpath.util.option_group import OptionGroup
 from errpath.util.process import find_program
 from errpath.util.resources import CHECKOUT
 
-__all__ = ["ProcessLauncher", "unit_argv"]
+__all__ = ["ProcessLauncher", "job_options", "pytest_argv", "unit_argv"]
 
 # Seconds that pytest gets to end its guests by itself before everything is killed.
 _GRACE_SECONDS = 15.0
 
 
+def job_options(job: Job, kernel: JobKernel, guest: str, spec: str) -> RunOptions:
+    """What a job says of one of its kernels in one of its guests; `spec` is the kernel's."""
+    return RunOptions(
+        KernelOptions(
+            kernel=(f"{kernel.name}={spec}",),
+            patch=tuple(str(path) for path in job.patch_paths(kernel)),
+            kconfig_add=kernel.kconfig_add,
+        ),
+        GuestOptions(guest=guest, accel=job.accel, append=kernel.append),
+        # Said in any case: a suite that is alone would choose for itself.
+        oracles=OracleOptions(resource_leaks=job.conservation),
+    )
+
+
+def pytest_argv(suites: Sequence[str], *groups: OptionGroup | RunOptions) -> list[str]:
+    """pytest over suites of the checkout, in a process of its own."""
+    argv = [sys.executable, "-m", "pytest", *suites, "--rootdir", str(CHECKOUT), "-q"]
+    argv += ["-p", "no:cacheprovider", "--tb=short"]
+    return argv + [word for group in groups for word in group.to_argv()]
+
+
 def unit_argv(job: Job, unit: Unit, spec: str, directory: Path, durations: Path) -> list[str]:
     """The command of a unit; its results go to `directory`."""
-    kernel = unit.kernel
-    chosen = ["--kernel", f"{kernel.name}={spec}", "--guest", unit.track.guest]
-    chosen += [word for patch in job.patch_paths(kernel) for word in ("--patch", str(patch))]
-    chosen += [word for line in kernel.kconfig_add for word in ("--kconfig-add", line)]
-    chosen += [f"--append={words}" for words in kernel.append]
-    chosen += ["--accel", job.accel, "--results", str(directory / "results.jsonl")]
+    options = job_options(job, unit.kernel, unit.track.guest, spec)
+    results = ResultOptions(results=directory / "results.jsonl")
     if unit.kind == "kernel":
+        groups: tuple[OptionGroup, ...] = (options.kernel, options.guest, results)
+        chosen = [word for group in groups for word in group.to_argv()]
         wanted = [word for name in job.filesystems for word in ("--filesystem", name)]
         return [sys.executable, "-m", "errpath.nightly.kernel_step", *chosen, *wanted]
-    argv = [sys.executable, "-m", "pytest", unit.track.suite, "--rootdir", str(CHECKOUT), "-q"]
-    argv += ["-p", "no:cacheprovider", "--tb=short", *chosen]
-    argv += [
-        "--junitxml",
-        str(directory / "junit.xml"),
-        "--artefacts",
-        str(directory / "artefacts"),
-    ]
-    argv += ["--shard", unit.shard]
-    if unit.shard != "none":
-        argv += ["--durations-from", str(durations)]
-    argv.append("--conservation" if job.conservation else "--no-conservation")
+    selection = SelectionOptions(
+        shard=unit.shard,
+        durations_from=durations if unit.shard != "none" else None,
+        cases_from=directory / "cases" if unit.cases is not None else None,
+    )
+    results = replace(results, artefacts=directory / "artefacts")
+    argv = pytest_argv([unit.track.suite], options, results, selection)
+    argv += ["--junitxml", str(directory / "junit.xml")]
     if job.workers:
         argv += ["-n", str(job.workers)]
     if job.select:
         argv += ["-m", job.select]
     if job.keyword:
         argv += ["-k", job.keyword]
-    if unit.cases is not None:
-        argv += ["--cases-from", str(directory / "cases")]
     return argv
 
 

@@ -7,7 +7,6 @@ failure is an error of the test's set-up, so that pytest reports ERROR and never
 
 from __future__ import annotations
 
-import argparse
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,12 +16,20 @@ from typing import Any
 import pytest
 
 from errpath.cases.case import MountCase
-from errpath.errors import ErrpathError, UsageError
+from errpath.errors import ErrpathError
 from errpath.plugin.markers import mark_case, register_markers
 from errpath.plugin.profiles import register
 from errpath.plugin.user_guest import UserGuest
 from errpath.results.session import Group, RunSession, run_directory, split_evenly
-from errpath.runner.options import Choice, add_options, choices
+from errpath.runner.options import (
+    RUN_GROUPS,
+    Choice,
+    ResultOptions,
+    RunOptions,
+    SelectionOptions,
+    choices,
+    settled,
+)
 from errpath.runner.testbed import BATCH_MAX, Testbed
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.lanes import processors
@@ -36,6 +43,7 @@ _WORTH_A_LANE = 64
 _run_key = pytest.StashKey[RunSession]()
 _stray_key = pytest.StashKey[list[str]]()
 _problem_key = pytest.StashKey[str]()
+_options_key = pytest.StashKey[RunOptions]()
 _groups_key = pytest.StashKey[dict[tuple[str, str], Group]]()
 
 
@@ -43,24 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     # Before hypothesis's own plugin looks for the one that the user chose.
     register()
     group = parser.getgroup("errpath", "kernel fault injection")
-    add_options(group.addoption)
-    group.addoption(
-        "--artefacts",
-        type=Path,
-        default=Path("errpath-results"),
-        metavar="DIR",
-        help="where what is not a pass leaves its artefacts",
-    )
-    group.addoption(
-        "--repeats",
-        type=int,
-        default=2,
-        metavar="N",
-        help="how often a suspected leak is run again before it is called one",
-    )
-    group.addoption(
-        "--case", action="append", default=[], metavar="ID", help="run only the case of this id"
-    )
+    for options in (*RUN_GROUPS, ResultOptions, SelectionOptions):
+        options.add_to(group.addoption)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,23 +60,22 @@ def pytest_configure(config: pytest.Config) -> None:
     # A batch must reach one worker whole.
     if config.getoption("numprocesses", None) and config.getoption("dist") in ("load", "no"):
         config.option.dist = "loadgroup"
-    if hasattr(config, "workerinput"):
-        config.option.patch = config.workerinput["errpath_patches"]
     try:
-        options = argparse.Namespace(**vars(config.option))
-        with _standard_input(config):
-            chosen = {choice.name: choice for choice in choices(options)}
-        config.option.patch = options.patch
-        if config.option.repeats < 1:
-            raise UsageError(f"--repeats: got {config.option.repeats}; expected at least 1")
+        if hasattr(config, "workerinput"):
+            options = RunOptions.parse(config.workerinput["errpath_options"])
+        else:
+            with _standard_input(config):
+                options = settled(RunOptions.from_namespace(config.option))
+        chosen = {choice.name: choice for choice in choices(options)}
     except ErrpathError as error:
         raise pytest.UsageError(str(error)) from None
+    config.stash[_options_key] = options
     worker = _worker(config)
     config.stash[_run_key] = RunSession(
         chosen,
         run_directory(config.option.artefacts.absolute(), worker=worker),
         _progress(config, worker),
-        repeats=config.option.repeats,
+        repeats=options.oracles.repeats,
         lanes=_lanes(config),
     )
 
@@ -349,8 +340,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """A worker of xdist parses the command line again, and has no standard input of its own."""
-    node.workerinput["errpath_patches"] = list(node.config.option.patch)
+    """A worker of xdist has no standard input of its own, and what was settled is the same for
+    all."""
+    node.workerinput["errpath_options"] = node.config.stash[_options_key].to_argv()
 
 
 @pytest.hookimpl(optionalhook=True)

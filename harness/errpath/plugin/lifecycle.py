@@ -9,29 +9,21 @@ import pytest
 from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan
 from errpath.errors import ErrpathError
 from errpath.filesystems import EVENTS, EXPECTATIONS, known_filesystems, load_filesystem
+from errpath.runner.options import MatrixOptions
 
 __all__ = ["killsb_parameters"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("errpath", "kernel fault injection")
-    group.addoption(
-        "--fs", default="", metavar="NAME,NAME", help="suites/killsb: only these filesystems"
-    )
-    events = "; ".join(f"{letter}: {text}" for letter, text in EVENTS.items())
-    group.addoption(
-        "--event",
-        default="",
-        metavar="LETTERS",
-        help=f"suites/killsb: only these events ({events})",
-    )
+    MatrixOptions.add_to(group.addoption)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     # Whoever asks for this suite alone wants to hear everything; with others, each as it is.
-    if config.option.conservation is None:
-        config.option.conservation = _alone(config)
+    if config.option.resource_leaks is None and _alone(config):
+        config.option.resource_leaks = True
     markers = {f"event_{letter}": f"suites/killsb: {text}" for letter, text in EVENTS.items()}
     markers["image"] = "cases of an image that the filesystem refuses by itself"
     for name in known_filesystems():

@@ -39,36 +39,6 @@ _collected_key = pytest.StashKey[list[str]]()
 _reports_key = pytest.StashKey[dict[str, pytest.TestReport]]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("errpath")
-    group.addoption(
-        "--results",
-        type=Path,
-        metavar="FILE",
-        help="write every result to this file, one JSON object per line, as soon as it is there",
-    )
-    group.addoption(
-        "--shard",
-        default="auto",
-        metavar="I/N",
-        help="run the I-th of N parts of what is selected; `auto` (default) asks the environment "
-        "(GitLab, GitHub, Slurm, ERRPATH_SHARD), `none` runs everything",
-    )
-    group.addoption(
-        "--durations-from",
-        type=Path,
-        metavar="FILE",
-        help="balance shards by these seconds (errpath history durations); every shard needs the "
-        "same file",
-    )
-    group.addoption(
-        "--cases-from",
-        type=Path,
-        metavar="FILE",
-        help="run only the tests whose case ids or node ids are the lines of this file",
-    )
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_collected_key] = []

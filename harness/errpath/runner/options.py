@@ -1,80 +1,265 @@
-"""The options that say what to test, shared by pytest and the `errpath` command."""
+"""The options that say what to test, how, and where results go; one dataclass a group.
+
+pytest and the `errpath` command get their arguments from these, and reruns, workers and other
+processes their argv (`errpath.util.option_group`). A new option is one field of one group.
+"""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import ClassVar, Self
 
 from errpath.errors import UsageError
+from errpath.filesystems import EVENTS
 from errpath.guest.accel import ACCELS
 from errpath.guest.definition import load_guest
 from errpath.kernel import KernelRequest
 from errpath.kernel.source.patches import given_patches
 from errpath.runner.testbed import ISOLATIONS, LEAK_CHECKS, TestbedOptions
+from errpath.util.option_group import (
+    OptionGroup,
+    choice,
+    number,
+    parse_groups,
+    path,
+    switch,
+    text,
+    texts,
+)
 
-__all__ = ["Choice", "add_options", "choices", "given_words", "rerun_words"]
+__all__ = [
+    "DEFAULT_KERNEL",
+    "RUN_GROUPS",
+    "Choice",
+    "GuestOptions",
+    "IsolationOptions",
+    "KernelOptions",
+    "MatrixOptions",
+    "OracleOptions",
+    "ParallelOptions",
+    "ResultOptions",
+    "RunOptions",
+    "SelectionOptions",
+    "choices",
+    "rerun_words",
+    "settled",
+]
 
-_DEFAULT_KERNEL = "debian:7.2"
+DEFAULT_KERNEL = "debian:7.2"
 # Wakes /proc/allocinfo in a kernel that has it; others do not mind.
 _ALLOCINFO = "sysctl.vm.mem_profiling=1"
 
 
-def add_options(add: Callable[..., Any]) -> None:
-    """Declare the options through `add`, which takes what `argparse.add_argument` takes."""
-    add(
+@dataclass(frozen=True)
+class KernelOptions(OptionGroup):
+    """Which kernels are under test."""
+
+    title: ClassVar[str] = "kernel under test"
+
+    kernel: tuple[str, ...] = texts(
         "--kernel",
-        action="append",
-        default=[],
         metavar="[NAME=]SPEC",
         help="kernel under test: debian:7.2 (default), debian:latest, a tree, tree@revision, a "
         "tarball or a build directory; repeat it to test several",
     )
-    add(
+    patch: tuple[str, ...] = texts(
         "--patch",
-        action="append",
-        default=[],
         metavar="FILE",
-        help="mail or diff applied to a copy of the kernel under test; - reads standard input",
+        help="mail, mailbox or diff (patch -p1) applied to a copy of the kernel under test; - is "
+        "standard input; may be repeated",
     )
-    add(
+    kconfig_add: tuple[str, ...] = texts(
         "--kconfig-add",
-        action="append",
-        default=[],
         metavar="CONFIG_X=y",
-        help="line added to the kernel configuration",
+        help="line added to the kernel configuration; may be repeated",
     )
-    add(
-        "--append",
-        action="append",
-        default=[],
-        metavar="ARGS",
-        help="words added to the kernel command line",
+
+
+@dataclass(frozen=True)
+class GuestOptions(OptionGroup):
+    """What the kernel runs in."""
+
+    title: ClassVar[str] = "guest"
+
+    guest: str = text(
+        "--guest", default="microvm", metavar="NAME", help="guest definition under guests/"
     )
-    add("--guest", default="microvm", metavar="NAME", help="guest definition under guests/")
-    add("--accel", default="auto", choices=ACCELS, help="accelerator (auto proves KVM first)")
-    add(
+    accel: str = choice(
+        "--accel", default="auto", choices=ACCELS, help="accelerator (auto proves KVM first)"
+    )
+    append: tuple[str, ...] = texts(
+        "--append", metavar="ARGS", help="words added to the kernel command line"
+    )
+
+    def append_words(self) -> tuple[str, ...]:
+        """The words of every `--append`.
+
+        Raises:
+            UsageError: a quotation that is not closed.
+        """
+        return tuple(word for words in self.append for word in _split_words(words))
+
+
+@dataclass(frozen=True)
+class IsolationOptions(OptionGroup):
+    """What cases share."""
+
+    title: ClassVar[str] = "isolation"
+
+    isolation: str = choice(
         "--isolation",
         default=ISOLATIONS[1],
         choices=ISOLATIONS,
         help="what cases share: nothing but a frozen guest (case), a clone of it for many cases "
         "(batch, the default), nothing at all (boot)",
     )
-    add(
+
+
+@dataclass(frozen=True)
+class OracleOptions(OptionGroup):
+    """What is looked for after a case, and how."""
+
+    title: ClassVar[str] = "oracles"
+
+    leak_check: str = choice(
         "--leak-check",
         default=LEAK_CHECKS[0],
         choices=LEAK_CHECKS,
         help="how leaks are looked for: without kmemleak's minimum age, and slowly what is then "
         "suspected (fast, the default), or slowly at once",
     )
-    add(
+    resource_leaks: bool | None = switch(
+        "--resource-leaks",
         "--conservation",
-        action=argparse.BooleanOptionalAction,
         help="count as well what repeats of the cases leave behind: objects that something still "
         "points to, pages, references to modules (suites/killsb alone does so by default)",
     )
+    repeats: int = number(
+        "--repeats",
+        default=2,
+        metavar="N",
+        help="how often a suspected leak is run again before it is called one (default 2)",
+    )
+
+
+@dataclass(frozen=True)
+class ResultOptions(OptionGroup):
+    """Where results go."""
+
+    title: ClassVar[str] = "results"
+
+    artefacts: Path = path(
+        "--artefacts",
+        default=Path("errpath-results"),
+        metavar="DIR",
+        help="where what is not a pass leaves its artefacts (default errpath-results)",
+    )
+    results: Path | None = path(
+        "--results",
+        metavar="FILE",
+        help="write every result to this file, one JSON object per line, as soon as it is there",
+    )
+
+
+@dataclass(frozen=True)
+class SelectionOptions(OptionGroup):
+    """Which cases of a suite are run."""
+
+    title: ClassVar[str] = "selection"
+
+    case: tuple[str, ...] = texts("--case", metavar="ID", help="run only the case of this id")
+    shard: str = text(
+        "--shard",
+        default="auto",
+        metavar="I/N",
+        help="run the I-th of N parts of what is selected; `auto` (default) asks the environment "
+        "(GitLab, GitHub, Slurm, ERRPATH_SHARD), `none` runs everything",
+    )
+    durations_from: Path | None = path(
+        "--durations-from",
+        metavar="FILE",
+        help="balance shards by these seconds (errpath history durations); every shard needs the "
+        "same file",
+    )
+    cases_from: Path | None = path(
+        "--cases-from",
+        metavar="FILE",
+        help="run only the tests whose case ids or node ids are the lines of this file",
+    )
+
+
+@dataclass(frozen=True)
+class MatrixOptions(OptionGroup):
+    """A part of the life-cycle matrix."""
+
+    title: ClassVar[str] = "life-cycle matrix"
+
+    fs: str = text("--fs", metavar="NAME,NAME", help="only these filesystems (suites/killsb)")
+    event: str = text(
+        "--event",
+        metavar="EVENTS",
+        help="only these events (suites/killsb): "
+        + "; ".join(f"{letter}: {text}" for letter, text in EVENTS.items()),
+    )
+
+
+@dataclass(frozen=True)
+class ParallelOptions(OptionGroup):
+    """How much runs at once."""
+
+    title: ClassVar[str] = "parallelism"
+
+    jobs: int | None = number("--jobs", metavar="N", help="guests at once (default: one per CPU)")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What to test and how: the groups that a rerun, a worker or another process needs again."""
+
+    kernel: KernelOptions = KernelOptions()
+    guest: GuestOptions = GuestOptions()
+    isolation: IsolationOptions = IsolationOptions()
+    oracles: OracleOptions = OracleOptions()
+
+    @classmethod
+    def from_namespace(cls, namespace: argparse.Namespace) -> Self:
+        """All groups of parsed arguments; a group that the parser did not have is as by default."""
+        return cls(
+            KernelOptions.from_namespace(namespace),
+            GuestOptions.from_namespace(namespace),
+            IsolationOptions.from_namespace(namespace),
+            OracleOptions.from_namespace(namespace),
+        )
+
+    @classmethod
+    def parse(cls, argv: Sequence[str]) -> Self:
+        """What these words give.
+
+        Raises:
+            UsageError: a word that is of no group.
+        """
+        return cls.from_namespace(parse_groups(argv, RUN_GROUPS))
+
+    def to_argv(self) -> list[str]:
+        """The words that give the same again: `parse(x.to_argv()) == x`."""
+        return [word for field in fields(self) for word in getattr(self, field.name).to_argv()]
+
+    def over(self, base: RunOptions) -> RunOptions:
+        """These where they were given, else those of `base` (`OptionGroup.over`)."""
+        return RunOptions(
+            self.kernel.over(base.kernel),
+            self.guest.over(base.guest),
+            self.isolation.over(base.isolation),
+            self.oracles.over(base.oracles),
+        )
+
+
+# The groups of `RunOptions`.
+RUN_GROUPS = (KernelOptions, GuestOptions, IsolationOptions, OracleOptions)
 
 
 @dataclass(frozen=True)
@@ -87,71 +272,58 @@ class Choice:
     words: tuple[str, ...]
 
 
-def choices(options: argparse.Namespace) -> tuple[Choice, ...]:
-    """What `options` ask for: one choice per kernel.
+def settled(options: RunOptions) -> RunOptions:
+    """The options with a file in the place of standard input, which can be read only once.
 
-    A patch from standard input becomes a file in `options` as well: it can be read only once, and a
-    rerun or another process needs it too.
+    Raises:
+        UsageError: a patch is not there, or standard input has none.
+    """
+    words = options.kernel.patch
+    patches = tuple(
+        str(kept) if word == "-" else word
+        for word, kept in zip(words, given_patches(words), strict=True)
+    )
+    return replace(options, kernel=replace(options.kernel, patch=patches))
+
+
+def choices(options: RunOptions) -> tuple[Choice, ...]:
+    """What `options` ask for: one choice per kernel.
 
     Raises:
         UsageError: an option cannot be used.
     """
-    guest = load_guest(options.guest)
-    patches = given_patches(options.patch)
-    # The rerun command and xdist's workers name what was kept of standard input.
-    options.patch = [
-        str(path) if word == "-" else word
-        for word, path in zip(options.patch, patches, strict=True)
-    ]
-    append = tuple(word for words in options.append for word in _words(words))
-    if options.conservation:
+    options = settled(options)
+    if options.oracles.repeats < 1:
+        raise UsageError(f"--repeats: got {options.oracles.repeats}; expected at least 1")
+    guest = load_guest(options.guest.guest)
+    append = options.guest.append_words()
+    if options.oracles.resource_leaks:
         append = (_ALLOCINFO, *append)
-    shared = _shared_words(options)
-    specs = options.kernel or [_DEFAULT_KERNEL]
     chosen: dict[str, Choice] = {}
-    for given in specs:
+    for given in options.kernel.kernel or [DEFAULT_KERNEL]:
         name, spec = _split(given)
         if name in chosen:
             raise UsageError(f"--kernel {given}: name {name!r} is taken; expected NAME=SPEC")
         request = KernelRequest(
             spec=spec,
-            patches=patches,
-            kconfig_add=tuple(options.kconfig_add),
+            patches=given_patches(options.kernel.patch),
+            kconfig_add=options.kernel.kconfig_add,
             fragments=guest.fragments,
             name=name,
         )
-        words = (*(("--kernel", given) if options.kernel else ()), *shared)
         testbed = TestbedOptions(
             request,
-            options.guest,
-            options.accel,
+            options.guest.guest,
+            options.guest.accel,
             append,
-            options.isolation,
-            options.leak_check,
-            bool(options.conservation),
+            options.isolation.isolation,
+            options.oracles.leak_check,
+            bool(options.oracles.resource_leaks),
         )
-        chosen[name] = Choice(name, testbed, words)
+        own = (given,) if options.kernel.kernel else ()
+        words = replace(options, kernel=replace(options.kernel, kernel=own)).to_argv()
+        chosen[name] = Choice(name, testbed, tuple(words))
     return tuple(chosen.values())
-
-
-def _shared_words(options: argparse.Namespace) -> list[str]:
-    """All the options but --kernel, as command line words."""
-    return [
-        *(word for patch in options.patch for word in ("--patch", patch)),
-        *(word for line in options.kconfig_add for word in ("--kconfig-add", line)),
-        *(f"--append={words}" for words in options.append),
-        *(("--guest", options.guest) if options.guest != "microvm" else ()),
-        *(("--accel", options.accel) if options.accel != "auto" else ()),
-        *(("--isolation", options.isolation) if options.isolation != ISOLATIONS[1] else ()),
-        *(("--leak-check", options.leak_check) if options.leak_check != LEAK_CHECKS[0] else ()),
-        *(("--conservation",) if options.conservation else ()),
-    ]
-
-
-def given_words(options: argparse.Namespace) -> list[str]:
-    """What the user chose, as command line words."""
-    kernels = [word for given in options.kernel for word in ("--kernel", given)]
-    return kernels + _shared_words(options)
 
 
 def _split(given: str) -> tuple[str, str]:
@@ -162,7 +334,7 @@ def _split(given: str) -> tuple[str, str]:
     return given, given
 
 
-def _words(text: str) -> list[str]:
+def _split_words(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError as error:

@@ -80,12 +80,39 @@ def test_a_guest_whose_yaml_is_wrong(capfd: pytest.CaptureFixture[str], tmp_path
     assert line.endswith("expected valid YAML")
 
 
-def test_an_unknown_word_is_argparses_business(capfd: pytest.CaptureFixture[str]) -> None:
-    for words in (["bogus"], [], ["shell", "--bogus"], ["kernel"]):
-        with pytest.raises(SystemExit) as caught:
-            main.main(words)
-        assert caught.value.code == 2
-        assert "usage: errpath" in capfd.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["bogus"], "argument COMMAND: invalid choice: 'bogus' (choose from "),
+        ([], "the following arguments are required: COMMAND (see `errpath --help`)"),
+        (["shell", "--bogus"], "shell: --bogus: not a word of this command (see `errpath shell "),
+        (["kernel"], "kernel: the following arguments are required: ACTION (see `errpath kernel"),
+        (["kernel", "list", "x"], "kernel list: x: not a word of this command (see `errpath ker"),
+        (["kernel", "build", "--jobs", "x"], "kernel build: argument --jobs: invalid int value"),
+        (["shell", "--accel", "x"], "shell: argument --accel: invalid choice: 'x' (choose from "),
+        # What has no meaning for a command, it does not take.
+        (["shell", "--conservation"], "shell: --conservation: not a word of this command"),
+        (["shell", "--isolation=boot"], "shell: --isolation=boot: not a word of this command"),
+        (["bench", "--leak-check", "slow"], "bench: --leak-check: not a word of this command"),
+        (["coverage", "hfs", "--resource-leaks"], "coverage: --resource-leaks: not a word of"),
+        (["audit", "t", "--kernel", "x"], "audit: --kernel: not a word of this command"),
+        (["audit", "t", "--event", "a"], "audit: --event: not a word of this command"),
+        (["nightly", "bisect", "c", "--kernel=x"], "nightly bisect: --kernel=x: not a word of"),
+    ],
+)
+def test_unknown_words(capfd: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
+    status, line = _main(capfd, *words)
+    assert status == 2
+    assert line.startswith(message)
+
+
+@pytest.mark.parametrize("words", [["bisect", "--bogus"], ["compare", "--bogus"]])
+def test_wrong_words_are_no_verdict_on_a_revision(
+    capfd: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """git bisect run takes every status below 128 but 0 and 125 for a bad revision."""
+    status, line = _main(capfd, *words)
+    assert (status, line.partition(": ")[2][:24]) == (125, "--bogus: not a word of t")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +148,7 @@ def test_an_interrupt(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 
 def _command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "errpath.cli.main", *words]
+    return [sys.executable, "-m", "errpath.cli", *words]
 
 
 def test_a_reader_that_has_gone() -> None:

@@ -21,7 +21,7 @@ def free_port() -> int:
 
 def test_an_interactive_guest_with_gdb() -> None:
     port = free_port()
-    argv = ["-m", "errpath.cli.main", "shell", "--fs", "hfs", "--gdb", str(port)]
+    argv = ["-m", "errpath.cli", "shell", "--fs", "hfs", "--gdb", str(port)]
     shell = pexpect.spawn(sys.executable, argv, cwd=str(ROOT), timeout=120, encoding="utf-8")
     try:
         shell.expect(r"kernel +debian:7\.2 \(7\.2\.\d+-\S+\)")
@@ -48,7 +48,7 @@ def test_an_interactive_guest_with_gdb() -> None:
 def test_bad_words_are_one_line() -> None:
     argv = [
         "-m",
-        "errpath.cli.main",
+        "errpath.cli",
         "shell",
         "--kernel",
         "a=debian:7.2",

@@ -82,7 +82,7 @@ def test_a_failure_tells_the_whole_story(suite: pytest.Pytester) -> None:
             "*hfs_init_fs_context+0x1f [[]hfs[]]  fs/hfs/super.c:414",
             "  allocated  hfs_init_fs_context (fs/hfs/super.c:414), 512 bytes",
             "  taken over sget_fc*",
-            "  rerun      errpath run leaks --kernel mine '--append=panic=-1 x'",
+            "  rerun      errpath run leaks --kernel mine --append 'panic=-1 x'",
             "  artefacts  *",
         ]
     )
@@ -299,7 +299,7 @@ def test_killsb_alone_counts_what_is_left_behind(
         folder.mkdir(parents=True)
         (folder / "test_a.py").write_text(
             "def test_counts(pytestconfig):\n"
-            f"    assert bool(pytestconfig.option.conservation) is {counted}\n"
+            f"    assert bool(pytestconfig.option.resource_leaks) is {counted}\n"
         )
     result = suite.runpytest("--import-mode=importlib", *words)
     assert result.ret == 0, result.outlines

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,18 +16,26 @@ from hypothesis import strategies as st
 from errpath.errors import UsageError
 from errpath.results.session import folder_name, split_evenly
 from errpath.runner import options
-from errpath.runner.options import Choice, add_options, choices, given_words, rerun_words
+from errpath.runner.options import (
+    RUN_GROUPS,
+    Choice,
+    GuestOptions,
+    KernelOptions,
+    MatrixOptions,
+    OracleOptions,
+    ResultOptions,
+    RunOptions,
+    SelectionOptions,
+    choices,
+    rerun_words,
+    settled,
+)
+from errpath.util.option_group import Option, OptionGroup
 from suites.selftest.runner.simguest import make_case
 
 
-def _parse(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_options(parser.add_argument)
-    return parser.parse_args(words)
-
-
 def _chosen(*words: str) -> tuple[Choice, ...]:
-    return choices(_parse(*words))
+    return choices(RunOptions.parse(words))
 
 
 def test_the_default() -> None:
@@ -61,11 +70,12 @@ def test_names_of_kernels(given: str, name: str, spec: str) -> None:
 
 
 def test_counting_wakes_the_kernels_own_books() -> None:
-    (choice,) = _chosen("--conservation", "--append", "p")
-    assert choice.testbed.conservation
-    assert choice.testbed.append == ("sysctl.vm.mem_profiling=1", "p")
-    # The option alone says it again.
-    assert choice.words == ("--append=p", "--conservation")
+    for name in ("--conservation", "--resource-leaks"):
+        (choice,) = _chosen(name, "--append", "p")
+        assert choice.testbed.conservation
+        assert choice.testbed.append == ("sysctl.vm.mem_profiling=1", "p")
+        # The option alone says it again.
+        assert choice.words == ("--append", "p", "--resource-leaks")
 
 
 def test_several_kernels_share_the_rest(tmp_path: Path) -> None:
@@ -104,15 +114,15 @@ class _Stdin(io.StringIO):
 def test_a_patch_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERRPATH_CACHE", str(tmp_path))
     monkeypatch.setattr("sys.stdin", _Stdin(b"--- a\n+++ b\n"))
-    parsed = _parse("--kernel", "a", "--kernel", "b", "--patch", "-")
-    first, second = choices(parsed)
+    options = settled(RunOptions.parse(["--kernel", "a", "--kernel", "b", "--patch", "-"]))
+    first, second = choices(options)
     assert first.testbed.kernel.patches == second.testbed.kernel.patches
     (kept,) = first.testbed.kernel.patches
     assert kept.read_bytes() == b"--- a\n+++ b\n"
     # Standard input is read by now: whoever chooses the same again must name the file.
     assert first.words == ("--kernel", "a", "--patch", str(kept))
-    assert choices(parsed)[0].testbed == first.testbed
-    assert str(kept) in given_words(parsed)
+    assert choices(options)[0].testbed == first.testbed
+    assert str(kept) in options.to_argv()
 
 
 @pytest.mark.parametrize("text", [b"", b" \n"])
@@ -130,36 +140,102 @@ def test_a_terminal_is_no_patch(monkeypatch: pytest.MonkeyPatch) -> None:
         _chosen("--patch", "-")
 
 
-_PLAIN = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+def _groups(base: type[OptionGroup] = OptionGroup) -> list[type[OptionGroup]]:
+    return [group for below in base.__subclasses__() for group in (below, *_groups(below))]
+
+
+def _values(option: Option) -> st.SearchStrategy[Any]:
+    """What an option may hold when it is given."""
+    if option.switch:
+        return st.booleans()
+    one: st.SearchStrategy[Any] = st.sampled_from(option.choices) if option.choices else _TEXT
+    if option.convert is int:
+        one = st.integers()
+    elif option.convert is Path:
+        one = _TEXT.map(Path)
+    return st.lists(one, min_size=1, max_size=3).map(tuple) if option.repeats else one
+
+
+def _made(group: type[OptionGroup]) -> st.SearchStrategy[OptionGroup]:
+    fields = {
+        field.name: st.just(field.default) | _values(field.metadata["option"])
+        for field in dataclasses.fields(group)
+    }
+    return st.builds(group, **fields)
+
+
+def test_every_group_is_here() -> None:
+    assert {*RUN_GROUPS, ResultOptions, SelectionOptions, MatrixOptions} <= set(_groups())
+
+
+@pytest.mark.parametrize("group", _groups(), ids=lambda group: group.__name__)
+@given(data=st.data())
+def test_a_group_is_parsed_from_its_own_argv(group: type[OptionGroup], data: st.DataObject) -> None:
+    options = data.draw(_made(group))
+    assert group.parse(options.to_argv()) == options
+    # What stands for "not given" is not said.
+    assert group().to_argv() == []
+
+
+@given(data=st.data())
+def test_the_groups_of_a_run_are_parsed_from_their_argv(data: st.DataObject) -> None:
+    options = RunOptions(*(data.draw(_made(group)) for group in RUN_GROUPS))  # type: ignore[arg-type]
+    assert RunOptions.parse(options.to_argv()) == options
+
+
+@pytest.mark.parametrize("group", _groups(), ids=lambda group: group.__name__)
+def test_every_flag_is_read_and_has_a_help(group: type[OptionGroup]) -> None:
+    for field in dataclasses.fields(group):
+        option: Option = field.metadata["option"]
+        assert option.help
+        other = next((one for one in option.choices if one != field.default), "7")
+        for flag in option.flags:
+            words = [flag] if option.switch else [flag, other]
+            assert getattr(group.parse(words), field.name) != field.default
+
+
+def test_what_is_given_goes_before_what_was_there() -> None:
+    base = RunOptions.parse(["--append", "a", "--accel", "tcg", "--no-resource-leaks"])
+    given = RunOptions.parse(["--append", "b", "--isolation", "boot", "--resource-leaks"])
+    both = given.over(base)
+    assert both.guest.append == ("a", "b")
+    assert (both.guest.accel, both.isolation.isolation) == ("tcg", "boot")
+    assert both.oracles.resource_leaks is True
+    assert RunOptions().over(both) == both
+
+
+def test_an_option_of_another_group_is_refused() -> None:
+    with pytest.raises(UsageError, match="unrecognized arguments: --isolation boot"):
+        OracleOptions.parse(["--isolation", "boot"])
+    with pytest.raises(UsageError, match="argument --repeats: invalid int value: 'x'"):
+        OracleOptions.parse(["--repeats", "x"])
+    with pytest.raises(UsageError, match="--repeats: got 0; expected at least 1"):
+        _chosen("--repeats", "0")
 
 
 @given(
-    kernels=st.lists(_PLAIN.filter(lambda word: word[0] != "-"), max_size=3, unique=True),
-    kconfig=st.lists(_PLAIN.filter(lambda word: word[0] != "-"), max_size=2),
-    append=st.lists(st.lists(_PLAIN, max_size=3).map(shlex.join), max_size=2),
-    accel=st.sampled_from(["auto", "tcg", "kvm"]),
+    kernels=st.lists(_TEXT.filter(bool), max_size=3, unique=True),
+    append=st.lists(st.lists(_TEXT, max_size=3).map(shlex.join), max_size=2),
 )
-def test_the_words_choose_the_same_again(
-    kernels: list[str], kconfig: list[str], append: list[str], accel: str
-) -> None:
-    words = [
-        *(word for kernel in kernels for word in ("--kernel", f"x{kernel}")),
-        *(word for line in kconfig for word in ("--kconfig-add", line)),
-        *(f"--append={text}" for text in append),
-        *("--accel", accel),
-    ]
+def test_the_words_choose_the_same_again(kernels: list[str], append: list[str]) -> None:
+    options = RunOptions(
+        KernelOptions(kernel=tuple(f"x{kernel}" for kernel in kernels)),
+        GuestOptions(append=tuple(append)),
+    )
     try:
-        chosen = _chosen(*words)
+        chosen = choices(options)
     except UsageError as error:
         assert "is taken" in str(error)  # noqa: PT017 - two names that are one, by chance
         return
-    assert choices(_parse(*given_words(_parse(*words)))) == chosen
     for choice in chosen:
         line = rerun_words("a case", choice.words)
         run, case, *rest = shlex.split(line)[1:]
         assert (run, case) == ("run", "a case")
         (again,) = _chosen(*rest)
-        assert again.testbed == choice.testbed
+        assert again == choice
 
 
 @given(count=st.integers(0, 50), groups=st.integers(-1, 60))

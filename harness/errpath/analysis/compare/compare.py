@@ -1,40 +1,26 @@
-"""`errpath compare`: the same cases on two kernels, and one table of what the change did."""
+"""The same cases on two kernels, and what the change between them did."""
 
 from __future__ import annotations
 
-import argparse
-import copy
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from errpath.analysis.compare.judge import (
-    NO_ANSWER,
-    Comparison,
-    State,
-    compare_case,
-    exit_status,
-    group_runs,
-    summarize,
-    table,
-)
-from errpath.analysis.compare.mail import Subject, mail_text
+from errpath.analysis.compare.judge import Comparison, compare_case, group_runs
 from errpath.analysis.compare.observe import Observed, batches, observe_all
-from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan, plan_crafted
-from errpath.errors import ErrpathError, UsageError
+from errpath.cases.lifecycle import Planned
+from errpath.errors import UsageError
 from errpath.filesystems import known_filesystems, load_filesystem
 from errpath.kernel import BuiltKernel, KernelStore
-from errpath.results.session import RunSession, run_directory
-from errpath.runner.options import Choice, add_options, choices
+from errpath.results.session import RunSession
+from errpath.runner.options import Choice
 from errpath.util.progress import Progress
 
 __all__ = [
     "Request",
     "Summary",
-    "add_parser",
     "compare",
     "config_hashes",
     "describe",
@@ -197,121 +183,3 @@ def _doubtful(before: Observed | None, after: Observed | None) -> bool:
         or "error" in (before.kind, after.kind)
         or before.errnos != after.errnos
     )
-
-
-# -- the command ---------------------------------------------------------------------------------
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `compare` command."""
-    parser = commands.add_parser(
-        "compare",
-        help="what a patch fixes and what it breaks, on every filesystem",
-        description="Exit status: 0 something is fixed and nothing regressed, 1 otherwise, "
-        "125 no answer is possible.",
-    )
-    add_options(parser.add_argument)
-    parser.add_argument("--before", metavar="SPEC", help="kernel before (default: --kernel)")
-    parser.add_argument(
-        "--after", metavar="SPEC", help="kernel after (default: before), --patch applied to it"
-    )
-    parser.add_argument(
-        "--before-patch",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="applied to the kernel before only, such as to put an old bug back",
-    )
-    add_matrix_options(parser)
-    parser.add_argument(
-        "-n",
-        dest="repeats",
-        type=int,
-        default=3,
-        metavar="N",
-        help="runs of what is not plainly clean on both (default 3)",
-    )
-    parser.add_argument(
-        "--all", action="store_true", help="also run filesystems whose code is the same"
-    )
-    parser.add_argument(
-        "--crafted", action="store_true", help="also run the crafted images of hfs and hfsplus"
-    )
-    parser.add_argument(
-        "--closes", action="append", default=[], metavar="URL", help="report that this closes"
-    )
-    parser.add_argument("--tested-by", default="", metavar="NAME", help="Name <mail>")
-    parser.set_defaults(handler=_compare)
-
-
-def add_matrix_options(parser: argparse.ArgumentParser) -> None:
-    """Options that choose a part of the matrix, and how it is run."""
-    parser.add_argument("--fs", default="", metavar="NAME,NAME", help="only these filesystems")
-    parser.add_argument("--event", default="", metavar="LETTERS", help="only these events")
-    parser.add_argument("--jobs", type=int, metavar="N", help="guests at once (default: CPUs)")
-    parser.add_argument("--artefacts", type=Path, default=Path("errpath-results"), metavar="DIR")
-
-
-def _compare(arguments: argparse.Namespace) -> int:
-    try:
-        request = _request(arguments)
-        summary = compare(request, Progress())
-    except ErrpathError as error:
-        # Not 1, nor 2: a script must not take it for a verdict on the kernel.
-        print(f"errpath: {error}", file=sys.stderr)
-        return NO_ANSWER
-    cells = summarize(summary.comparisons)
-    print(table(cells))
-    for one in summary.comparisons:
-        if one.state in (State.REGRESSED, State.STILL) and one.report:
-            print(f"\n{one.state.value}\n{one.report}")
-            break
-    print(f"\nartefacts  {request.directory}\n")
-    subject = Subject(
-        before=summary.before,
-        after=summary.after,
-        config=summary.config,
-        patches_before=request.before.testbed.kernel.patches,
-        patches=request.after.testbed.kernel.patches,
-        tested_by=arguments.tested_by,
-        closes=tuple(arguments.closes),
-        seconds=summary.seconds,
-        repeats=request.repeats,
-    )
-    print(mail_text(subject, summary.comparisons))
-    return exit_status(summary.comparisons)
-
-
-def _request(arguments: argparse.Namespace) -> Request:
-    if len(arguments.kernel) > 1:
-        raise UsageError("compare: expected one --kernel; the other is --after, or it and --patch")
-    if arguments.kernel and arguments.before:
-        raise UsageError("compare: got --kernel and --before; expected one of them")
-    if arguments.repeats < 1:
-        raise UsageError(f"-n: got {arguments.repeats}; expected at least 1")
-    if not (arguments.after or arguments.patch or arguments.before_patch):
-        raise UsageError("compare: the same kernel twice; expected --patch or --after")
-    before = arguments.before or next(iter(arguments.kernel), "debian:7.2")
-    after = arguments.after or before
-    filesystems, events = parse_filesystems(arguments.fs), parse_events(arguments.event)
-    planned = tuple(plan(filesystems, events))
-    if arguments.crafted and "c" in events:
-        planned += tuple(plan_crafted(filesystems))
-    return Request(
-        _choice(arguments, "before", before, arguments.before_patch),
-        _choice(arguments, "after", after, arguments.patch),
-        planned,
-        arguments.repeats,
-        run_directory(arguments.artefacts.absolute()),
-        arguments.jobs,
-        arguments.all or bool(arguments.fs),
-    )
-
-
-def _choice(arguments: argparse.Namespace, name: str, spec: str, patches: list[str]) -> Choice:
-    """The options of one of the two kernels."""
-    options = copy.copy(arguments)
-    options.kernel = [f"{name}={spec}"]
-    options.patch = patches
-    (chosen,) = choices(options)
-    return chosen

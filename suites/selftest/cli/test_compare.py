@@ -8,6 +8,7 @@ import pytest
 
 from errpath.analysis.compare import bisect, compare
 from errpath.analysis.compare.observe import Observed
+from errpath.cli import compare as cli
 from errpath.cli import main
 from errpath.errors import BuildError
 
@@ -76,7 +77,8 @@ def test_what_does_not_build_is_passed_over(
         ["compare", "--patch", "nowhere.patch"],
         ["compare", "--kernel", "a", "--before", "b", "--after", "c"],
         ["compare", "--kernel", "a", "--kernel", "b", "--after", "c"],
-        ["compare", "--after", "c", "-n", "0"],
+        ["compare", "--after", "c", "--repeats", "0"],
+        ["compare", "--after", "c", "-n", "2"],
         ["compare", "--after", "c", "--fs", "zonefs"],
         ["bisect", "--event", "z"],
     ],
@@ -84,3 +86,34 @@ def test_what_does_not_build_is_passed_over(
 def test_wrong_words_are_no_verdict(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(words) == 125
     assert capsys.readouterr().err.startswith("errpath: ")
+
+
+def test_compares_n_names_what_to_write(capsys: pytest.CaptureFixture[str]) -> None:
+    """`-n` is workers elsewhere; here it was repeats."""
+    for words in (["-n", "2"], ["-n2"], ["-n"]):
+        assert main.main(["compare", "--after", "c", *words]) == 125
+        err = capsys.readouterr().err
+        assert "expected --repeats N" in err
+        assert err.count("\n") == 1
+
+
+def test_both_kernels_get_every_option(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requests: list[compare.Request] = []
+
+    def fake(request: compare.Request, progress: object) -> None:
+        requests.append(request)
+        raise BuildError("enough")
+
+    monkeypatch.setattr(cli, "compare", fake)
+    words = ["--isolation", "boot", "--leak-check", "slow", "--resource-leaks", "--accel", "tcg"]
+    words += ["--before", "old", "--after", "new", "--artefacts", str(tmp_path), "--fs", "hfs"]
+    assert main.main(["compare", *words, "--repeats", "4", "--append", "a b"]) == 125
+    (request,) = requests
+    assert request.repeats == 4
+    for name, choice in (("old", request.before), ("new", request.after)):
+        assert choice.testbed.kernel.spec == name
+        assert (choice.testbed.isolation, choice.testbed.leak_check) == ("boot", "slow")
+        assert choice.testbed.conservation
+        assert choice.testbed.append[1:] == ("a", "b")

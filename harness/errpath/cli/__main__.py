@@ -1,0 +1,7 @@
+"""`python -m errpath.cli`."""
+
+import sys
+
+from errpath.cli.main import main
+
+sys.exit(main())

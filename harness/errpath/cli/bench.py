@@ -1,0 +1,67 @@
+"""`errpath bench`: speed and detection of five ways of checking, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from errpath.analysis.bench import PLANTED, Bench, table
+from errpath.cli.parser import add_groups
+from errpath.errors import UsageError
+from errpath.runner.options import GuestOptions, KernelOptions, RunOptions, choices
+from errpath.util.cache import scratch_directory
+from errpath.util.progress import Progress
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `bench` command."""
+    parser = commands.add_parser("bench", help="measure speed and detection on this machine")
+    # Isolation and leak checks are what is compared.
+    add_groups(parser, KernelOptions, GuestOptions)
+    parser.add_argument(
+        "--cases", type=int, default=500, metavar="N", help="cases of the batch (default 500)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=3, metavar="N", help="cases of each slow way (default 3)"
+    )
+    parser.add_argument(
+        "--json", type=Path, default=Path("errpath-bench.json"), metavar="FILE", help="the figures"
+    )
+    parser.set_defaults(handler=_bench)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    if arguments.cases < 1 or arguments.samples < 1:
+        raise UsageError("bench: --cases and --samples: expected at least 1")
+    chosen = choices(RunOptions.from_namespace(arguments))
+    if len(chosen) != 1:
+        raise UsageError("bench: expected one --kernel")
+    progress = Progress()
+    with scratch_directory() as scratch:
+        bench = Bench(chosen[0], scratch, progress)
+        try:
+            ways, times = bench.run(arguments.cases, arguments.samples)
+        finally:
+            bench.close()
+        description = bench.testbed.kernel.description
+    print(f"{description}, {bench.testbed.accel}, {os.cpu_count()} processors\n")
+    print(table(ways, times))
+    figures = {
+        "kernel": description,
+        "accel": bench.testbed.accel,
+        "processors": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "planted": PLANTED,
+        "ways": [{**asdict(way), "cases_per_second": way.rate} for way in ways],
+        "times": asdict(times),
+    }
+    try:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    except OSError as error:
+        raise UsageError(f"--json {arguments.json}: {error.strerror}") from None
+    return 0

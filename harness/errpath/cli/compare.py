@@ -1,0 +1,149 @@
+"""`errpath compare`: the same cases on two kernels, and one table of what the change did."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+from errpath.analysis.compare.compare import Request, compare
+from errpath.analysis.compare.judge import NO_ANSWER, State, exit_status, summarize, table
+from errpath.analysis.compare.mail import Subject, mail_text
+from errpath.cases.lifecycle import parse_events, parse_filesystems, plan, plan_crafted
+from errpath.cli.parser import USAGE_STATUS, add_groups
+from errpath.errors import ErrpathError, UsageError
+from errpath.results.session import run_directory
+from errpath.runner.options import (
+    DEFAULT_KERNEL,
+    RUN_GROUPS,
+    Choice,
+    MatrixOptions,
+    ParallelOptions,
+    ResultOptions,
+    RunOptions,
+    choices,
+)
+from errpath.util.progress import Progress
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `compare` command."""
+    parser = commands.add_parser(
+        "compare",
+        help="what a patch fixes and what it breaks, on every filesystem",
+        description="Exit status: 0 something is fixed and nothing regressed, 1 otherwise, "
+        "125 no answer is possible.",
+    )
+    parser.add_argument("--before", metavar="SPEC", help="kernel before (default: --kernel)")
+    parser.add_argument(
+        "--after", metavar="SPEC", help="kernel after (default: before), --patch applied to it"
+    )
+    parser.add_argument(
+        "--before-patch",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="applied to the kernel before only, such as to put an old bug back",
+    )
+    parser.add_argument(
+        "--repeats",
+        dest="runs",
+        type=int,
+        default=3,
+        metavar="N",
+        help="runs of what is not plainly clean on both (default 3)",
+    )
+    parser.add_argument("-n", nargs="?", action=_NotWorkers, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--all", action="store_true", help="also run filesystems whose code is the same"
+    )
+    parser.add_argument(
+        "--crafted", action="store_true", help="also run the crafted images of hfs and hfsplus"
+    )
+    parser.add_argument(
+        "--closes", action="append", default=[], metavar="URL", help="report that this closes"
+    )
+    parser.add_argument("--tested-by", default="", metavar="NAME", help="Name <mail>")
+    add_groups(parser, *RUN_GROUPS, without=("repeats",))
+    add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
+    # Not 2: `git bisect run` would take that for a bad revision.
+    parser.set_defaults(handler=_compare, **{USAGE_STATUS: NO_ANSWER})
+
+
+class _NotWorkers(argparse.Action):
+    """`-n` is the number of workers elsewhere, and was that of repeats here."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *others: object, **more: object) -> None:
+        parser.error(
+            "-n: two meanings; expected --repeats N (runs of a case that is not plainly clean) or "
+            "--jobs N (guests at once)"
+        )
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    try:
+        request = _request(arguments)
+        summary = compare(request, Progress())
+    except ErrpathError as error:
+        # Not 1, nor 2: a script must not take it for a verdict on the kernel.
+        print(f"errpath: {error}", file=sys.stderr)
+        return NO_ANSWER
+    cells = summarize(summary.comparisons)
+    print(table(cells))
+    for one in summary.comparisons:
+        if one.state in (State.REGRESSED, State.STILL) and one.report:
+            print(f"\n{one.state.value}\n{one.report}")
+            break
+    print(f"\nartefacts  {request.directory}\n")
+    subject = Subject(
+        before=summary.before,
+        after=summary.after,
+        config=summary.config,
+        patches_before=request.before.testbed.kernel.patches,
+        patches=request.after.testbed.kernel.patches,
+        tested_by=arguments.tested_by,
+        closes=tuple(arguments.closes),
+        seconds=summary.seconds,
+        repeats=request.repeats,
+    )
+    print(mail_text(subject, summary.comparisons))
+    return exit_status(summary.comparisons)
+
+
+def _request(arguments: argparse.Namespace) -> Request:
+    options = RunOptions.from_namespace(arguments)
+    kernels, patches = options.kernel.kernel, options.kernel.patch
+    if len(kernels) > 1:
+        raise UsageError("compare: expected one --kernel; the other is --after, or it and --patch")
+    if kernels and arguments.before:
+        raise UsageError("compare: got --kernel and --before; expected one of them")
+    if arguments.runs < 1:
+        raise UsageError(f"--repeats: got {arguments.runs}; expected at least 1")
+    if not (arguments.after or patches or arguments.before_patch):
+        raise UsageError("compare: the same kernel twice; expected --patch or --after")
+    before = arguments.before or next(iter(kernels), DEFAULT_KERNEL)
+    after = arguments.after or before
+    matrix = MatrixOptions.from_namespace(arguments)
+    filesystems, events = parse_filesystems(matrix.fs), parse_events(matrix.event)
+    planned = tuple(plan(filesystems, events))
+    if arguments.crafted and "c" in events:
+        planned += tuple(plan_crafted(filesystems))
+    return Request(
+        _choice(options, "before", before, arguments.before_patch),
+        _choice(options, "after", after, patches),
+        planned,
+        arguments.runs,
+        run_directory(arguments.artefacts.absolute()),
+        arguments.jobs,
+        arguments.all or bool(matrix.fs),
+    )
+
+
+def _choice(options: RunOptions, name: str, spec: str, patches: Sequence[str]) -> Choice:
+    """The options of one of the two kernels."""
+    kernel = replace(options.kernel, kernel=(f"{name}={spec}",), patch=tuple(patches))
+    (chosen,) = choices(replace(options, kernel=kernel))
+    return chosen
