@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from errpath.errors import UsageError
@@ -49,6 +49,12 @@ class GuestDefinition:
     def fragments(self) -> tuple[Path, ...]:
         """Paths of the kernel configuration fragments."""
         return tuple(GUESTS / "kconfig" / f"{name}.config" for name in self.kconfig)
+
+    def with_boot_args(self, arguments: tuple[str, ...]) -> GuestDefinition:
+        """The same machine with another kernel command line."""
+        guest = replace(self, boot_args=arguments)
+        object.__setattr__(guest, "name", self.name)
+        return guest
 
 
 def load_guest(name: str) -> GuestDefinition:

@@ -9,6 +9,7 @@ from pathlib import Path
 from errpath.errors import ErrpathError
 from errpath.kernel import BuiltKernel, KernelRequest, KernelStore
 from errpath.kernel.build.state import load_state, load_tree
+from errpath.kernel.features.summary import missing
 from errpath.results.records import KernelRecord, PatchRecord
 from errpath.util.process import run
 
@@ -35,7 +36,15 @@ def kernel_record(
         commit=_commit(store, kernel),
         config_hash=hashlib.sha256(kernel.config.read_bytes()).hexdigest(),
         patches=wanted.patches,
+        missing=tuple(f"{what}: {why}" for what, why in _missing(store, kernel).items()),
     )
+
+
+def _missing(store: KernelStore, kernel: BuiltKernel) -> dict[str, str]:
+    try:
+        return missing(store.features(kernel))
+    except ErrpathError as error:
+        return {"features": f"could not be probed: {error}"}
 
 
 def patch_records(patches: Sequence[Path]) -> tuple[PatchRecord, ...]:

@@ -117,10 +117,13 @@ class KernelRecord:
     # SHA-256 of the final .config.
     config_hash: str = ""
     patches: tuple[PatchRecord, ...] = ()
+    # What errpath does on other kernels and cannot do on this one, with the reason, one a line.
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         made = tuple(p if isinstance(p, PatchRecord) else PatchRecord(**p) for p in self.patches)
         object.__setattr__(self, "patches", made)
+        object.__setattr__(self, "missing", tuple(self.missing))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from errpath.guest.qemu import QEMU
 from errpath.guest.qmp import CloneError
 from errpath.guest.snapshot import SnapshotStore
 from errpath.kernel import BuiltKernel, BuiltModule, KernelRequest, KernelStore
+from errpath.kernel.features import Finding
+from errpath.kernel.features.summary import spelled, summary
 from errpath.kernel.symbols.functions import FunctionKind
 from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.oracles import canary, kmemleak
@@ -103,6 +105,18 @@ class Testbed:
     def kernel(self) -> BuiltKernel:
         return self._store.build(self.options.kernel)
 
+    @functools.cached_property
+    def features(self) -> tuple[Finding, ...]:
+        """What the kernel can do."""
+        return self._store.features(self.kernel)
+
+    @functools.cached_property
+    def machine(self) -> GuestDefinition:
+        """The guest's definition, with the command line as this kernel spells it."""
+        found = self.features
+        self.progress.say(f"{self.kernel.name}: {summary(found)}")
+        return self.definition.with_boot_args(spelled(self.definition.boot_args, found))
+
     def check(self) -> None:
         """See that everything is there that a guest needs; builds the kernel.
 
@@ -110,7 +124,7 @@ class Testbed:
             ErrpathError: what is missing or cannot be built, in one line.
         """
         process.find_program(QEMU)
-        _ = self.definition, self.accel, self.kernel
+        _ = self.accel, self.machine
 
     @functools.cache  # noqa: B019 - a test bed lives as long as its run
     def modules(self, filesystem: str) -> tuple[BuiltModule, ...]:
@@ -156,7 +170,7 @@ class Testbed:
     ) -> tuple[Machine, Path]:
         artefacts = self._guest_directory()
         guest = boot(
-            self.definition,
+            self.machine,
             self.kernel.bzimage,
             artefacts=artefacts,
             accel=self.accel,
@@ -206,7 +220,7 @@ class Testbed:
     @functools.cached_property
     def _clones(self) -> Clones:
         spec = MachineSpec(
-            self.definition, self.kernel.bzimage, self.kernel.key, self.accel, self.options.append
+            self.machine, self.kernel.bzimage, self.kernel.key, self.accel, self.options.append
         )
         snapshots = SnapshotStore(self._store.layout, progress=self.progress)
         return Clones(

@@ -40,6 +40,11 @@ modules:
 \t@cd $(O) && objcopy -I binary -O elf64-x86-64 --add-section .modinfo=ext.modinfo \\
 \t  ext.bin $(M)/ext.ko
 fs/bar/bar.ko: need := $(filter fs/bar/barlib.ko,$(MAKECMDGOALS))
+probe_%.o:
+\t@! grep -H -n SYNTAX-ERROR $(M)/probe_$*.c \\
+\t  | sed 's/SYNTAX-ERROR.*/1: error: expected expression/' >&2 \\
+\t  || ! grep -q SYNTAX-ERROR $(M)/probe_$*.c
+\t@cp $(M)/probe_$*.c $(M)/$@
 %.ko:
 \t@$(if $(filter fs/bar/bar.ko,$@),$(if $(need),,echo 'WARNING: modpost: "barlib_run" \
 [fs/bar/bar.ko] undefined!' >&2))

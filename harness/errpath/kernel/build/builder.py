@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,12 @@ from errpath.errors import BuildError
 from errpath.kernel.build.kbuild import Kbuild, undefined_symbols
 from errpath.kernel.build.kconfig import Requested, parse_config
 from errpath.kernel.build.modindex import ModuleIndex, find_exporter, module_name, scan
-from errpath.kernel.build.modules import make_external, missing_modules, save_module
+from errpath.kernel.build.modules import (
+    compile_sources,
+    make_external,
+    missing_modules,
+    save_module,
+)
 from errpath.kernel.build.state import State, combine, load_tree
 from errpath.kernel.build.workspace import Workspace
 from errpath.kernel.layout import Layout, read_json, write_json
@@ -63,7 +68,15 @@ class Builder:
             for path in self._make_modules(kbuild, index, wanted):
                 self._collect_module(kbuild, index, state, path)
 
-    def external(self, state: State, directory: Path, key: str, *, allow_undefined: bool) -> None:
+    def compile(self, state: State, sources: Mapping[str, str]) -> dict[str, str]:
+        """What the compiler printed for each C text, by name; "" where it compiled."""
+        with self._workspace(state, f"probing {state.description}") as (workspace, lock):
+            kbuild = self._prepared(workspace, lock, state, *load_tree(self.layout, state.key))
+            return compile_sources(self.layout, kbuild, sources)
+
+    def external(
+        self, state: State, directory: Path, key: str, *, allow_undefined: bool, header: str = ""
+    ) -> None:
         """Build a module of our own from a copy of `directory`."""
         final = self.layout.modules / key
         what = f"building {directory.name} for {state.description}"
@@ -78,6 +91,7 @@ class Builder:
                 final,
                 kernel=state.core_key,
                 allow_undefined=allow_undefined,
+                header=header,
             )
 
     def index(self, state: State) -> ModuleIndex:

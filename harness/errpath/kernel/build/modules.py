@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Callable, Iterable
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from errpath.errors import SourceError
+from errpath.errors import BuildError, SourceError
 from errpath.kernel.build.built import BuiltModule
 from errpath.kernel.build.kbuild import Kbuild
 from errpath.kernel.build.modindex import module_name
@@ -16,7 +18,17 @@ from errpath.kernel.layout import Layout, read_json, write_json
 from errpath.kernel.symbols.elf import modinfo
 from errpath.util.process import run
 
-__all__ = ["load_module", "make_external", "missing_modules", "save_module"]
+__all__ = [
+    "HEADER",
+    "compile_sources",
+    "load_module",
+    "make_external",
+    "missing_modules",
+    "save_module",
+]
+
+# What modules of ours include to learn of the kernel's features.
+HEADER = "errpath_features.h"
 
 
 def missing_modules(layout: Layout, state: State, paths: Iterable[str]) -> tuple[str, ...]:
@@ -78,8 +90,11 @@ def make_external(
     *,
     kernel: str,
     allow_undefined: bool,
+    header: str = "",
 ) -> None:
     """Build a module of our own in a copy, so that the checkout is never written to.
+
+    `header` is the text of its errpath_features.h.
 
     Raises:
         SourceError: `directory` makes no module, or several.
@@ -88,9 +103,41 @@ def make_external(
         raise SourceError(f"{directory}: makes no module (expected a Makefile for kbuild)")
     with layout.making(final) as product, layout.making(layout.tmp / f"x-{final.name}") as copy:
         shutil.copytree(directory, copy, dirs_exist_ok=True)
+        if header:
+            (copy / HEADER).write_text(header)
         variables = [f"M={copy}", *(["KBUILD_MODPOST_WARN=1"] if allow_undefined else [])]
         kbuild.make(["modules"], f"building {directory.name}", variables=variables)
         built = sorted(copy.rglob("*.ko"))
         if len(built) != 1:
             raise SourceError(f"{directory}: makes {len(built)} modules, expected one")
         save_module(built[0], product, kernel=kernel, prefix=f"{copy}/", to_path=lambda name: name)
+
+
+def compile_sources(layout: Layout, kbuild: Kbuild, sources: Mapping[str, str]) -> dict[str, str]:
+    """What the compiler printed for each of some C texts, by name; "" where it made an object.
+
+    Raises:
+        BuildError: one did not compile, and nothing was printed.
+    """
+    layout.tmp.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="probe-", dir=layout.tmp) as name:
+        directory = Path(name)
+        objects = {one: f"probe_{one}.o" for one in sources}
+        (directory / "Kbuild").write_text(f"obj-m := {' '.join(objects.values())}\n")
+        for one, text in sources.items():
+            (directory / f"probe_{one}.c").write_text(text)
+        with contextlib.suppress(BuildError):
+            kbuild.make(objects.values(), "probing features", variables=[f"M={directory}", "-k"])
+        printed = {}
+        for one, file in objects.items():
+            if (directory / file).exists():
+                printed[one] = ""
+                continue
+            # Alone, so that no other compiler's words are among its own.
+            try:
+                kbuild.make([file], f"probing {one}", variables=[f"M={directory}"])
+            except BuildError:
+                printed[one] = kbuild.last_output()
+            else:
+                raise BuildError(f"probe {one}: no object, and nothing printed (see {kbuild.log})")
+        return printed

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from errpath.errors import SourceError, UsageError
 from errpath.kernel.build.built import BuiltModule, KernelRequest
 from errpath.kernel.build.kbuild import Kbuild
 from errpath.kernel.build.modindex import module_name
-from errpath.kernel.build.modules import load_module, make_external, save_module
+from errpath.kernel.build.modules import compile_sources, load_module, make_external, save_module
 from errpath.kernel.build.state import combine
 from errpath.kernel.layout import Layout, write_json
 from errpath.util.locks import held
@@ -141,16 +142,16 @@ class Prebuilt:
             visit(name)
         return tuple(order.values())
 
-    def external(self, directory: Path, key: str, *, allow_undefined: bool) -> None:
+    def compile(self, sources: Mapping[str, str]) -> dict[str, str]:
+        """What the compiler printed for each C text, by name; "" where it compiled."""
+        with self._kbuild("probing features") as kbuild:
+            return compile_sources(self.layout, kbuild, sources)
+
+    def external(
+        self, directory: Path, key: str, *, allow_undefined: bool, header: str = ""
+    ) -> None:
         """Build a module of ours against it."""
-        source = source_of(self.objects)
-        if source is None:
-            raise SourceError(f"{self.objects}: its source tree is gone; {directory.name} needs it")
-        notes = self.layout.work / f"prebuilt-{self.key}"
-        lock = self.layout.locks / notes.name
-        with held(lock, f"building {directory.name}", progress=self.progress) as descriptor:
-            notes.mkdir(parents=True, exist_ok=True)
-            kbuild = Kbuild(source, self.objects, descriptor, self.progress, self.jobs, notes)
+        with self._kbuild(f"building {directory.name}") as kbuild:
             make_external(
                 self.layout,
                 kbuild,
@@ -158,7 +159,19 @@ class Prebuilt:
                 self.layout.modules / key,
                 kernel=self.key,
                 allow_undefined=allow_undefined,
+                header=header,
             )
+
+    @contextlib.contextmanager
+    def _kbuild(self, what: str) -> Iterator[Kbuild]:
+        source = source_of(self.objects)
+        if source is None:
+            raise SourceError(f"{self.objects}: its source tree is gone; {what} needs it")
+        notes = self.layout.work / f"prebuilt-{self.key}"
+        lock = self.layout.locks / notes.name
+        with held(lock, what, progress=self.progress) as descriptor:
+            notes.mkdir(parents=True, exist_ok=True)
+            yield Kbuild(source, self.objects, descriptor, self.progress, self.jobs, notes)
 
     def _copied(self, file: Path) -> BuiltModule:
         status = file.stat()

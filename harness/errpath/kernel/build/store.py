@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from errpath.errors import SourceError, UsageError
@@ -18,10 +18,13 @@ from errpath.kernel.build.inventory import Shelf, StoredKernel
 from errpath.kernel.build.kbuild import compiler_identity
 from errpath.kernel.build.kconfig import Dropped, load_requested
 from errpath.kernel.build.modindex import module_name
-from errpath.kernel.build.modules import load_module, missing_modules
+from errpath.kernel.build.modules import HEADER, load_module, missing_modules
 from errpath.kernel.build.prebuilt import Prebuilt, import_prebuilt
 from errpath.kernel.build.state import State, combine, load_state, load_tree, save_state
-from errpath.kernel.layout import Layout, default_root, disk_errors, read_json
+from errpath.kernel.features.finding import Finding, Presence
+from errpath.kernel.features.probe import features_header, probe_features
+from errpath.kernel.features.table import load_table
+from errpath.kernel.layout import Layout, default_root, disk_errors, read_json, write_json
 from errpath.kernel.source.directory import walk
 from errpath.kernel.source.patches import apply_patches, patch_digest
 from errpath.kernel.source.spec import open_spec, prebuilt_directory
@@ -99,22 +102,69 @@ class KernelStore:
         """
         with disk_errors(self.layout.root):
             content = hashlib.sha256()
+            header = ""
             for path, _ in sorted(walk(directory)):
-                content.update(f"{path}\0".encode() + (directory / path).read_bytes() + b"\0")
+                text = (directory / path).read_bytes()
+                content.update(f"{path}\0".encode() + text + b"\0")
+                if HEADER.encode() in text:
+                    header = header or features_header(load_table(), self.features(kernel))
             key = combine(
-                "external", kernel.key, directory.name, content.hexdigest(), str(allow_undefined)
+                *("external", kernel.key, directory.name, content.hexdigest()),
+                *(str(allow_undefined), header),
             )
             module = load_module(self.layout, key)
             if module is None:
                 prebuilt = self._prebuilt(kernel)
                 if prebuilt is not None:
-                    prebuilt.external(directory, key, allow_undefined=allow_undefined)
+                    prebuilt.external(
+                        directory, key, allow_undefined=allow_undefined, header=header
+                    )
                 else:
-                    state = self._loaded(kernel)
-                    self._builder.external(state, directory, key, allow_undefined=allow_undefined)
+                    self._builder.external(
+                        self._loaded(kernel),
+                        directory,
+                        key,
+                        allow_undefined=allow_undefined,
+                        header=header,
+                    )
                 module = load_module(self.layout, key)
                 assert module is not None
             return module
+
+    def features(self, kernel: BuiltKernel) -> tuple[Finding, ...]:
+        """What a kernel has of the table of features, in the table's order; probed once.
+
+        Raises:
+            BuildError: a probe failed, and the compiler did not say why.
+        """
+        table = load_table()
+        text = "\0".join(map(repr, table))
+        final = self.layout.modules / combine("features", kernel.key, text)
+        with disk_errors(self.layout.root):
+            record = read_json(final / "meta.json")
+            if record is None:
+                found = probe_features(
+                    table,
+                    config=kernel.config,
+                    system_map=kernel.system_map,
+                    vmlinux=kernel.vmlinux,
+                    compile_all=lambda sources: self._compile(kernel, sources),
+                )
+                record = {
+                    "kernel": kernel.key,
+                    "features": [[one.name, one.presence.value, one.why] for one in found],
+                }
+                with self.layout.making(final) as directory:
+                    write_json(directory / "meta.json", record)
+        return tuple(
+            Finding(name, Presence(presence), why) for name, presence, why in record["features"]
+        )
+
+    def _compile(self, kernel: BuiltKernel, sources: Mapping[str, str]) -> Mapping[str, str]:
+        prebuilt = self._prebuilt(kernel)
+        if prebuilt is not None:
+            return prebuilt.compile(sources)
+        return self._builder.compile(self._loaded(kernel), sources)
 
     def source(self, kernel: BuiltKernel, path: str) -> str | None:
         """The text of a source file such as `fs/hfs/super.c`, as this kernel was built from it.
