@@ -13,8 +13,9 @@ import pytest
 from errpath.cases.case import MountCase
 from errpath.runner.options import Choice
 from errpath.runner.verdict import Verdict
-from suites.hfs import matrix
-from suites.known import expect_pass_or_known
+
+from ..known import expect_pass_or_known
+from . import matrix
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from errpath.cases.case import MountCase
 from errpath.plugin.lifecycle import killsb_parameters
 from errpath.runner.options import Choice
 from errpath.runner.verdict import Verdict
-from suites.known import expect_pass_or_known
+
+from ..known import expect_pass_or_known
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -60,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     ):
         area.add_parser(commands)
     history.add_diff_parser(commands)
+    run.add_test_parser(commands)
     return parser
 
 

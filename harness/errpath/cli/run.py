@@ -1,4 +1,4 @@
-"""`errpath run CASE-ID`: one case, or a few, again."""
+"""`errpath run CASE-ID` and `errpath test SUITE`: pytest over the shipped suites."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
 from errpath.filesystems import known_filesystems
 from errpath.runner.options import RUN_GROUPS, ResultOptions, RunOptions, SelectionOptions
-from errpath.util.resources import SUITES
+from errpath.util.resources import PYTEST_WORDS, SUITES, shipped_suites, suite_path
 
-__all__ = ["add_parser"]
+__all__ = ["add_parser", "add_test_parser"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,27 +26,53 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(handler=_run)
 
 
+def add_test_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `test` command."""
+    suites = ", ".join(shipped_suites())
+    parser = commands.add_parser(
+        "test",
+        help="run suites that come with errpath",
+        usage="errpath test SUITE[/FILE][::TEST] ... [PYTEST-ARGUMENT ...]",
+        description=f"Suites: {suites}. What follows them goes to pytest as it is.",
+    )
+    parser.add_argument("suite", metavar="SUITE", help="a suite, a file or a test of it")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="PYTEST-ARGUMENT")
+    parser.set_defaults(handler=_test)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     """pytest's own status: 0 passed, 1 failed."""
     if not SUITES.is_dir():
-        raise UsageError(f"{SUITES}: no suites; expected errpath to run from its checkout")
-    words = [str(path) for path in _suites_of(arguments.case)]
+        raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
+    words = [suite_path(name) for name in _suites_of(arguments.case)]
     words += SelectionOptions(case=tuple(arguments.case)).to_argv()
     words += RunOptions.from_namespace(arguments).to_argv()
     words += ResultOptions.from_namespace(arguments).to_argv()
-    words += ["--rootdir", str(SUITES.parent), "-q"]
+    return _pytest([*words, "-q"])
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    """pytest's own status."""
+    named = [arguments.suite]
+    rest = list(arguments.words)
+    while rest and not rest[0].startswith("-"):
+        named.append(rest.pop(0))
+    return _pytest([*map(suite_path, named), *rest])
+
+
+def _pytest(words: Sequence[str]) -> int:
     sys.stdout.flush()
-    return int(pytest.main(words))
+    # Where errpath is installed nothing can be written, perhaps.
+    cache = f"cache_dir={Path.cwd() / '.pytest_cache'}"
+    return int(pytest.main([*PYTEST_WORDS, "-o", cache, *words]))
 
 
-def _suites_of(cases: Sequence[str]) -> list[Path]:
+def _suites_of(cases: Sequence[str]) -> list[str]:
     """The suites that may hold the cases. An id that begins with a suite's name is of that suite: a
     suite may have images to make before it knows its cases."""
-    suites = [path for path in sorted(SUITES.iterdir()) if (path / "__init__.py").is_file()]
-    named = {
-        path.name: path for path in suites if path.name not in (*known_filesystems(), "selftest")
-    }
-    chosen = {named[case.split("-")[0]] for case in cases if case.split("-")[0] in named}
+    suites = shipped_suites()
+    named = set(suites) - set(known_filesystems())
+    chosen = {case.split("-")[0] for case in cases} & named
     if any(case.split("-")[0] not in named for case in cases):
-        chosen |= {path for path in suites if path.name in known_filesystems()}
+        chosen |= set(suites) - named
     return sorted(chosen)

@@ -10,6 +10,7 @@ from pathlib import Path
 from errpath.errors import UsageError
 from errpath.kernel.build.kconfig import FRAGMENTS
 from errpath.util import yamlfile
+from errpath.util.resources import FILESYSTEMS
 
 __all__ = [
     "EVENTS",
@@ -20,7 +21,6 @@ __all__ = [
     "load_filesystem",
 ]
 
-_HERE = Path(__file__).parent
 
 # Events of a superblock's life, by their letter.
 EVENTS = {
@@ -176,7 +176,7 @@ class Filesystem:
 
 def known_filesystems() -> tuple[str, ...]:
     """Names of the filesystems that are defined, sorted."""
-    return tuple(sorted(path.stem for path in _HERE.glob("*.yaml")))
+    return tuple(sorted(path.stem for path in FILESYSTEMS.glob("*.yaml")))
 
 
 @cache
@@ -186,7 +186,7 @@ def load_filesystem(name: str) -> Filesystem:
     Raises:
         UsageError: it is not defined; DefinitionError: its file is wrong.
     """
-    path = _HERE / f"{name}.yaml"
+    path = FILESYSTEMS / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(known_filesystems())
         raise UsageError(f"filesystem {name}: not defined; expected one of: {known}")

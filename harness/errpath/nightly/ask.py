@@ -16,7 +16,7 @@ from errpath.results.reports.jsonl import read_results
 from errpath.runner.options import ResultOptions, RunOptions, SelectionOptions
 from errpath.util.cache import scratch_directory
 from errpath.util.process import run
-from errpath.util.resources import CHECKOUT, SUITES
+from errpath.util.resources import shipped_suites
 
 __all__ = ["Execute", "asker", "commit_options", "from_anywhere", "kernel_options"]
 
@@ -65,7 +65,7 @@ def kernel_options(options: RunOptions, job: Job) -> Callable[[str], RunOptions]
 
 
 def _execute(argv: Sequence[str], log: Path) -> None:
-    run(argv, cwd=CHECKOUT, log=log, check=False)
+    run(argv, cwd=log.parent, log=log, check=False)
 
 
 def asker(
@@ -76,18 +76,13 @@ def asker(
     execute: Execute = _execute,
 ) -> Ask:
     """Asks a kernel, named as `options` takes it, whether these cases pass on it."""
-    suites = [
-        str(path)
-        for path in sorted(SUITES.iterdir())
-        if (path / "__init__.py").is_file() and path.name != "selftest"
-    ]
 
     def ask(kernel: str) -> Answer:
         with scratch_directory() as scratch:
             (scratch / "cases").write_text("".join(f"{case}\n" for case in cases))
             results = ResultOptions(artefacts=scratch / "a", results=scratch / "r.jsonl")
             selection = SelectionOptions(shard="none", cases_from=scratch / "cases")
-            argv = pytest_argv(suites, options(kernel), results, selection)
+            argv = pytest_argv(shipped_suites(), options(kernel), results, selection)
             execute(argv, scratch / "log")
             answer = _answer(scratch / "r.jsonl", set(cases))
         say(f"{kernel}: {answer.value}")

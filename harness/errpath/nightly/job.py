@@ -8,11 +8,11 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from errpath.errors import DefinitionError
+from errpath.errors import DefinitionError, UsageError
 from errpath.guest.definition import load_guest
 from errpath.results.history.prune import parse_age
 from errpath.util import yamlfile
-from errpath.util.resources import CHECKOUT
+from errpath.util.resources import shipped_files, suite_path
 
 __all__ = ["Job", "JobKernel", "harness_digest", "load_job"]
 
@@ -149,8 +149,10 @@ def load_job(path: Path) -> Job:
             if not patch.is_file():
                 raise DefinitionError(f"{path}: kernel {kernel.name}: no such patch: {patch}")
     for suite in job.suites:
-        if not (CHECKOUT / suite.split("::")[0]).exists():
-            raise DefinitionError(f"{path}: no such suite: {CHECKOUT / suite}")
+        try:
+            suite_path(suite)
+        except UsageError as error:
+            raise DefinitionError(f"{path}: suites: {error}") from None
     if job.known_path is not None and not job.known_path.is_file():
         raise DefinitionError(f"{path}: known: no such file: {job.known_path}")
     if job.keep:
@@ -163,13 +165,6 @@ def load_job(path: Path) -> Job:
 def harness_digest() -> str:
     """Same digest, same harness, guests and suites: then only the kernel makes a difference."""
     state = hashlib.sha256()
-    for top in ("harness", "guests", "suites"):
-        for path in sorted((CHECKOUT / top).rglob("*")):
-            inner = path.relative_to(CHECKOUT)
-            if (
-                path.is_file()
-                and "__pycache__" not in inner.parts
-                and "selftest" not in inner.parts
-            ):
-                state.update(f"{inner}\0".encode() + path.read_bytes() + b"\0")
+    for name, path in shipped_files():
+        state.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
     return state.hexdigest()[:20]

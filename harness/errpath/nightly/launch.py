@@ -24,7 +24,7 @@ from errpath.runner.options import (
 )
 from errpath.util.option_group import OptionGroup
 from errpath.util.process import find_program
-from errpath.util.resources import CHECKOUT
+from errpath.util.resources import PYTEST_WORDS, suite_path
 
 __all__ = ["ProcessLauncher", "job_options", "pytest_argv", "unit_argv"]
 
@@ -47,9 +47,9 @@ def job_options(job: Job, kernel: JobKernel, guest: str, spec: str) -> RunOption
 
 
 def pytest_argv(suites: Sequence[str], *groups: OptionGroup | RunOptions) -> list[str]:
-    """pytest over suites of the checkout, in a process of its own."""
-    argv = [sys.executable, "-m", "pytest", *suites, "--rootdir", str(CHECKOUT), "-q"]
-    argv += ["-p", "no:cacheprovider", "--tb=short"]
+    """pytest over shipped suites, in a process of its own."""
+    argv = [sys.executable, "-m", "pytest", *map(suite_path, suites), *PYTEST_WORDS]
+    argv += ["-q", "-p", "no:cacheprovider", "--tb=short"]
     return argv + [word for group in groups for word in group.to_argv()]
 
 
@@ -88,7 +88,7 @@ class _Process:
         with log.open("ab") as sink:
             self._child = subprocess.Popen(
                 words,
-                cwd=CHECKOUT,
+                cwd=log.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

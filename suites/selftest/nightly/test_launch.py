@@ -15,7 +15,7 @@ from errpath.nightly.job import load_job
 from errpath.nightly.launch import ProcessLauncher, _Process, unit_argv
 from errpath.nightly.machine import available_mib
 from errpath.nightly.plan import Limits, confirm_unit, plan
-from errpath.util.resources import CHECKOUT
+from errpath.util.resources import ROOT
 
 _JOB = """
 name: hfs
@@ -112,7 +112,7 @@ from errpath.nightly.launch import _Process
 _Process([sys.executable, "-c", "import time; time.sleep(1000)"], Path({str(tmp_path / "log")!r}))
 time.sleep(1000)
 """
-    us = subprocess.Popen([sys.executable, "-c", script], cwd=CHECKOUT)
+    us = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     try:
         children = Path(f"/proc/{us.pid}/task/{us.pid}/children")
         deadline = time.monotonic() + 30

@@ -73,7 +73,7 @@ def _submit(slurm: Cluster, suite: Path, shards: int, *words: str) -> None:
         str(_ARRAY),
         str(suite),
         str(suite.parent / "results"),
-        *("-p", "errpath.plugin.cases", "-p", "errpath.plugin.results", *words),
+        *words,
     )
 
 

@@ -13,8 +13,6 @@ from suites.selftest.runner import simsession
 pytest_plugins = ["pytester"]
 
 _ROOT = ROOT
-_CONFTEST = 'pytest_plugins = ["errpath.plugin.cases"]\n'
-_SIM_CONFTEST = _CONFTEST + simsession.CONFTEST
 _TESTS = """
 import pytest
 from dataclasses import replace
@@ -32,7 +30,6 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     simsession.install(monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(_ROOT))
     monkeypatch.setenv("ERRPATH_CACHE", str(pytester.path / "cache"))
-    pytester.makeconftest(_CONFTEST)
     return pytester
 
 
@@ -223,7 +220,7 @@ def test_a_kernel_that_cannot_be_had_is_said_once(suite: pytest.Pytester) -> Non
 
 def test_a_patch_from_standard_input(suite: pytest.Pytester) -> None:
     """Read although pytest captures standard input; the rerun names the file that was kept."""
-    suite.makeconftest(_SIM_CONFTEST)
+    suite.makeconftest(simsession.CONFTEST)
     _tests(suite, leaks="leak=64")
     text = b"--- a/x\n+++ b/x\n"
     result = suite.run(sys.executable, "-m", "pytest", "--patch", "-", stdin=text)
@@ -233,7 +230,7 @@ def test_a_patch_from_standard_input(suite: pytest.Pytester) -> None:
 
 
 def test_workers_get_whole_groups_and_plain_ids(suite: pytest.Pytester) -> None:
-    suite.makeconftest(_SIM_CONFTEST)
+    suite.makeconftest(simsession.CONFTEST)
     _tests(suite, a="", b="leak=512", c="", d="", e="refuse", f="worker=64,once")
     words = ["--patch", "-", "-n", "2", "-rA", "-v"]
     result = suite.run(sys.executable, "-m", "pytest", *words, stdin=b"--- a/x\n+++ b/x\n")
@@ -259,7 +256,7 @@ def test_workers_get_whole_groups_and_plain_ids(suite: pytest.Pytester) -> None:
 
 
 def test_workers_report_an_unknown_case(suite: pytest.Pytester) -> None:
-    suite.makeconftest(_SIM_CONFTEST)
+    suite.makeconftest(simsession.CONFTEST)
     _tests(suite, a="")
     result = suite.run(sys.executable, "-m", "pytest", "-n", "1", "--case", "none")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -268,7 +265,7 @@ def test_workers_report_an_unknown_case(suite: pytest.Pytester) -> None:
 
 
 def test_a_broken_kernel_is_said_once_before_the_workers_start(suite: pytest.Pytester) -> None:
-    suite.makeconftest(_SIM_CONFTEST)
+    suite.makeconftest(simsession.CONFTEST)
     _tests(suite, a="", b="", c="", d="")
     words = ["-n", "1", "--kernel", "broken", "-rA"]
     result = suite.run(sys.executable, "-m", "pytest", *words)
@@ -293,7 +290,6 @@ def test_a_broken_kernel_is_said_once_before_the_workers_start(suite: pytest.Pyt
 def test_killsb_alone_counts_what_is_left_behind(
     suite: pytest.Pytester, words: list[str], counted: bool
 ) -> None:
-    suite.makeconftest('pytest_plugins = ["errpath.plugin.cases", "errpath.plugin.lifecycle"]\n')
     for name in ("killsb", "hfs"):
         folder = suite.path / "suites" / name
         folder.mkdir(parents=True)

@@ -26,8 +26,6 @@ def test_writing_suites(tmp_path: Path) -> None:
         "-m",
         "pytest",
         "-p",
-        "errpath.plugin.cases",
-        "-p",
         "no:cacheprovider",
         "-q",
     ]

@@ -55,8 +55,8 @@ def suite(tmp_path: Path) -> Path:
 
 
 def _pytest(suite: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "pytest", "-q", "-p", "errpath.plugin.cases"]
-    argv += ["-p", "errpath.plugin.results", "--artefacts", str(suite.parent / "artefacts")]
+    argv = [sys.executable, "-m", "pytest", "-q"]
+    argv += ["--artefacts", str(suite.parent / "artefacts")]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("CI_", "SLURM_", "PYTEST_"))}
     env = {**env, "PYTHONPATH": str(_ROOT), **environment}
     return subprocess.run(

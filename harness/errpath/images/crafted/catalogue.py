@@ -11,13 +11,13 @@ from __future__ import annotations
 import errno as errno_names
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from errpath.errors import UsageError
 from errpath.images.crafted.bases import BASES, base_image, base_volume
 from errpath.images.crafted.fields import FieldMap
 from errpath.images.hfs.layout import encode
 from errpath.images.image import Image
+from errpath.util.resources import CRAFTED_IMAGES
 from errpath.util.yamlfile import load
 
 __all__ = [
@@ -174,7 +174,7 @@ def catalogue(filesystem: str) -> Catalogue:
         UsageError: there is none of this filesystem.
         DefinitionError: its file is wrong.
     """
-    path = Path(__file__).with_name(f"{filesystem}.yaml")
+    path = CRAFTED_IMAGES / f"{filesystem}.yaml"
     if not path.is_file():
         raise UsageError(f"no catalogue of {filesystem!r}: expected hfs or hfsplus")
     return load(path, Catalogue)
@@ -186,7 +186,7 @@ def find_case(name: str) -> tuple[str, Case]:
     Raises:
         UsageError: there is none.
     """
-    for path in sorted(Path(__file__).parent.glob("*.yaml")):
+    for path in sorted(CRAFTED_IMAGES.glob("*.yaml")):
         for case in catalogue(path.stem).cases:
             if case.name == name:
                 return path.stem, case
