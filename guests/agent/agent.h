@@ -20,8 +20,12 @@ struct blob {
 	size_t size;
 };
 
-/* A verb reads its arguments from `request` and `in`, and adds its results to `reply` and `out`.
- * It returns 0 or -errno; with -errno, `what` says which operation failed. */
+#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+
+/*
+ * A verb reads its arguments from `request` and `in`, and adds its results to `reply` and `out`.
+ * It returns 0 or -errno; with -errno, `what` is the operation that failed.
+ */
 struct call {
 	json_t *request;
 	struct blob in;
@@ -52,13 +56,15 @@ int verb_exec(struct call *call);
 int verb_dmesg(struct call *call);
 int verb_symbols(struct call *call);
 int write_text(const char *path, const char *text);
+/* The bytes read, at most `size` - 1, or -errno. */
 int read_text(const char *path, char *buffer, size_t size);
+int64_t now_ms(void);
 
 /* device.c */
 struct device {
 	char path[32];
-	int number;	/* loop device, -1 without one */
-	int held;	/* descriptor that holds the device exclusively, -1 without one */
+	int number; /* loop device, -1 without one */
+	int held;   /* descriptor that holds the device exclusively, -1 without one */
 };
 
 int verb_image_put(struct call *call);
@@ -70,15 +76,22 @@ int device_detach(struct device *device);
 /* steps.c: what a case's own task does. */
 #define STEPS_MAX 16
 #define LOG_MAX 2048
+#define STEP_ROOT "/mnt"
+
+struct step_context {
+	const char *source; /* the device's path */
+	int report;	    /* where a walk reports to, -1 where no step walks */
+};
 
 struct step_result {
 	int done;
-	int error;		/* errno, 0 for success */
-	char syscall[24];	/* the call that gave `error`, or the last one */
-	char log[LOG_MAX];	/* what the fs_context's own log said, lines joined by \n */
+	int error;	   /* errno, 0 for success */
+	char syscall[24];  /* the call that gave `error`, or the last one */
+	char log[LOG_MAX]; /* the fs_context's own log, lines ended by \n */
 };
 
-int step_run(json_t *step, const char *source, int report, struct step_result *result);
+/* 0, or -errno where the step could not even be tried. */
+int step_run(json_t *step, const struct step_context *context, struct step_result *result);
 
 /* fuse.c: the server of a fuseblk mount; each gives -errno where it fails. */
 int fuse_open(void);
@@ -87,20 +100,58 @@ pid_t fuse_serve(int device);
 /* Waits until that process has seen the umount and has ended. */
 int fuse_ended(pid_t pid);
 
+/* directory.c: entries of a directory, without malloc. */
+struct directory;
+
+/* NULL with errno set; at most DIRECTORIES_MAX are open at a time. */
+struct directory *directory_open(const char *path);
+/* The next name but "." and ".."; NULL at the end with errno 0, or where reading failed. */
+const char *directory_next(struct directory *directory);
+void directory_close(struct directory *directory);
+/* Forgets those that an earlier task left open. */
+void directory_reset(void);
+
+#define DIRECTORIES_MAX 32
+
 /* walk.c: both give a positive errno or 0. */
-int walk_tree(const char *root, int out, size_t file_max);
+int walk_tree(const char *root, int out);
 int scribble(const char *root, char *log, size_t size);
 
 /* coverage.c */
 struct coverage {
-	int file;		/* -1: none is wanted */
-	uint64_t *area;		/* a count and so many addresses */
+	int file;	/* -1: none is wanted */
+	uint64_t *area; /* a count and so many addresses */
 };
 
 int coverage_open(struct call *call, struct coverage *coverage);
 int coverage_enable(const struct coverage *coverage);
 /* Appends the addresses, each once, to the reply's blob. */
 int coverage_take(struct call *call, struct coverage *coverage);
+
+/* injector.c: each gives 0 or -errno. */
+int injector_set(struct call *call, json_t *fault);
+/* In the case's task, around a step that the fault is for. */
+int injector_begin(void);
+int injector_end(void);
+/* Adds to the reply how often the fault hit. */
+int injector_take(struct call *call, json_t *fault);
+int verb_fault_clear(struct call *call);
+
+/* kmsg.c */
+struct messages {
+	char *text;   /* lines, each ended by \n */
+	char *levels; /* a digit a line: its level, 0 (emergency) to 7 (debug) */
+	size_t used, lines, room;
+	uint64_t lost; /* records that were overwritten before they were read */
+};
+
+/* From now on the log is read without a gap. */
+int kmsg_open(struct call *call);
+int kmsg_file(void);
+/* Appends what was printed since the last call. */
+int kmsg_read(struct messages *messages);
+/* Moves them to the reply as `key`, `key`_levels and, where some are lost, `key`_lost. */
+void kmsg_reply(struct call *call, const char *key, struct messages *messages);
 
 /* case.c */
 int verb_case_run(struct call *call);

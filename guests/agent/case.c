@@ -4,7 +4,6 @@
 #include "agent.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -18,142 +17,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FAIL_FUNCTION "/sys/kernel/debug/fail_function/"
-
-/* The function whose kprobe is in place. Placing one costs more than a mount, so it stays until
- * another is wanted; times=0 keeps it harmless for cases without a fault. */
-static char armed_function[256];
-
-static int set(struct call *call, const char *file, const char *value)
-{
-	char path[400];
-
-	snprintf(path, sizeof(path), FAIL_FUNCTION "%s", file);
-	int error = write_text(path, value);
-	if (error)
-		snprintf(call->what, sizeof(call->what), "write %.120s to %.120s", value, path);
-	return error;
-}
-
-/* "times" is written for nearly every case: what stands there already is not written again. */
-static int set_times(struct call *call, int times)
-{
-	static int standing = -1;
-	char value[16];
-
-	if (times == standing && times == 0)
-		return 0;
-	snprintf(value, sizeof(value), "%d", times);
-	int error = set(call, "times", value);
-	standing = error ? -1 : times;
-	return error;
-}
-
-static int arm(struct call *call, json_t *fault)
-{
-	static json_int_t retval;
-	static int prepared;
-	const char *function = json_string_value(json_object_get(fault, "function"));
-	char value[300], file[300];
-	int error = 0;
-
-	if (!prepared) {
-		error = set(call, "task-filter", "Y") ?: set(call, "probability", "100") ?:
-			set(call, "interval", "1") ?: set(call, "verbose", "0") ?: set(call, "space", "0");
-		prepared = !error;
-	}
-	if (!error)
-		error = set_times(call, 0);
-	if (error || !function)
-		return error;
-	if (strcmp(function, armed_function) != 0) {
-		if (armed_function[0]) {
-			snprintf(value, sizeof(value), "!%s", armed_function);
-			armed_function[0] = '\0';
-			error = set(call, "inject", value);
-		}
-		error = error ?: set(call, "inject", function);
-		if (error)
-			return error;
-		snprintf(armed_function, sizeof(armed_function), "%s", function);
-		retval = 0;
-	}
-	json_int_t wanted = json_integer_value(json_object_get(fault, "retval"));
-	if (wanted != retval) {
-		snprintf(file, sizeof(file), "%s/retval", function);
-		snprintf(value, sizeof(value), "%#llx", wanted);
-		retval = 0;
-		error = set(call, file, value);
-		if (error)
-			return error;
-		retval = wanted;
-	}
-	return set_times(call, json_integer_value(json_object_get(fault, "times")));
-}
-
-/* How often the fault hit, from what is left of its times. */
-static int fired(struct call *call, json_t *fault)
-{
-	char left[32];
-	int error = read_text(FAIL_FUNCTION "times", left, sizeof(left));
-
-	if (error < 0)
-		return error;
-	json_object_set_new(call->reply, "fired",
-			    json_integer(json_integer_value(json_object_get(fault, "times")) - atoi(left)));
-	return set_times(call, 0);
-}
-
-int verb_fault_clear(struct call *call)
-{
-	char value[300];
-
-	if (!armed_function[0])
-		return 0;
-	snprintf(value, sizeof(value), "!%s", armed_function);
-	armed_function[0] = '\0';
-	return set(call, "inject", value);
-}
-
-/* What the kernel logged since the last call. */
-static void kernel_messages(struct call *call, const char *key)
-{
-	static int file = -1;
-	static char all[256 << 10];
-	char record[8192 + 1];	/* CONSOLE_EXT_LOG_MAX, which no record is longer than */
-	size_t used = 0;
-
-	if (file < 0) {
-		file = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-		lseek(file, 0, SEEK_END);
-		return;
-	}
-	for (;;) {
-		ssize_t got = read(file, record, sizeof(record) - 1);
-		if (got < 0 && errno == EPIPE)
-			continue;	/* records were overwritten; go on with the oldest */
-		if (got <= 0)
-			break;
-		record[got] = '\0';
-		/* "priority,sequence,time,flags;message\n key=value…" */
-		char *message = strchr(record, ';');
-		char *end = message ? strchr(message, '\n') : NULL;
-		size_t size = end ? (size_t)(end - message) : 0;
-		if (size && used + size < sizeof(all)) {
-			memcpy(all + used, message + 1, size);
-			used += size;
-		}
-	}
-	if (key)
-		json_object_set_new(call->reply, key, json_stringn_nocheck(all, used));
-}
-
 #define TRACING "/sys/kernel/tracing/"
+#define MOUNTS_MAX 64
+/* How long a task may take to die of SIGKILL, unless its case has less time than that anyway. */
+#define DYING_MS 2000
 
 struct work {
-	const char *name, *source;
+	const char *name;
 	json_t *steps;
-	int trace, report;
+	int trace;
+	struct step_context context;
 	const struct coverage *coverage;
 	struct step_result *results;
 };
@@ -167,6 +40,7 @@ static int carry_out(void *argument)
 	size_t i;
 
 	prctl(PR_SET_NAME, work->name);
+	directory_reset();
 	/* The host has chosen tracer and functions; only this task's calls are wanted. */
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	if (work->trace && (write_text(TRACING "set_ftrace_pid", pid) != 0 ||
@@ -175,7 +49,7 @@ static int carry_out(void *argument)
 	if (coverage_enable(work->coverage) != 0)
 		return ENOTSUP;
 	json_array_foreach(work->steps, i, step) {
-		int error = step_run(step, work->source, work->report, &work->results[i]);
+		int error = step_run(step, &work->context, &work->results[i]);
 		if (error)
 			return -error;
 		if (work->results[i].error && !json_is_true(json_object_get(step, "go_on")))
@@ -184,41 +58,77 @@ static int carry_out(void *argument)
 	return 0;
 }
 
-/* A process of its own that shares our memory: copying it would cost more than a mount does. The
- * agent does nothing but poll while it runs, and the task calls nothing that allocates or locks. */
+/*
+ * A process of its own that shares our memory: copying it would cost more than a mount does. While
+ * it runs, the agent allocates and the task may be killed at any moment, so the task never calls
+ * what takes a lock of the C library: no malloc, no stdio streams, no opendir. Its buffers are
+ * static; there is one task at a time.
+ */
 static pid_t start(struct work *work)
 {
 	static char stack[128 * 1024] __attribute__((aligned(64)));
+	pid_t pid = clone(carry_out, stack + sizeof(stack), CLONE_VM | SIGCHLD, work);
 
-	return clone(carry_out, stack + sizeof(stack), CLONE_VM | SIGCHLD, work);
+	return pid < 0 ? -errno : pid;
 }
 
-/* How long a task may take to die of SIGKILL, unless its case has less time than that anyway. */
-#define DYING_MS 2000
-
-/* Waits for the case's task to end; with its time up it is killed, and what then still does not
- * end is hung in the kernel. */
-static int wait_for(struct call *call, pid_t pid, int timeout_ms)
+/*
+ * Waits until the task has ended, and reads the kernel log meanwhile: 1, 0 with the time up, or
+ * -errno.
+ */
+static int wait_ended(int pidfd, int timeout_ms, struct messages *messages)
 {
-	struct pollfd task = { .fd = syscall(SYS_pidfd_open, pid, 0), .events = POLLIN };
-	int status = 0;
+	struct pollfd files[] = {
+		{ .fd = pidfd, .events = POLLIN },
+		{ .fd = kmsg_file(), .events = POLLIN },
+	};
+	int64_t until = now_ms() + timeout_ms;
 
-	if (task.fd < 0)
+	for (;;) {
+		int64_t left = until - now_ms();
+		int ready = poll(files, ARRAY_SIZE(files), left > 0 ? left : 0);
+		if (ready < 0 && errno != EINTR)
+			return -errno;
+		if (ready < 0)
+			continue;
+		if (files[0].revents)
+			return 1;
+		if (ready == 0)
+			return 0;
+		int error = kmsg_read(messages);
+		if (error)
+			return error;
+	}
+}
+
+static void reply_stack(struct call *call, pid_t pid)
+{
+	char path[64], stack[4096];
+
+	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
+	if (read_text(path, stack, sizeof(stack)) >= 0)
+		json_object_set_new(call->reply, "stack", json_string_nocheck(stack));
+}
+
+/* With its time up, the task is killed, and what then still does not end is hung in the kernel. */
+static int wait_for(struct call *call, pid_t pid, int timeout_ms, struct messages *messages)
+{
+	int status, pidfd = syscall(SYS_pidfd_open, pid, 0);
+
+	if (pidfd < 0)
 		return -errno;
-	int ready = poll(&task, 1, timeout_ms);
-	if (ready == 0) {
-		char path[64], stack[4096];
-		snprintf(path, sizeof(path), "/proc/%d/stack", pid);
-		if (read_text(path, stack, sizeof(stack)) >= 0)
-			json_object_set_new(call->reply, "stack", json_string_nocheck(stack));
+	int ended = wait_ended(pidfd, timeout_ms, messages);
+	if (ended == 0) {
+		reply_stack(call, pid);
 		json_object_set_new(call->reply, "hung", json_true());
 		kill(pid, SIGKILL);
-		ready = poll(&task, 1, timeout_ms < DYING_MS ? timeout_ms : DYING_MS);
+		ended = wait_ended(pidfd, timeout_ms < DYING_MS ? timeout_ms : DYING_MS, messages);
 	}
-	close(task.fd);
-	if (ready <= 0)
-		return 0;
-	waitpid(pid, &status, 0);
+	close(pidfd);
+	if (ended <= 0)
+		return ended;
+	if (waitpid(pid, &status, 0) < 0)
+		return -errno;
 	if (WIFSIGNALED(status))
 		json_object_set_new(call->reply, "signal", json_integer(WTERMSIG(status)));
 	else
@@ -226,93 +136,140 @@ static int wait_for(struct call *call, pid_t pid, int timeout_ms)
 	return 0;
 }
 
-/* What a walk told, to the reply's blob. */
-/* Only a walk tells more than an errno. */
-static int wants_report(json_t *steps)
+/* Only a walk has more to report than an errno. */
+static int open_report(json_t *steps)
 {
 	json_t *step;
 	size_t i;
 
-	json_array_foreach(steps, i, step)
-		if (json_is_string(json_object_get(step, "op")) &&
-		    strcmp(json_string_value(json_object_get(step, "op")), "walk") == 0)
-			return 1;
-	return 0;
+	json_array_foreach(steps, i, step) {
+		const char *op = json_string_value(json_object_get(step, "op"));
+		if (op && strcmp(op, "walk") == 0)
+			return memfd_create("walk", MFD_CLOEXEC);
+	}
+	return -1;
 }
 
+/* What a walk reported, to the reply's blob. */
 static int take_report(struct call *call, int report)
 {
-	off_t size = lseek(report, 0, SEEK_END);
+	off_t size = report < 0 ? 0 : lseek(report, 0, SEEK_END);
 
 	if (size <= 0)
-		return 0;
+		return size < 0 ? -errno : 0;
 	call->out.data = malloc(size);
-	if (!call->out.data || pread(report, call->out.data, size, 0) != size)
+	if (!call->out.data)
 		return -ENOMEM;
+	ssize_t got = pread(report, call->out.data, size, 0);
+	if (got != size)
+		return got < 0 ? -errno : -EIO;
 	call->out.size = size;
 	json_object_set_new(call->reply, "walk", json_integer(size));
 	return 0;
 }
 
-/* {"name": task name, "device": …, "fault": {"function", "retval", "times"} or null, "steps": […],
- *  "timeout_ms": n, "trace": bool, "coverage": bool}. The reply's blob holds what a walk told ("walk"
- *  bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step that fails ends the case, unless it says "go_on". */
-int verb_case_run(struct call *call)
+static void reply_steps(struct call *call, const struct step_result *results, size_t count)
 {
-	json_t *steps = json_object_get(call->request, "steps");
-	json_t *fault = json_object_get(call->request, "fault");
-	const char *name = json_string_value(json_object_get(call->request, "name"));
-	static struct step_result results[STEPS_MAX];
-	struct device device;
-	struct coverage coverage;
-
-	if (!name || json_array_size(steps) > STEPS_MAX) {
-		snprintf(call->what, sizeof(call->what), "case: expected a name and at most %d steps",
-			 STEPS_MAX);
-		return -EINVAL;
-	}
-	int error = device_attach(call, json_object_get(call->request, "device"), &device);
-	if (error)
-		return error;
-	memset(results, 0, json_array_size(steps) * sizeof(results[0]));
-	int report = wants_report(steps) ? memfd_create("walk", MFD_CLOEXEC) : -1;
-	error = coverage_open(call, &coverage) ?: arm(call, json_is_object(fault) ? fault : NULL);
-	kernel_messages(call, NULL);
-	if (!error) {
-		struct work work = {
-			.name = name,
-			.source = device.path,
-			.steps = steps,
-			.trace = json_is_true(json_object_get(call->request, "trace")),
-			.report = report,
-			.coverage = &coverage,
-			.results = results,
-		};
-		pid_t pid = start(&work);
-		json_object_set_new(call->reply, "pid", json_integer(pid));
-		error = pid < 0 ? -errno
-				: wait_for(call, pid,
-					   json_integer_value(json_object_get(call->request, "timeout_ms")));
-	}
-	if (!error && json_is_object(fault))
-		error = fired(call, fault);
 	json_t *list = json_array();
-	for (size_t i = 0; i < json_array_size(steps) && results[i].done; i++)
+
+	for (size_t i = 0; i < count && results[i].done; i++)
 		json_array_append_new(list, json_pack("{s:i, s:s, s:o}", "errno", results[i].error,
 						      "syscall", results[i].syscall, "log",
 						      json_string_nocheck(results[i].log)));
 	json_object_set_new(call->reply, "steps", list);
-	error = error ?: take_report(call, report);
-	close(report);
-	error = coverage_take(call, &coverage) ?: error;
-	/* A hung task may hold the locks that the take-down needs: leave that guest alone. */
-	if (!json_object_get(call->reply, "hung")) {
-		int mounts = 0;
-		while (mounts < 64 && umount2("/mnt", 0) == 0)
-			mounts++;
-		json_object_set_new(call->reply, "left_mounted", json_integer(mounts));
-		json_object_set_new(call->reply, "device_errno", json_integer(-device_detach(&device)));
+}
+
+/* Runs the steps; what they gave is in `results`. */
+static int run_task(struct call *call, struct work *work, struct messages *messages)
+{
+	int timeout_ms = json_integer_value(json_object_get(call->request, "timeout_ms"));
+	pid_t pid = start(work);
+
+	if (pid < 0) {
+		snprintf(call->what, sizeof(call->what), "clone");
+		return pid;
 	}
-	kernel_messages(call, "kmsg");
-	return error;
+	json_object_set_new(call->reply, "pid", json_integer(pid));
+	return wait_for(call, pid, timeout_ms, messages);
+}
+
+static void take_down(struct call *call, struct device *device)
+{
+	int mounts = 0;
+
+	while (mounts < MOUNTS_MAX && umount2(STEP_ROOT, 0) == 0)
+		mounts++;
+	json_object_set_new(call->reply, "left_mounted", json_integer(mounts));
+	json_object_set_new(call->reply, "device_errno", json_integer(-device_detach(device)));
+}
+
+/* A case with its device attached. */
+static int run_attached(struct call *call, struct device *device, struct messages *messages)
+{
+	static struct step_result results[STEPS_MAX];
+	json_t *steps = json_object_get(call->request, "steps");
+	json_t *fault = json_object_get(call->request, "fault");
+	size_t count = json_array_size(steps);
+	struct coverage coverage;
+	struct work work = {
+		.name = json_string_value(json_object_get(call->request, "name")),
+		.steps = steps,
+		.trace = json_is_true(json_object_get(call->request, "trace")),
+		.context = { .source = device->path, .report = open_report(steps) },
+		.coverage = &coverage,
+		.results = results,
+	};
+
+	memset(results, 0, count * sizeof(results[0]));
+	int error = coverage_open(call, &coverage);
+	if (!error)
+		error = injector_set(call, fault);
+	if (!error)
+		error = run_task(call, &work, messages);
+	if (!error)
+		error = injector_take(call, fault);
+	reply_steps(call, results, count);
+	if (!error)
+		error = take_report(call, work.context.report);
+	if (work.context.report >= 0)
+		close(work.context.report);
+	int uncovered = coverage_take(call, &coverage);
+	/* A hung task may hold the locks that the take-down needs: leave that guest alone. */
+	if (!json_object_get(call->reply, "hung"))
+		take_down(call, device);
+	return error ? error : uncovered;
+}
+
+/*
+ * {"name": task name, "device": …, "fault": {"function", "retval", "times"} or null, "steps": […],
+ *  "timeout_ms": n, "trace": bool, "coverage": bool}. The reply's blob holds what a walk reported
+ * ("walk" bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step
+ * that fails ends the case, unless it has "go_on". "kmsg" is what the kernel printed from the
+ * device's attachment to its end, "kmsg_before" what it printed since the case before.
+ */
+int verb_case_run(struct call *call)
+{
+	size_t count = json_array_size(json_object_get(call->request, "steps"));
+	struct messages before = { 0 }, messages = { 0 };
+	struct device device;
+
+	if (!json_is_string(json_object_get(call->request, "name")) || count > STEPS_MAX) {
+		snprintf(call->what, sizeof(call->what),
+			 "case: expected a name and at most %d steps", STEPS_MAX);
+		return -EINVAL;
+	}
+	int error = kmsg_open(call);
+	if (error)
+		return error;
+	int unread = kmsg_read(&before);
+	error = device_attach(call, json_object_get(call->request, "device"), &device);
+	if (!error)
+		error = run_attached(call, &device, &messages);
+	if (!unread)
+		unread = kmsg_read(&messages);
+	if (unread)
+		snprintf(call->what, sizeof(call->what), "read /dev/kmsg");
+	kmsg_reply(call, "kmsg_before", &before);
+	kmsg_reply(call, "kmsg", &messages);
+	return error ? error : unread;
 }

@@ -33,8 +33,10 @@ static int write_extents(int file, json_t *extents, const uint8_t *data, size_t 
 		size_t length = json_integer_value(json_array_get(extent, 1));
 		if (length > size - used)
 			return -EBADMSG;
-		if (pwrite(file, data + used, length, offset) != (ssize_t)length)
-			return errno ? -errno : -ENOSPC;
+		/* A short write sets no errno. */
+		ssize_t put = pwrite(file, data + used, length, offset);
+		if (put != (ssize_t)length)
+			return put < 0 ? -errno : -ENOSPC;
 		used += length;
 	}
 	return used == size ? 0 : -EBADMSG;
@@ -57,8 +59,8 @@ int verb_image_put(struct call *call)
 	if (!error && ftruncate(file, size) != 0)
 		error = -errno;
 	if (!error)
-		error = write_extents(file, json_object_get(call->request, "extents"), call->in.data,
-				      call->in.size);
+		error = write_extents(file, json_object_get(call->request, "extents"),
+				      call->in.data, call->in.size);
 	if (file >= 0)
 		close(file);
 	if (error)
@@ -79,11 +81,31 @@ int verb_image_drop(struct call *call)
 	return 0;
 }
 
-/* A fresh copy for every mount: even a read-only looking mount may write (an unclean HFS volume
- * keeps its UNMNT bit cleared). Holes stay holes. */
+static int copy_range(int from, int to, off_t at, off_t end)
+{
+	char buffer[65536];
+
+	while (at < end) {
+		size_t want = end - at < (off_t)sizeof(buffer) ? end - at : (off_t)sizeof(buffer);
+		ssize_t got = pread(from, buffer, want, at);
+		if (got <= 0)
+			return got < 0 ? -errno : -EIO;
+		ssize_t put = pwrite(to, buffer, got, at);
+		if (put != got)
+			return put < 0 ? -errno : -ENOSPC;
+		at += got;
+	}
+	return 0;
+}
+
+/*
+ * A fresh copy for every mount: even a read-only looking mount may write (an unclean HFS volume
+ * keeps its UNMNT bit cleared). Holes stay holes.
+ */
 static int copy_image(const char *id, const char *path)
 {
-	char from_path[300], buffer[65536];
+	char from_path[300];
+
 	image_path(from_path, sizeof(from_path), id);
 	int from = open(from_path, O_RDONLY | O_CLOEXEC);
 	if (from < 0)
@@ -92,18 +114,15 @@ static int copy_image(const char *id, const char *path)
 	int error = to < 0 ? -errno : 0;
 	off_t size = lseek(from, 0, SEEK_END), at = 0;
 
-	if (!error && ftruncate(to, size) != 0)
+	if (!error && (size < 0 || ftruncate(to, size) != 0))
 		error = -errno;
-	while (!error && (at = lseek(from, at, SEEK_DATA)) >= 0) {
-		off_t end = lseek(from, at, SEEK_HOLE);
-		while (!error && at < end) {
-			size_t want = end - at < (off_t)sizeof(buffer) ? end - at : (off_t)sizeof(buffer);
-			ssize_t got = pread(from, buffer, want, at);
-			if (got <= 0 || pwrite(to, buffer, got, at) != got)
-				error = errno ? -errno : -EIO;
-			else
-				at += got;
-		}
+	while (!error) {
+		at = lseek(from, at, SEEK_DATA);
+		off_t end = at < 0 ? at : lseek(from, at, SEEK_HOLE);
+		if (at < 0 && errno == ENXIO)
+			break;
+		error = at < 0 || end < 0 ? -errno : copy_range(from, to, at, end);
+		at = end;
 	}
 	close(from);
 	if (error && to >= 0)
@@ -111,8 +130,10 @@ static int copy_image(const char *id, const char *path)
 	return error ? error : to;
 }
 
-/* {"image": id, "size": bytes, "extents": [...] (bytes from the call's blob), "readonly": bool,
- *  "held": bool, "block_size": bytes} or {"node": [major, minor]} or {} for no device at all. */
+/*
+ * {"image": id, "size": bytes, "extents": [...] (bytes from the call's blob), "readonly": bool,
+ *  "held": bool, "block_size": bytes} or {"node": [major, minor]} or {} for no device at all.
+ */
 int device_attach(struct call *call, json_t *spec, struct device *device)
 {
 	const char *id = json_string_value(json_object_get(spec, "image"));
@@ -130,7 +151,9 @@ int device_attach(struct call *call, json_t *spec, struct device *device)
 		snprintf(call->what, sizeof(call->what), "mknod " NODE);
 		return mknod(NODE, S_IFBLK | 0600,
 			     makedev(json_integer_value(json_array_get(node, 0)),
-				     json_integer_value(json_array_get(node, 1)))) != 0 ? -errno : 0;
+				     json_integer_value(json_array_get(node, 1)))) != 0
+			       ? -errno
+			       : 0;
 	}
 	snprintf(call->what, sizeof(call->what), "loop device for image %s", id);
 	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);

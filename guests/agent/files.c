@@ -57,26 +57,40 @@ int write_text(const char *path, const char *text)
 	return write_bytes(path, 0, 0, text, strlen(text));
 }
 
+#define END_OF_FILE 1
+
+/* Appends one read(): 0, END_OF_FILE or -errno. */
+static int read_some(int file, struct blob *out, size_t *room)
+{
+	ssize_t got;
+
+	if (*room - out->size < 65536) {
+		size_t wanted = *room ? *room * 2 : 131072;
+		uint8_t *larger = realloc(out->data, wanted);
+		if (!larger)
+			return -ENOMEM;
+		out->data = larger;
+		*room = wanted;
+	}
+	do
+		got = read(file, out->data + out->size, *room - out->size);
+	while (got < 0 && errno == EINTR);
+	if (got <= 0)
+		return got < 0 ? -errno : END_OF_FILE;
+	out->size += got;
+	return 0;
+}
+
 /* Reads to end of file: one read() of kmemleak's file returns about 4 KiB of records. */
 static int read_to_end(int file, struct blob *out)
 {
 	size_t room = 0;
+	int error;
 
-	for (;;) {
-		if (room - out->size < 65536) {
-			room = room ? room * 2 : 131072;
-			uint8_t *larger = realloc(out->data, room);
-			if (!larger)
-				return -ENOMEM;
-			out->data = larger;
-		}
-		ssize_t got = read(file, out->data + out->size, room - out->size);
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : 0;
-		out->size += got;
-	}
+	do
+		error = read_some(file, out, &room);
+	while (!error);
+	return error == END_OF_FILE ? 0 : error;
 }
 
 int verb_file_read(struct call *call)
@@ -91,8 +105,10 @@ int verb_file_read(struct call *call)
 	return error ? fail(call, "read", path, -error) : 0;
 }
 
-/* With "as", the write is made by a task of that name which then ends: what it leaves behind is
- * then as hard to see as what a case leaves behind. */
+/*
+ * With "as", the write is made by a task of that name which then ends: what it leaves behind is
+ * then as hard to see as what a case leaves behind.
+ */
 int verb_file_write(struct call *call)
 {
 	const char *path = json_string_value(json_object_get(call->request, "path"));
@@ -104,7 +120,8 @@ int verb_file_write(struct call *call)
 	if (!path)
 		return fail(call, "open", path, EINVAL);
 	if (!as) {
-		error = write_bytes(path, flags, json_integer_value(mode), call->in.data, call->in.size);
+		error = write_bytes(path, flags, json_integer_value(mode), call->in.data,
+				    call->in.size);
 	} else {
 		pid_t child = fork();
 		if (child < 0)
@@ -127,8 +144,10 @@ int verb_module_load(struct call *call)
 {
 	const char *parameters = json_string_value(json_object_get(call->request, "parameters"));
 
-	if (syscall(SYS_init_module, call->in.data, call->in.size, parameters ? parameters : "") != 0)
-		return FAIL(call, "init_module", json_string_value(json_object_get(call->request, "name")));
+	if (syscall(SYS_init_module, call->in.data, call->in.size, parameters ? parameters : "") !=
+	    0)
+		return FAIL(call, "init_module",
+			    json_string_value(json_object_get(call->request, "name")));
 	return 0;
 }
 
@@ -141,7 +160,7 @@ int verb_module_unload(struct call *call)
 	return 0;
 }
 
-static int64_t now_ms(void)
+int64_t now_ms(void)
 {
 	struct timespec now;
 
@@ -183,21 +202,16 @@ int verb_exec(struct call *call)
 	while (!error) {
 		int64_t left = until - now_ms();
 		int ready = poll(&pipe_end, 1, left > 0 ? left : 0);
-		if (ready == 0)
-			error = -ETIMEDOUT;
-		if (ready <= 0)
+		if (ready < 0 && errno == EINTR)
 			continue;
-		if (room - call->out.size < 4096) {
-			room = room ? room * 2 : 65536;
-			call->out.data = realloc(call->out.data, room);
-			if (!call->out.data)
-				error = -ENOMEM;
-		}
-		ssize_t got = error ? 0 : read(out[0], call->out.data + call->out.size,
-					       room - call->out.size);
-		if (got <= 0)
+		if (ready <= 0)
+			error = ready < 0 ? -errno : -ETIMEDOUT;
+		else
+			error = read_some(out[0], &call->out, &room);
+		if (error == END_OF_FILE) {
+			error = 0;
 			break;
-		call->out.size += got;
+		}
 	}
 	close(out[0]);
 	int status = 0;
@@ -207,27 +221,35 @@ int verb_exec(struct call *call)
 		waitpid(child, &status, 0);
 	if (error)
 		return fail(call, "run", argv[0], -error);
-	json_object_set_new(call->reply, "status", json_integer(WIFEXITED(status) ? WEXITSTATUS(status)
-									   : -WTERMSIG(status)));
+	json_object_set_new(
+		call->reply, "status",
+		json_integer(WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status)));
 	return 0;
 }
 
+/* From the kernel's own include/linux/syslog.h. */
+#define SYSLOG_ACTION_READ_ALL 3
+#define SYSLOG_ACTION_SIZE_BUFFER 10
+
 int verb_dmesg(struct call *call)
 {
-	int room = klogctl(10 /* SYSLOG_ACTION_SIZE_BUFFER */, NULL, 0);
+	int room = klogctl(SYSLOG_ACTION_SIZE_BUFFER, NULL, 0);
 
 	call->out.data = room > 0 ? malloc(room) : NULL;
 	if (!call->out.data)
 		return fail(call, "size of", "the kernel log", ENOMEM);
-	int got = klogctl(3 /* SYSLOG_ACTION_READ_ALL */, (char *)call->out.data, room);
+	int got = klogctl(SYSLOG_ACTION_READ_ALL, (char *)call->out.data, room);
 	if (got < 0)
 		return FAIL(call, "read", "the kernel log");
 	call->out.size = got;
 	return 0;
 }
 
-/* Addresses of functions (with {"data": true}, of data), from the guest's own /proc/kallsyms: right
- * with and without KASLR, for built-in code and for modules. Reply: {"symbols": [[name, address, module], …]}. */
+/*
+ * Addresses of functions (with {"data": true}, of data), from the guest's own /proc/kallsyms: right
+ * with and without KASLR, for built-in code and for modules. Reply: {"symbols": [[name, address,
+ * module], …]}.
+ */
 int verb_symbols(struct call *call)
 {
 	json_t *names = json_object_get(call->request, "names"), *name;
@@ -245,7 +267,7 @@ int verb_symbols(struct call *call)
 		module[0] = '\0';
 		if (sscanf(line, "%lx %c %383s [%63[^]]", &address, &type, symbol, module) < 3)
 			continue;
-		/* Data only for who asks: a function may have its name. */
+		/* Data only if the host asks for data: a function may have its name. */
 		if (!strchr(data ? "bBdD" : "tTwW", type))
 			continue;
 		json_array_foreach(names, i, name) {
@@ -254,8 +276,9 @@ int verb_symbols(struct call *call)
 			/* Clones such as name.isra.0 are reported too: the host tells them apart. */
 			if (strncmp(symbol, want, length) == 0 &&
 			    (symbol[length] == '\0' || symbol[length] == '.'))
-				json_array_append_new(found, json_pack("[s, I, s]", symbol,
-								       (json_int_t)address, module));
+				json_array_append_new(found,
+						      json_pack("[s, I, s]", symbol,
+								(json_int_t)address, module));
 		}
 	}
 	fclose(file);

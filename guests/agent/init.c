@@ -18,14 +18,14 @@
 static const struct {
 	const char *type, *target;
 } MOUNTS[] = {
-	{ "proc", "/proc" },	     { "sysfs", "/sys" },
-	{ "devtmpfs", "/dev" },	     { "debugfs", "/sys/kernel/debug" },
-	{ "tmpfs", "/images" },	     { "tracefs", "/sys/kernel/tracing" },
+	{ "proc", "/proc" },	{ "sysfs", "/sys" },
+	{ "devtmpfs", "/dev" }, { "debugfs", "/sys/kernel/debug" },
+	{ "tmpfs", "/images" }, { "tracefs", "/sys/kernel/tracing" },
 };
 
 void init_mounts(void)
 {
-	for (size_t i = 0; i < sizeof(MOUNTS) / sizeof(MOUNTS[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(MOUNTS); i++) {
 		/* sysfs has its directories already; those of the initramfs are in the archive. */
 		mkdir(MOUNTS[i].target, 0755);
 		const char *data = strcmp(MOUNTS[i].type, "tmpfs") == 0 ? "size=90%" : NULL;
@@ -66,7 +66,8 @@ _Noreturn void init_hand_over(pid_t successor)
 
 _Noreturn void init_supervise(int (*agent_main)(void))
 {
-	agent = mmap(NULL, sizeof(*agent), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	agent = mmap(NULL, sizeof(*agent), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		     0);
 	pid_t first = fork();
 
 	if (first == 0) {

@@ -10,8 +10,6 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-int verb_fault_clear(struct call *call);
-
 static int verb_ping(struct call *call)
 {
 	(void)call;
@@ -43,7 +41,7 @@ static int dispatch(struct call *call)
 {
 	const char *verb = json_string_value(json_object_get(call->request, "verb"));
 
-	for (size_t i = 0; verb && i < sizeof(VERBS) / sizeof(VERBS[0]); i++)
+	for (size_t i = 0; verb && i < ARRAY_SIZE(VERBS); i++)
 		if (strcmp(VERBS[i].name, verb) == 0)
 			return VERBS[i].run(call);
 	snprintf(call->what, sizeof(call->what), "unknown verb %.200s", verb ? verb : "(none)");
@@ -66,7 +64,8 @@ static int serve(int port)
 			json_object_set(call.reply, "id", json_object_get(call.request, "id"));
 			if (failed)
 				json_object_set_new(call.reply, "error",
-						    json_pack("{s:i, s:o}", "errno", -failed, "what",
+						    json_pack("{s:i, s:o}", "errno", -failed,
+							      "what",
 							      json_string_nocheck(call.what)));
 			else
 				json_object_set_new(call.reply, "ok", json_true());

@@ -2,8 +2,8 @@
 /*
  * What a case's own task does: mount(2), or fsopen/fsconfig/fsmount, reconfigure, umount.
  *
- * These run in a forked child whose name marks every allocation, so nothing here touches the
- * channel or allocates more than it must.
+ * These run in a task of their own, whose name marks every allocation of the kernel's. It shares
+ * the agent's memory (case.c): no malloc, no stdio, and nothing of the channel.
  */
 #define _GNU_SOURCE
 #include "agent.h"
@@ -16,10 +16,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define TARGET "/mnt"
-/* Bytes of a file that a walk tells. */
-#define WALK_FILE_MAX (512u << 10)
-
 /* glibc's sys/mount.h clashes with linux/mount.h, which alone has the new API's constants. */
 int mount(const char *source, const char *target, const char *type, unsigned long flags,
 	  const void *data);
@@ -30,16 +26,14 @@ static const struct {
 	unsigned long flag;
 	unsigned int attribute;
 } FLAGS[] = {
-	{ "ro", 1 /* MS_RDONLY */, MOUNT_ATTR_RDONLY },
-	{ "nosuid", 2, MOUNT_ATTR_NOSUID },
-	{ "nodev", 4, MOUNT_ATTR_NODEV },
-	{ "noexec", 8, MOUNT_ATTR_NOEXEC },
-	{ "sync", 16, 0 },
-	{ "dirsync", 128, 0 },
-	{ "silent", 32768, 0 },
+	{ "ro", MS_RDONLY, MOUNT_ATTR_RDONLY },
+	{ "nosuid", MS_NOSUID, MOUNT_ATTR_NOSUID },
+	{ "nodev", MS_NODEV, MOUNT_ATTR_NODEV },
+	{ "noexec", MS_NOEXEC, MOUNT_ATTR_NOEXEC },
+	{ "sync", MS_SYNCHRONOUS, 0 },
+	{ "dirsync", MS_DIRSYNC, 0 },
+	{ "silent", MS_SILENT, 0 },
 };
-
-#define MS_REMOUNT_FLAG 32ul
 
 static const char *text(json_t *step, const char *key)
 {
@@ -61,7 +55,7 @@ static unsigned long mount_flags(json_t *step)
 {
 	unsigned long flags = 0;
 
-	for (size_t i = 0; i < sizeof(FLAGS) / sizeof(FLAGS[0]); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(FLAGS); i++)
 		if (has_flag(step, FLAGS[i].name))
 			flags |= FLAGS[i].flag;
 	return flags;
@@ -93,8 +87,11 @@ static void read_log(int context, struct step_result *result)
 		if (result->log[used - 1] != '\n')
 			result->log[used++] = '\n';
 		result->log[used] = '\0';
-		if (used > LOG_MAX - 256)
+		if (used > LOG_MAX - 256) {
+			snprintf(result->log + used, LOG_MAX - used,
+				 "errpath: the log is cut here\n");
 			break;
+		}
 	}
 }
 
@@ -126,7 +123,7 @@ static int configure(int context, json_t *step, struct step_result *result)
 /* The process behind what is mounted, 0 without one. */
 static pid_t server;
 
-/* By what a step's server is reached, as descriptor and as the option "fd"; -1 where it wants none. */
+/* How a step's server is reached: a descriptor (-1 without one), and the option "fd". */
 struct served {
 	int device;
 	char fd[16];
@@ -163,109 +160,189 @@ static int end_served(void)
 	return pid ? fuse_ended(pid) : 0;
 }
 
-static int step_mount(json_t *step, const char *source, struct step_result *result)
+/* The data string, with the option "fd" where the mount is served: 0 or -errno. */
+static int mount_data(json_t *step, const struct served *served, const char **data)
 {
-	const char *data = text(step, "data");
+	/* mount(2) takes a page. */
+	static char all[4096];
+
+	*data = text(step, "data");
+	if (served->device < 0)
+		return 0;
+	int size = snprintf(all, sizeof(all), "%s%sfd=%s", *data ? *data : "", *data ? "," : "",
+			    served->fd);
+	*data = all;
+	return size < (int)sizeof(all) ? 0 : -E2BIG;
+}
+
+static int step_mount(json_t *step, const struct step_context *context, struct step_result *result)
+{
 	struct served served;
-	char all[512];
+	const char *data;
+	int error = open_served(step, &served);
+
+	if (!error)
+		error = mount_data(step, &served, &data);
+	if (error)
+		return error;
+	int got = ended(
+		result, "mount",
+		mount(context->source, STEP_ROOT, text(step, "fstype"), mount_flags(step), data));
+	return start_served(&served, got >= 0);
+}
+
+static int step_remount(json_t *step, const struct step_context *context,
+			struct step_result *result)
+{
+	ended(result, "mount",
+	      mount(context->source, STEP_ROOT, NULL, MS_REMOUNT | mount_flags(step),
+		    text(step, "data")));
+	return 0;
+}
+
+static unsigned int mount_attributes(json_t *step)
+{
+	unsigned int attributes = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(FLAGS); i++)
+		if (has_flag(step, FLAGS[i].name))
+			attributes |= FLAGS[i].attribute;
+	return attributes;
+}
+
+/* Whether there is a superblock now. */
+static int create(int fs, json_t *step, const char *source, const struct served *served,
+		  struct step_result *result)
+{
+	const char *until = text(step, "until");
+
+	if (ended(result, "fsconfig", fsconfig(fs, FSCONFIG_SET_STRING, "source", source)) < 0)
+		return 0;
+	if (served->device >= 0 &&
+	    ended(result, "fsconfig", fsconfig(fs, FSCONFIG_SET_STRING, "fd", served->fd)) < 0)
+		return 0;
+	if (configure(fs, step, result) != 0 || (until && strcmp(until, "options") == 0))
+		return 0;
+	return ended(result, "fsconfig_create", fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL)) >= 0;
+}
+
+static void attach(int fs, json_t *step, struct step_result *result)
+{
+	int mounted = ended(result, "fsmount",
+			    syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, mount_attributes(step)));
+
+	if (mounted < 0)
+		return;
+	ended(result, "move_mount",
+	      syscall(SYS_move_mount, mounted, "", AT_FDCWD, STEP_ROOT, MOVE_MOUNT_F_EMPTY_PATH));
+	close(mounted);
+}
+
+static int step_fsopen(json_t *step, const struct step_context *context, struct step_result *result)
+{
+	const char *until = text(step, "until");
+	int stops = until && strcmp(until, "create") == 0;
+	struct served served;
 	int error = open_served(step, &served);
 
 	if (error)
 		return error;
-	if (served.device >= 0) {
-		snprintf(all, sizeof(all), "%s%sfd=%s", data ? data : "", data ? "," : "", served.fd);
-		data = all;
-	}
-	int got = ended(result, "mount",
-			mount(source, TARGET, text(step, "fstype"), mount_flags(step), data));
-	return start_served(&served, got >= 0);
-}
+	int fs = ended(result, "fsopen", syscall(SYS_fsopen, text(step, "fstype"), FSOPEN_CLOEXEC));
+	int created = fs >= 0 && create(fs, step, context->source, &served, result);
 
-static int step_fsopen(json_t *step, const char *source, struct step_result *result)
-{
-	const char *until = text(step, "until");
-	unsigned int attributes = 0;
-	struct served served;
-	int created = 0, error = open_served(step, &served);
-
-	if (error)
-		return error;
-	int context = ended(result, "fsopen", syscall(SYS_fsopen, text(step, "fstype"), FSOPEN_CLOEXEC));
-
-	if (context >= 0 &&
-	    ended(result, "fsconfig", fsconfig(context, FSCONFIG_SET_STRING, "source", source)) >= 0 &&
-	    (served.device < 0 ||
-	     ended(result, "fsconfig", fsconfig(context, FSCONFIG_SET_STRING, "fd", served.fd)) >= 0) &&
-	    configure(context, step, result) == 0 && !(until && strcmp(until, "options") == 0))
-		created = ended(result, "fsconfig_create",
-				fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL)) >= 0;
 	error = start_served(&served, created);
-	if (created && !(until && strcmp(until, "create") == 0)) {
-		for (size_t i = 0; i < sizeof(FLAGS) / sizeof(FLAGS[0]); i++)
-			if (has_flag(step, FLAGS[i].name))
-				attributes |= FLAGS[i].attribute;
-		int mounted = ended(result, "fsmount",
-				    syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, attributes));
-		if (mounted >= 0) {
-			ended(result, "move_mount", syscall(SYS_move_mount, mounted, "", AT_FDCWD, TARGET,
-							    MOVE_MOUNT_F_EMPTY_PATH));
-			close(mounted);
-		}
-	}
-	if (context >= 0) {
-		read_log(context, result);
-		close(context);
+	if (created && !stops)
+		attach(fs, step, result);
+	if (fs >= 0) {
+		read_log(fs, result);
+		close(fs);
 	}
 	/* What was created and never mounted has ended with its context. */
-	if (created && until && strcmp(until, "create") == 0)
-		error = error ?: end_served();
+	if (created && stops && !error)
+		error = end_served();
 	return error;
 }
 
-static void step_reconfigure(json_t *step, struct step_result *result)
+static int step_reconfigure(json_t *step, const struct step_context *context,
+			    struct step_result *result)
 {
-	int context = ended(result, "fspick", syscall(SYS_fspick, AT_FDCWD, TARGET, FSPICK_CLOEXEC));
+	int fs = ended(result, "fspick", syscall(SYS_fspick, AT_FDCWD, STEP_ROOT, FSPICK_CLOEXEC));
 
-	if (context < 0)
-		return;
-	if (configure(context, step, result) == 0)
+	(void)context;
+	if (fs < 0)
+		return 0;
+	if (configure(fs, step, result) == 0)
 		ended(result, "fsconfig_reconfigure",
-		      fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL));
-	read_log(context, result);
-	close(context);
+		      fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL));
+	read_log(fs, result);
+	close(fs);
+	return 0;
 }
 
-/* What a walk finds goes to `report`. */
-int step_run(json_t *step, const char *source, int report, struct step_result *result)
+static int step_umount(json_t *step, const struct step_context *context, struct step_result *result)
+{
+	(void)step;
+	(void)context;
+	return ended(result, "umount", umount2(STEP_ROOT, 0)) < 0 ? 0 : end_served();
+}
+
+static int step_walk(json_t *step, const struct step_context *context, struct step_result *result)
+{
+	(void)step;
+	failed_with(result, "walk", walk_tree(STEP_ROOT, context->report));
+	return 0;
+}
+
+static int step_scribble(json_t *step, const struct step_context *context,
+			 struct step_result *result)
+{
+	(void)step;
+	(void)context;
+	failed_with(result, "scribble", scribble(STEP_ROOT, result->log, sizeof(result->log)));
+	return 0;
+}
+
+static int step_write(json_t *step, const struct step_context *context, struct step_result *result)
+{
+	(void)context;
+	failed_with(result, "write", -write_text(text(step, "path"), text(step, "data")));
+	return 0;
+}
+
+static const struct {
+	const char *op;
+	/* 0 with `result` filled, or -errno where the step could not be tried. */
+	int (*run)(json_t *step, const struct step_context *context, struct step_result *result);
+} STEPS[] = {
+	{ "fsopen", step_fsopen },
+	{ "mount", step_mount },
+	{ "reconfigure", step_reconfigure },
+	{ "remount", step_remount },
+	{ "scribble", step_scribble },
+	{ "umount", step_umount },
+	{ "walk", step_walk },
+	{ "write", step_write },
+};
+
+static int run(json_t *step, const struct step_context *context, struct step_result *result)
 {
 	const char *op = text(step, "op");
-	const char *data = text(step, "data");
-	int error = 0;
-	int armed = json_is_true(json_object_get(step, "armed"));
 
-	/* task-filter: only a task that says so of itself is ever failed. */
-	if (armed && write_text("/proc/self/make-it-fail", "1") != 0)
-		return -ENOTSUP;
-	if (strcmp(op, "mount") == 0)
-		error = step_mount(step, source, result);
-	else if (strcmp(op, "remount") == 0)
-		ended(result, "mount", mount(source, TARGET, NULL, MS_REMOUNT_FLAG | mount_flags(step), data));
-	else if (strcmp(op, "fsopen") == 0)
-		error = step_fsopen(step, source, result);
-	else if (strcmp(op, "reconfigure") == 0)
-		step_reconfigure(step, result);
-	else if (strcmp(op, "umount") == 0)
-		error = ended(result, "umount", umount2(TARGET, 0)) < 0 ? 0 : end_served();
-	else if (strcmp(op, "walk") == 0)
-		failed_with(result, "walk", walk_tree(TARGET, report, WALK_FILE_MAX));
-	else if (strcmp(op, "scribble") == 0)
-		failed_with(result, "scribble", scribble(TARGET, result->log, sizeof(result->log)));
-	else if (strcmp(op, "write") == 0)
-		failed_with(result, "write", -write_text(text(step, "path"), data));
-	else
-		return -EOPNOTSUPP;
+	for (size_t i = 0; op && i < ARRAY_SIZE(STEPS); i++)
+		if (strcmp(STEPS[i].op, op) == 0)
+			return STEPS[i].run(step, context, result);
+	return -EOPNOTSUPP;
+}
+
+int step_run(json_t *step, const struct step_context *context, struct step_result *result)
+{
+	int armed = json_is_true(json_object_get(step, "armed"));
+	int error = armed ? injector_begin() : 0;
+
+	if (!error)
+		error = run(step, context, result);
 	if (error)
 		return error;
 	result->done = 1;
-	return armed ? write_text("/proc/self/make-it-fail", "0") : 0;
+	return armed ? injector_end() : 0;
 }

@@ -56,14 +56,16 @@ static int take_over(void)
 static int clear_dead_stacks(void)
 {
 	long wanted = (KEPT_STACKS_PER_CPU + 1) * sysconf(_SC_NPROCESSORS_CONF), started = 0;
-	int gate[2];
+	int gate[2], error = 0;
 
 	if (pipe2(gate, O_CLOEXEC) != 0)
 		return -errno;
 	while (started < wanted) {
 		pid_t pid = fork();
-		if (pid < 0)
+		if (pid < 0) {
+			error = -errno;
 			break;
+		}
 		if (pid == 0) {
 			char byte;
 			close(gate[1]);
@@ -71,7 +73,6 @@ static int clear_dead_stacks(void)
 		}
 		started++;
 	}
-	int error = started < wanted ? -errno : 0;
 	close(gate[1]);
 	close(gate[0]);
 	while (started-- > 0)
@@ -79,14 +80,15 @@ static int clear_dead_stacks(void)
 	return error;
 }
 
-/* Lets the kernel finish what it put off: dirty pages are written, caches that hold objects only
- * for reuse give them back, two RCU grace periods pass, and old stacks are cleared. */
+/*
+ * Lets the kernel finish what it put off: dirty pages are written, caches that hold objects only
+ * for reuse give them back, two RCU grace periods pass, and old stacks are cleared.
+ */
 int verb_quiesce(struct call *call)
 {
-	int error;
-
 	sync();
-	if ((error = write_text("/proc/sys/vm/drop_caches", "3"))) {
+	int error = write_text("/proc/sys/vm/drop_caches", "3");
+	if (error) {
 		snprintf(call->what, sizeof(call->what), "write /proc/sys/vm/drop_caches");
 		return error;
 	}
@@ -95,9 +97,13 @@ int verb_quiesce(struct call *call)
 			snprintf(call->what, sizeof(call->what), "membarrier");
 			return -errno;
 		}
-	if ((error = take_over()))
+	error = take_over();
+	if (error) {
 		snprintf(call->what, sizeof(call->what), "a fresh agent");
-	else if ((error = clear_dead_stacks()))
+		return error;
+	}
+	error = clear_dead_stacks();
+	if (error)
 		snprintf(call->what, sizeof(call->what), "tasks that clear dead stacks");
 	return error;
 }

@@ -1,53 +1,95 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a case's task does in what it mounted: tell everything that is there, and change some of it.
+ * What a case's task does in what it mounted: report everything that is there, and change some of
+ * it.
  *
  * The volume may be crafted: a directory may hold itself, a size may be a lie. So everything is
- * bounded, and an error is a part of the answer.
+ * bounded, and an error is a part of the answer. The task shares the agent's memory (case.c): its
+ * buffers are static.
  */
 #define _GNU_SOURCE
 #include "agent.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+/* Bytes that are read of one file, and of all of them. */
+#define WALK_FILE_MAX (512u << 10)
+#define WALK_ALL_MAX (16 * WALK_FILE_MAX)
 #define ENTRIES_MAX 4096
 #define DEPTH_MAX 16
 
+_Static_assert(DEPTH_MAX < DIRECTORIES_MAX, "every level of a walk has a directory open");
+
 struct walk {
-	FILE *out;
+	int out;
+	int error; /* the first errno of writing to it */
 	size_t entries;
-	/* Bytes that are read of one file, and of all of them. */
-	size_t file_max, left;
+	/* Bytes that may still be read of all files together. */
+	size_t left;
 	char path[PATH_MAX];
+	/* What is not written yet. */
+	size_t pending;
+	char buffer[65536];
 };
+
+static void write_out(struct walk *walk, const char *data, size_t size)
+{
+	while (size && !walk->error) {
+		ssize_t put = write(walk->out, data, size);
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0) {
+			walk->error = put < 0 ? errno : ENOSPC;
+			return;
+		}
+		data += put;
+		size -= put;
+	}
+}
+
+static void flush(struct walk *walk)
+{
+	write_out(walk, walk->buffer, walk->pending);
+	walk->pending = 0;
+}
+
+static void put(struct walk *walk, const void *data, size_t size)
+{
+	if (size > sizeof(walk->buffer) - walk->pending)
+		flush(walk);
+	if (size > sizeof(walk->buffer)) {
+		write_out(walk, data, size);
+		return;
+	}
+	memcpy(walk->buffer + walk->pending, data, size);
+	walk->pending += size;
+}
 
 static void put32(struct walk *walk, uint32_t value)
 {
 	value = htonl(value);
-	fwrite(&value, sizeof(value), 1, walk->out);
+	put(walk, &value, sizeof(value));
 }
 
 static void put64(struct walk *walk, uint64_t value)
 {
 	value = htobe64(value);
-	fwrite(&value, sizeof(value), 1, walk->out);
+	put(walk, &value, sizeof(value));
 }
 
 static void put_bytes(struct walk *walk, const void *data, size_t size)
 {
 	put32(walk, size);
-	fwrite(data, 1, size, walk->out);
+	put(walk, data, size);
 }
 
 /* Names and values of the extended attributes; a count first. */
@@ -73,10 +115,10 @@ static int put_xattrs(struct walk *walk)
 
 static int put_data(struct walk *walk)
 {
-	size_t room = walk->file_max < walk->left ? walk->file_max : walk->left, used = 0;
-	char *data = malloc(room + 1);
+	static char data[WALK_FILE_MAX];
+	size_t room = walk->left < sizeof(data) ? walk->left : sizeof(data), used = 0;
 	int file = open(walk->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-	int error = !data ? ENOMEM : file < 0 ? errno : 0;
+	int error = file < 0 ? errno : 0;
 
 	while (!error && used < room) {
 		ssize_t got = read(file, data + used, room - used);
@@ -89,13 +131,14 @@ static int put_data(struct walk *walk)
 	if (file >= 0)
 		close(file);
 	walk->left -= used;
-	put_bytes(walk, data ? data : "", used);
-	free(data);
+	put_bytes(walk, data, used);
 	return error;
 }
 
-/* One entry: path, mode, links, mtime, size, target, attributes, data, the first errno, and
- * that of an attribute. */
+/*
+ * One entry: path, mode, links, mtime, size, target, attributes, data, the first errno, and that of
+ * an attribute.
+ */
 static mode_t put_entry(struct walk *walk, size_t skip)
 {
 	char target[PATH_MAX];
@@ -127,21 +170,19 @@ static mode_t put_entry(struct walk *walk, size_t skip)
 
 static int walk_directory(struct walk *walk, size_t skip, int depth)
 {
-	size_t end = strlen(walk->path);
-	DIR *directory = opendir(walk->path);
-	struct dirent *entry;
-	int error = directory ? 0 : errno;
+	size_t end = strlen(walk->path), room = sizeof(walk->path) - end;
+	struct directory *directory = directory_open(walk->path);
+	int error = 0;
 
-	while (directory && walk->entries < ENTRIES_MAX) {
-		errno = 0;
-		if (!(entry = readdir(directory))) {
+	if (!directory)
+		return errno;
+	while (walk->entries < ENTRIES_MAX) {
+		const char *name = directory_next(directory);
+		if (!name) {
 			error = error ? error : errno;
 			break;
 		}
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		if ((size_t)snprintf(walk->path + end, sizeof(walk->path) - end, "/%s", entry->d_name) >=
-		    sizeof(walk->path) - end) {
+		if ((size_t)snprintf(walk->path + end, room, "/%s", name) >= room) {
 			error = ENAMETOOLONG;
 			break;
 		}
@@ -153,57 +194,79 @@ static int walk_directory(struct walk *walk, size_t skip, int depth)
 		walk->path[end] = '\0';
 	}
 	walk->path[end] = '\0';
-	if (directory)
-		closedir(directory);
+	directory_close(directory);
 	return error;
 }
 
-int walk_tree(const char *root, int out, size_t file_max)
+int walk_tree(const char *root, int out)
 {
 	static struct walk walk;
 
-	walk = (struct walk){ .file_max = file_max, .left = 16 * file_max };
-	walk.out = fdopen(dup(out), "we");
-	if (!walk.out)
-		return errno;
+	walk.out = out;
+	walk.error = 0;
+	walk.entries = 0;
+	walk.left = WALK_ALL_MAX;
+	walk.pending = 0;
 	snprintf(walk.path, sizeof(walk.path), "%s", root);
 	int error = walk_directory(&walk, strlen(root) + 1, 0);
-	return fclose(walk.out) != 0 && !error ? errno : error;
+	flush(&walk);
+	return error ? error : walk.error;
 }
 
-static char *note(char *at, char *end, const char *what, int failed)
+/* What failed, by its errno; 0 for success. */
+static char *note(char *at, char *end, const char *what, int error)
 {
-	if (failed && at < end - 64)
-		at += snprintf(at, end - at, "%s: errno %d\n", what, errno);
+	if (error && at < end - 64)
+		at += snprintf(at, end - at, "%s: errno %d\n", what, error);
 	return at;
+}
+
+static int error_of(long value)
+{
+	return value < 0 ? errno : 0;
+}
+
+/* A short write sets no errno. */
+static int write_error(int file, const void *data, size_t size)
+{
+	ssize_t put = write(file, data, size);
+
+	return put == (ssize_t)size ? 0 : put < 0 ? errno : ENOSPC;
+}
+
+static int append(const char *path)
+{
+	int file = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+
+	if (file < 0)
+		return errno;
+	int error = write_error(file, "errpath\n", 8);
+	close(file);
+	return error;
 }
 
 /* Appends to the first plain file, and removes the second. */
 static char *change_what_is_there(const char *root, char *at, char *end)
 {
-	DIR *directory = opendir(root);
-	struct dirent *entry;
+	struct directory *directory = directory_open(root);
 	char path[PATH_MAX];
 	struct stat stat;
+	const char *name;
 	int seen = 0;
 
-	at = note(at, end, "opendir", !directory);
-	while (directory && seen < 2 && (entry = readdir(directory))) {
-		snprintf(path, sizeof(path), "%s/%s", root, entry->d_name);
-		if (strncmp(entry->d_name, "errpath", 7) == 0 || lstat(path, &stat) != 0 ||
-		    !S_ISREG(stat.st_mode))
+	if (!directory)
+		return note(at, end, "opendir", errno);
+	while (seen < 2 && (name = directory_next(directory))) {
+		int size = snprintf(path, sizeof(path), "%s/%s", root, name);
+		if (size >= (int)sizeof(path) || strncmp(name, "errpath", 7) == 0 ||
+		    lstat(path, &stat) != 0 || !S_ISREG(stat.st_mode))
 			continue;
-		if (seen++ == 0) {
-			int file = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
-			at = note(at, end, "append", file < 0 || write(file, "errpath\n", 8) != 8);
-			if (file >= 0)
-				close(file);
-		} else {
-			at = note(at, end, "unlink", unlink(path) != 0);
-		}
+		if (seen++ == 0)
+			at = note(at, end, "append", append(path));
+		else
+			at = note(at, end, "unlink", error_of(unlink(path)));
 	}
-	if (directory)
-		closedir(directory);
+	directory_close(directory);
 	return at;
 }
 
@@ -221,16 +284,19 @@ int scribble(const char *root, char *log, size_t size)
 	if (mkdir(directory, 0755) != 0)
 		return errno;
 	int file = open(one, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	at = note(at, end, "create", file < 0);
-	at = note(at, end, "write", file >= 0 && write(file, data, sizeof(data)) != sizeof(data));
-	at = note(at, end, "fsync", file >= 0 && fsync(file) != 0);
-	at = note(at, end, "setxattr", setxattr(one, "user.errpath", "x", 1, 0) != 0);
-	at = note(at, end, "truncate", file >= 0 && ftruncate(file, 100) != 0);
-	if (file >= 0)
+	at = note(at, end, "create", error_of(file));
+	if (file >= 0) {
+		at = note(at, end, "write", write_error(file, data, sizeof(data)));
+		at = note(at, end, "fsync", error_of(fsync(file)));
+	}
+	at = note(at, end, "setxattr", error_of(setxattr(one, "user.errpath", "x", 1, 0)));
+	if (file >= 0) {
+		at = note(at, end, "truncate", error_of(ftruncate(file, 100)));
 		close(file);
-	at = note(at, end, "rename", rename(one, other) != 0);
-	at = note(at, end, "link", link(other, one) != 0);
-	at = note(at, end, "symlink", symlink(other, link_path) != 0);
+	}
+	at = note(at, end, "rename", error_of(rename(one, other)));
+	at = note(at, end, "link", error_of(link(other, one)));
+	at = note(at, end, "symlink", error_of(symlink(other, link_path)));
 	at = change_what_is_there(root, at, end);
 	sync();
 	return 0;

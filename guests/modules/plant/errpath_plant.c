@@ -4,15 +4,20 @@
  *
  * Writing "keep WHAT" to debugfs errpath_plant takes one of something and keeps it where everybody
  * can see it: nothing that kmemleak would call a leak. It proves what is counted
- * (harness/errpath/oracles/resources.py). "lose" leaks one object that is not a canary.
+ * (harness/errpath/oracles/resources.py). "lose" leaks one object that is not a canary. "flood N"
+ * prints N lines as fast as it can, of which the reader of the log may miss some; "print N" lets it
+ * read them.
  */
 #include <linux/buffer_head.h>
 #include <linux/dcache.h>
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
+#include <linux/kstrtox.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/printk.h>
 #include <linux/slab.h>
 #include <linux/swap.h>
 #include <linux/vmalloc.h>
@@ -193,9 +198,35 @@ static noinline int errpath_plant_lose(const char *argument)
 	return object ? 0 : -ENOMEM;
 }
 
+static int print_lines(const char *argument, bool flood)
+{
+	unsigned int i, lines;
+	int error = kstrtouint(argument, 10, &lines);
+
+	for (i = 0; !error && i < lines; i++) {
+		pr_info("errpath_plant: line %u of %u, one of many that are all as long as this one\n",
+			i, lines);
+		if (!flood && i % 64 == 63)
+			msleep(20);
+	}
+	return error;
+}
+
+static int plant_flood(const char *argument)
+{
+	return print_lines(argument, true);
+}
+
+static int plant_print(const char *argument)
+{
+	return print_lines(argument, false);
+}
+
 static const struct errpath_command commands[] = {
+	{ "flood", plant_flood },
 	{ "keep", plant_keep },
 	{ "lose", errpath_plant_lose },
+	{ "print", plant_print },
 };
 
 static ssize_t plant_write(struct file *filp, const char __user *buf, size_t count, loff_t *ppos)

@@ -198,8 +198,15 @@ class Outcome:
     # Mounts that the case left, and errno of an exclusive open of its device afterwards.
     left_mounted: int = 0
     device_errno: int = 0
-    # What the kernel logged meanwhile.
+    # What the kernel printed, from the device's attachment to its end; a digit for each line, its
+    # level; and how many messages it overwrote before they were read.
     kmsg: str = ""
+    kmsg_levels: str = ""
+    kmsg_lost: int = 0
+    # The same of the time since the case before in the same guest, or since boot.
+    kmsg_before: str = ""
+    kmsg_before_levels: str = ""
+    kmsg_before_lost: int = 0
     # The agent's exit status for the task: not 0 where a step could not even be tried.
     status: int = 0
     # What a walk told (see harness/errpath/cases/read_back.py).
@@ -223,6 +230,11 @@ class Outcome:
             left_mounted=int(values.get("left_mounted", 0)),
             device_errno=int(values.get("device_errno", 0)),
             kmsg=str(values.get("kmsg", "")),
+            kmsg_levels=str(values.get("kmsg_levels", "")),
+            kmsg_lost=int(values.get("kmsg_lost", 0)),
+            kmsg_before=str(values.get("kmsg_before", "")),
+            kmsg_before_levels=str(values.get("kmsg_before_levels", "")),
+            kmsg_before_lost=int(values.get("kmsg_before_lost", 0)),
             status=int(values.get("status", 0)),
             walk=blob[:told],
             coverage=struct.unpack(f">{(len(blob) - told) // 8}Q", blob[told:]),

@@ -20,7 +20,16 @@ __all__ = ["BUSYBOX", "agent_program", "build_initramfs", "find_busybox"]
 # The host's static busybox, for `errpath shell` and for commands in the guest.
 BUSYBOX = Path("/bin/busybox")
 
-_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static")
+_FLAGS = (
+    "-std=gnu11",
+    "-O2",
+    "-static",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wmissing-prototypes",
+    "-Wstrict-prototypes",
+)
 # Applets that a guest gets links for.
 _APPLETS = [
     "sh",

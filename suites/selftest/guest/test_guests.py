@@ -301,6 +301,54 @@ def test_cases_that_crash_or_hang_cost_nobody_else_a_verdict(
     }
 
 
+# -- the kernel log ------------------------------------------------------------------------------
+
+
+def _printing(words: str) -> MountCase:
+    steps = (Step("write", path=PLANT.file, data=words),)
+    return MountCase("prints", "hfs", Device(), steps)
+
+
+def test_a_log_of_any_length_is_the_cases_own(planted: Testbed) -> None:
+    """More than the kernel's ring buffer holds, read while the case runs."""
+    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS).guest
+    try:
+        outcome = run_case(guest, _printing("print 8000"), "errpath-prints")
+        lines = outcome.kmsg.splitlines()
+        numbers = [int(line.split()[2]) for line in lines if line.startswith("errpath_plant: line")]
+        assert numbers == list(range(8000))
+        assert len(outcome.kmsg) > 512 << 10
+        assert (outcome.kmsg_lost, outcome.kmsg_before) == (0, "")
+        assert outcome.kmsg_levels == "6" * len(lines)
+    finally:
+        guest.close()
+
+
+def test_a_cut_log_is_reported(planted: Testbed) -> None:
+    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS).guest
+    try:
+        outcome = run_case(guest, _printing("flood 8000"), "errpath-floods")
+        lines = [x for x in outcome.kmsg.splitlines() if x.startswith("errpath_plant: line")]
+        assert outcome.kmsg_lost > 0
+        assert len(lines) + outcome.kmsg_lost == 8000
+        assert lines[-1].startswith("errpath_plant: line 7999 of 8000")
+    finally:
+        guest.close()
+
+
+def test_what_is_printed_between_cases_is_no_cases_own(planted: Testbed) -> None:
+    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS).guest
+    try:
+        run_case(guest, _cases()[0], "errpath-first")
+        guest.write_file(PLANT.file, "print 3")
+        outcome = run_case(guest, _cases()[0], "errpath-second")
+        assert outcome.kmsg_before.count("errpath_plant: line") == 3
+        assert outcome.kmsg_before_levels.count("6") >= 3
+        assert "errpath_plant" not in outcome.kmsg
+    finally:
+        guest.close()
+
+
 # -- conservation --------------------------------------------------------------------------------
 
 
