@@ -18,6 +18,7 @@ from errpath.kernel.source.tree import Tree
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     RUN_GROUPS,
+    LogOptions,
     MatrixOptions,
     ParallelOptions,
     ResultOptions,
@@ -85,7 +86,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--measure", action="store_true", help="also run the cases of events a and b on it"
     )
     # TREE is the kernel, and which events are measured belongs to the pattern.
-    add_groups(parser, *RUN_GROUPS, without=("kernel",))
+    add_groups(parser, *RUN_GROUPS, LogOptions, without=("kernel",))
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("event", "results"))
     parser.set_defaults(handler=_audit)
 

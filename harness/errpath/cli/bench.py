@@ -11,7 +11,7 @@ from pathlib import Path
 from errpath.analysis.bench import PLANTED, Bench, table
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
-from errpath.runner.options import GuestOptions, KernelOptions, RunOptions, choices
+from errpath.runner.options import GuestOptions, KernelOptions, LogOptions, RunOptions, choices
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
 
@@ -22,7 +22,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the `bench` command."""
     parser = commands.add_parser("bench", help="measure speed and detection on this machine")
     # Isolation and leak checks are what is compared.
-    add_groups(parser, KernelOptions, GuestOptions)
+    add_groups(parser, KernelOptions, GuestOptions, LogOptions)
     parser.add_argument(
         "--cases", type=int, default=500, metavar="N", help="cases of the batch (default 500)"
     )

@@ -14,6 +14,7 @@ from errpath.errors import ErrpathError, UsageError
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     RUN_GROUPS,
+    LogOptions,
     MatrixOptions,
     ParallelOptions,
     ResultOptions,
@@ -34,7 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "125 no answer is possible (it does not build or boot). The kernel is the current "
         "directory unless --kernel says otherwise.",
     )
-    add_groups(parser, *RUN_GROUPS)
+    add_groups(parser, *RUN_GROUPS, LogOptions)
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
     # Not 2: `git bisect run` would take that for a bad revision.
     parser.set_defaults(handler=_bisect, **{USAGE_STATUS: NO_ANSWER})

@@ -18,6 +18,7 @@ from errpath.runner.options import (
     DEFAULT_KERNEL,
     RUN_GROUPS,
     Choice,
+    LogOptions,
     MatrixOptions,
     ParallelOptions,
     ResultOptions,
@@ -67,7 +68,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--closes", action="append", default=[], metavar="URL", help="report that this closes"
     )
     parser.add_argument("--tested-by", default="", metavar="NAME", help="Name <mail>")
-    add_groups(parser, *RUN_GROUPS, without=("repeats",))
+    add_groups(parser, *RUN_GROUPS, LogOptions, without=("repeats",))
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
     # Not 2: `git bisect run` would take that for a bad revision.
     parser.set_defaults(handler=_compare, **{USAGE_STATUS: NO_ANSWER})

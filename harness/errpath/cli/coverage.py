@@ -28,6 +28,7 @@ from errpath.results.session import run_directory
 from errpath.runner.options import (
     GuestOptions,
     KernelOptions,
+    LogOptions,
     ResultOptions,
     RunOptions,
     choices,
@@ -53,7 +54,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--fail-under", type=int, metavar="N", help="fail if fewer than N exits are reached"
     )
-    add_groups(parser, KernelOptions, GuestOptions, ResultOptions, without=("results",))
+    add_groups(parser, KernelOptions, GuestOptions, ResultOptions, LogOptions, without=("results",))
     parser.set_defaults(handler=_coverage, guest=_GUEST)
 
 

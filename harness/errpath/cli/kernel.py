@@ -13,7 +13,7 @@ from errpath.kernel.build.kconfig import DEFAULT_FRAGMENTS
 from errpath.kernel.build.store import KernelStore
 from errpath.kernel.source.patches import given_patches
 from errpath.kernel.source.spec import FORMS
-from errpath.runner.options import DEFAULT_KERNEL, KernelOptions
+from errpath.runner.options import DEFAULT_KERNEL, KernelOptions, LogOptions
 from errpath.util.progress import Progress
 
 __all__ = ["add_parser", "add_request_options", "run_kernel", "to_request"]
@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def add_request_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which kernel."""
     parser.add_argument("spec", nargs="?", default=DEFAULT_KERNEL, metavar="KERNEL", help=FORMS)
-    add_groups(parser, KernelOptions, without=("kernel",))
+    add_groups(parser, KernelOptions, LogOptions, without=("kernel",))
     parser.add_argument("--name", default="", help="what to call this kernel in reports")
 
 

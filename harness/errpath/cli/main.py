@@ -25,6 +25,8 @@ from errpath.cli import (
 )
 from errpath.cli.parser import USAGE_STATUS, Parser
 from errpath.errors import ErrpathError, UsageError
+from errpath.runner.options import LogOptions
+from errpath.util.logs import show_logs
 
 __all__ = ["main"]
 
@@ -86,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Errors are one line on standard error; the status tells whose they are."""
     try:
         arguments = _parse(argv)
+        if LogOptions.from_namespace(arguments).verbose:
+            show_logs()
         status = int(arguments.handler(arguments))
         # Here, where a reader that has gone is an answer and not a traceback at exit.
         sys.stdout.flush()

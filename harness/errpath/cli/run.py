@@ -12,7 +12,14 @@ import pytest
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
 from errpath.filesystems import known_filesystems
-from errpath.runner.options import RUN_GROUPS, ResultOptions, RunOptions, SelectionOptions
+from errpath.runner.options import (
+    RUN_GROUPS,
+    LogOptions,
+    ResultOptions,
+    RunOptions,
+    SelectionOptions,
+)
+from errpath.util.logs import LOG_DATE_FORMAT, LOG_FORMAT
 from errpath.util.resources import PYTEST_WORDS, SUITES, shipped_suites, suite_path
 
 __all__ = ["add_parser", "add_test_parser"]
@@ -22,7 +29,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the `run` command."""
     parser = commands.add_parser("run", help="run cases by their ids")
     parser.add_argument("case", nargs="+", metavar="CASE-ID", help="as in a test's brackets")
-    add_groups(parser, *RUN_GROUPS, ResultOptions)
+    add_groups(parser, *RUN_GROUPS, ResultOptions, LogOptions)
     parser.set_defaults(handler=_run)
 
 
@@ -48,6 +55,11 @@ def _run(arguments: argparse.Namespace) -> int:
     words += SelectionOptions(case=tuple(arguments.case)).to_argv()
     words += RunOptions.from_namespace(arguments).to_argv()
     words += ResultOptions.from_namespace(arguments).to_argv()
+    if arguments.verbose:
+        # pytest shows what is logged between its own lines.
+        words += ["--show-capture=stdout", "--log-cli-level=DEBUG"]
+        words += [f"--log-cli-format={LOG_FORMAT}"]
+        words += [f"--log-cli-date-format={LOG_DATE_FORMAT}"]
     return _pytest([*words, "-q"])
 
 

@@ -16,7 +16,7 @@ from errpath.errors import ToolMissingError, UsageError
 from errpath.guest.agent import find_busybox
 from errpath.guest.console import Console
 from errpath.kernel import KernelStore
-from errpath.runner.options import GuestOptions, KernelOptions, RunOptions, choices
+from errpath.runner.options import GuestOptions, KernelOptions, LogOptions, RunOptions, choices
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
@@ -30,7 +30,7 @@ _LEAVE = b"\x1d"
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `shell` command."""
     parser = commands.add_parser("shell", help="an interactive guest")
-    add_groups(parser, KernelOptions, GuestOptions)
+    add_groups(parser, KernelOptions, GuestOptions, LogOptions)
     parser.add_argument(
         "--fs", default="", metavar="NAME,NAME", help="load the modules of these filesystems"
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from errpath.errors import InfrastructureError
+from errpath.guest.host_log import AGENT, HostLog
 from errpath.util.deadline import Deadline
 
 __all__ = ["AgentError", "Channel", "ChannelClosedError", "Pipelined", "Reply", "SocketChannel"]
@@ -74,9 +75,10 @@ class Pipelined(Protocol):
 class SocketChannel:
     """The channel over a connected stream socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, log: HostLog | None = None) -> None:
         self._socket = connection
         self._last = 0
+        self._log = log or HostLog()
 
     def hello(self, deadline: Deadline) -> Mapping[str, Any]:
         values, _ = self._receive(deadline)
@@ -96,6 +98,7 @@ class SocketChannel:
     ) -> int:
         self._last += 1
         request = json.dumps({"id": self._last, "verb": verb, **arguments}).encode()
+        self._log.sent(AGENT, request, len(blob))
         self._send(_HEAD.pack(len(request), len(blob)) + request, deadline)
         if blob:
             self._send(blob, deadline)
@@ -127,6 +130,7 @@ class SocketChannel:
         text_size, blob_size = _HEAD.unpack(self._exactly(_HEAD.size, deadline))
         text = self._exactly(text_size, deadline)
         blob = self._exactly(blob_size, deadline)
+        self._log.received(AGENT, text, blob_size)
         try:
             values = json.loads(text)
         except ValueError:

@@ -27,6 +27,7 @@ from errpath.guest.channel import (
 )
 from errpath.guest.console import Console
 from errpath.guest.definition import GuestDefinition
+from errpath.guest.host_log import HostLog
 from errpath.guest.qemu import QEMU, Launch, qemu_argv
 from errpath.guest.qmp import CloneError, Qmp, go_on
 from errpath.guest.ram import GuestRam
@@ -281,8 +282,9 @@ def boot(
 ) -> Machine:
     """Boot a guest and wait for its agent.
 
-    `artefacts` gets console.log, qemu.log and qemu.argv. QEMU dies with this process, whatever ends
-    it: it is started with a parent-death signal, and all it uses are inherited descriptors.
+    `artefacts` gets console.log, host.log (as the guest ends), qemu.log and qemu.argv. QEMU dies
+    with this process, whatever ends it: it is started with a parent-death signal, and all it uses
+    are inherited descriptors.
 
     Raises:
         BootError: the kernel did not reach the agent in time; the text has its last console line.
@@ -428,8 +430,9 @@ class _Qemu:
             )
         self.ram = ram
         self.console = Console(host_console, start.artefacts / "console.log")
-        self.channel = SocketChannel(host_agent)
-        self.monitor = Qmp(host_monitor)
+        self._host_log = HostLog(start.artefacts.name, start.artefacts / "host.log")
+        self.channel = SocketChannel(host_agent, self._host_log)
+        self.monitor = Qmp(host_monitor, self._host_log)
 
     def said(self) -> str:
         """The first line that QEMU itself printed, or nothing."""
@@ -452,3 +455,4 @@ class _Qemu:
         self._process.wait()
         self.console.close()
         self.ram.close()
+        self._host_log.write()

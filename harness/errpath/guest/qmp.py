@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from errpath.errors import InfrastructureError
+from errpath.guest.host_log import QMP, HostLog
 from errpath.util.deadline import Deadline
 
 __all__ = ["CloneError", "Qmp", "QmpError", "go_on", "save_state"]
@@ -32,8 +33,9 @@ class QmpError(CloneError):
 class Qmp:
     """QEMU's monitor on a connected stream socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, log: HostLog | None = None) -> None:
         self._socket = connection
+        self._log = log or HostLog()
         self._buffer = bytearray()
         self._events: list[dict[str, Any]] = []
         self._ready = False
@@ -57,9 +59,11 @@ class Qmp:
             self._ready = True
             self.command("qmp_capabilities", deadline=deadline)
         request = {"execute": name, **({"arguments": arguments} if arguments else {})}
+        line = json.dumps(request).encode() + b"\n"
+        self._log.sent(QMP, line)
         try:
             self._socket.settimeout(max(deadline.remaining, 0.001))
-            socket.send_fds(self._socket, [json.dumps(request).encode() + b"\n"], list(fds))
+            socket.send_fds(self._socket, [line], list(fds))
         except OSError as error:
             raise QmpError(f"QEMU: {name}: monitor closed ({error})") from None
         reply = self._until(lambda message: "return" in message or "error" in message, deadline)
@@ -114,6 +118,7 @@ class Qmp:
             self._buffer += part
         line, _, rest = bytes(self._buffer).partition(b"\n")
         self._buffer = bytearray(rest)
+        self._log.received(QMP, line)
         message = json.loads(line)
         if not isinstance(message, dict):
             raise QmpError(f"QEMU: monitor: not a JSON object: {line[:60]!r}")

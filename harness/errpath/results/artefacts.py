@@ -15,14 +15,14 @@ from errpath.runner.batch_runner import Result
 
 __all__ = ["write_artefacts"]
 
-_GUEST_FILES = ("console.log", "qemu.argv", "qemu.log")
+_GUEST_FILES = ("console.log", "host.log", "qemu.argv", "qemu.log")
 
 
 def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path:
     """Write what is known of a case under `root` and return its folder.
 
-    console.log, qemu.argv and qemu.log of the guest; plan.json, the case; outcome.json, what it
-    did; kmemleak.raw and kmemleak.decoded; image.img, sparse, as it was before the case.
+    console.log, host.log, qemu.argv and qemu.log of the guest; plan.json, the case; outcome.json,
+    what it did; kmemleak.raw and kmemleak.decoded; image.img, sparse, as it was before the case.
 
     Raises:
         InfrastructureError: the disk is full or the folder cannot be written.

@@ -38,6 +38,7 @@ __all__ = [
     "GuestOptions",
     "IsolationOptions",
     "KernelOptions",
+    "LogOptions",
     "MatrixOptions",
     "OracleOptions",
     "ParallelOptions",
@@ -214,6 +215,19 @@ class ParallelOptions(OptionGroup):
     title: ClassVar[str] = "parallelism"
 
     jobs: int | None = number("--jobs", metavar="N", help="guests at once (default: one per CPU)")
+
+
+@dataclass(frozen=True)
+class LogOptions(OptionGroup):
+    """What is told of the work itself."""
+
+    title: ClassVar[str] = "logging"
+
+    verbose: bool | None = switch(
+        "--verbose",
+        "-v",
+        help="show every exchange with guests and QEMU, and every program that is run, with times",
+    )
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ says which program, and what it said last.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,8 @@ PACKAGES: Mapping[str, str] = {
 
 
 # How often `tick` is called, in seconds.
+_LOG = logging.getLogger(__name__)
+
 _TICK_SECONDS = 0.5
 
 
@@ -116,6 +120,7 @@ def run(
     """
     name = str(argv[0])
     words = [name if "/" in name else find_program(name), *(str(word) for word in argv[1:])]
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(log.open("ab")) if log is not None else None
         try:
@@ -145,6 +150,7 @@ def run(
             _kill_group(child)
             raise
     done = Completed(tuple(words), child.returncode, out or b"", err or b"")
+    _LOG.debug("status %d after %.2f s: %s", done.returncode, time.monotonic() - began, words)
     if check and done.returncode != 0:
         where = f"; see {log}" if log else f": {_last_line(done)}"
         raise ProgramError(f"{name}: failed with status {done.returncode}{where}", done)

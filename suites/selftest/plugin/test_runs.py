@@ -98,6 +98,7 @@ def test_old_bug_is_red_in_exactly_the_cases_that_it_breaks(tmp_path: Path) -> N
         assert part in text, part
     assert {path.name for path in report.parent.iterdir()} >= {
         "console.log",
+        "host.log",
         "image.img",
         "kmemleak.decoded",
         "kmemleak.raw",

@@ -19,6 +19,7 @@ from errpath.runner.batch_runner import Result
 from errpath.runner.options import Choice
 from errpath.runner.verdict import Status
 from errpath.util.errnos import errno_name
+from errpath.util.logs import show_logs, shown_level
 from errpath.util.progress import Progress
 
 __all__ = ["BAD", "CLEAN", "Observed", "batches", "observe", "observe_all"]
@@ -139,7 +140,9 @@ def observe_all(
     if workers == 0:
         return found
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, mp_context=context, initializer=show_logs, initargs=(shown_level(),)
+    ) as pool:
         try:
             for task, observed in zip(tasks, pool.map(_run, tasks), strict=True):
                 for one in observed:
