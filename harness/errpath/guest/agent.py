@@ -15,12 +15,12 @@ from errpath.util.cache import cache_root, scratch_directory, store_bytes
 from errpath.util.deadline import Deadline
 from errpath.util.resources import GUESTS
 
-__all__ = ["BUSYBOX", "agent_program", "build_initramfs", "find_busybox"]
+__all__ = ["AGENT_FLAGS", "BUSYBOX", "agent_program", "build_initramfs", "find_busybox"]
 
 # The host's static busybox, for `errpath shell` and for commands in the guest.
 BUSYBOX = Path("/bin/busybox")
 
-_FLAGS = (
+AGENT_FLAGS = (
     "-std=gnu11",
     "-O2",
     "-static",
@@ -88,7 +88,7 @@ def agent_program() -> bytes:
     """
     sources = sorted((GUESTS / "agent").glob("*.[ch]"))
     compiler = process.run(["gcc", "--version"]).stdout
-    digest = hashlib.sha256(compiler + " ".join(_FLAGS).encode())
+    digest = hashlib.sha256(compiler + " ".join(AGENT_FLAGS).encode())
     for source in sources:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     cached = cache_root() / "agent" / digest.hexdigest()[:32]
@@ -100,7 +100,7 @@ def agent_program() -> bytes:
 def _compile(sources: list[Path]) -> bytes:
     with scratch_directory() as scratch:
         out = scratch / "agent"
-        argv: list[str | Path] = ["gcc", *_FLAGS, "-o", out, *sources, "-ljansson"]
+        argv: list[str | Path] = ["gcc", *AGENT_FLAGS, "-o", out, *sources, "-ljansson"]
         done = process.run(argv, check=False, deadline=Deadline.after(120, "the agent to compile"))
         if done.returncode != 0:
             text = done.stderr.decode(errors="replace")

@@ -137,8 +137,10 @@ def test_slow_cases_are_tried_one_by_one(count: int, monkeypatch: pytest.MonkeyP
     """Halving runs every case at each of its levels; here a run takes longer than any ledger."""
     objects = dict.fromkeys(NAMES[:count], 1)
     halved, tried = Kernel(objects=objects), Kernel(objects=objects)
+    clock = "errpath.runner.attribution.time.monotonic"
+    monkeypatch.setattr(clock, lambda: 0.0)
     findings = _examine(halved)
-    monkeypatch.setattr("errpath.runner.attribution.time.monotonic", lambda: 10.0 * tried.runs)
+    monkeypatch.setattr(clock, lambda: 10.0 * tried.runs)
     assert _examine(tried) == findings
     assert set(findings.losses) == set(objects)
     assert tried.runs < halved.runs
