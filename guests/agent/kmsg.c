@@ -88,6 +88,9 @@ static int add_record(struct messages *messages, char *record)
 		return -EBADMSG;
 	message++;
 	size_t size = strcspn(message, "\n");
+	/* A message that ended in two newlines. */
+	while (size >= 4 && memcmp(message + size - 4, "\\x0a", 4) == 0)
+		size -= 4;
 	if (sequence > kmsg.next)
 		messages->lost += sequence - kmsg.next;
 	kmsg.next = sequence + 1;

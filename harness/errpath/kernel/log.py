@@ -7,7 +7,7 @@ oopses, BUG, WARN, panics, hangs, stalls, sanitizers, lockdep, slab and VFS cons
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Crash", "find_crashes", "strip_prefix"]
@@ -35,6 +35,7 @@ _STARTS: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
         ),
         ("oops", r"BUG: (?:unable to handle|kernel NULL pointer|Bad page|stack guard page)", True),
         ("bug", r"kernel BUG at ", True),
+        ("slab", r"^\[.+ overwritten\] 0x[0-9a-f]+-0x", True),
         ("slab", r"BUG \S+ \((?:Not tainted|Tainted)", True),
         ("bug", r"BUG: (?!workqueue lockup)", True),
         ("warning", r"WARNING: ", False),
@@ -43,6 +44,12 @@ _STARTS: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
         ("slab", r"Slab .* (?:Objects remaining|objects remaining)", False),
     )
 )
+# What SLUB has found, in a line before the report's own since 6.17: "[Poison overwritten] 0x…".
+_OVERWRITTEN = re.compile(r"^\[(.+ overwritten)\] 0x")
+_SLAB_BUG = re.compile(r"^(BUG \S+ \([^)]*\)): Object corrupt$")
+# The head of an object's stack: "Allocated in f+0x1/0x2 age=…", "Freed by task 7:".
+_TRACK = re.compile(r"^\s*(allocated|freed) (?:in ([\w.]+)\+0x|by task \d+)", re.IGNORECASE)
+_FRAME = re.compile(r"^\s*([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
 # A report ends here, at the next report, or at the end of the text.
 _END = re.compile(r"---\[ end (?:trace|Kernel panic)")
 
@@ -59,6 +66,10 @@ class Crash:
     text: str
     # Whether the guest can no longer be trusted.
     fatal: bool
+    # Where the report is about an object: the functions that allocated and last freed it, innermost
+    # first (SLUB, KASAN, KFENCE).
+    allocated: tuple[str, ...] = ()
+    freed: tuple[str, ...] = ()
 
 
 def strip_prefix(text: str) -> str:
@@ -80,7 +91,9 @@ def find_crashes(text: str) -> tuple[Crash, ...]:
         nonlocal opened
         if opened is not None:
             kind, fatal = opened
-            crashes.append(Crash(kind, open_lines[0], "\n".join(open_lines), fatal))
+            stacks = _object_stacks(open_lines)
+            text = "\n".join(open_lines)
+            crashes.append(Crash(kind, _title(open_lines), text, fatal, **stacks))
         opened = None
         open_lines.clear()
 
@@ -98,6 +111,37 @@ def find_crashes(text: str) -> tuple[Crash, ...]:
             close()
     close()
     return tuple(crashes)
+
+
+def _title(lines: Sequence[str]) -> str:
+    """The first line; of SLUB's, the one with the cache, and what was overwritten in it."""
+    overwritten = _OVERWRITTEN.match(lines[0])
+    for line in lines[1:] if overwritten is not None else ():
+        if (bug := _SLAB_BUG.match(line)) is not None and overwritten is not None:
+            return f"{bug[1]}: {overwritten[1]}"
+    return lines[0]
+
+
+def _object_stacks(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The stacks of the first object of a report, by their names in `Crash`."""
+    found: dict[str, list[str]] = {}
+    # The function that the head names, where no stack follows it.
+    heads: dict[str, str] = {}
+    stack: list[str] | None = None
+    for line in lines:
+        if (head := _TRACK.match(line)) is not None:
+            name = head[1].lower()
+            # Later ones repeat the first, or are of another object.
+            stack = found.setdefault(name, []) if name not in found else None
+            heads.setdefault(name, head[2] or "")
+        elif (frame := _FRAME.match(line)) is not None and stack is not None:
+            stack.append(frame[1])
+        else:
+            stack = None
+    return {
+        name: tuple(stack) or ((heads[name],) if heads[name] else ())
+        for name, stack in found.items()
+    }
 
 
 def _start(line: str) -> tuple[str, bool] | None:

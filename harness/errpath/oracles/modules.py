@@ -9,7 +9,7 @@ from pathlib import Path
 from errpath.guest.machine import Guest
 from errpath.util.resources import GUESTS
 
-__all__ = ["CANARY", "HOLD", "PLANT", "PLANTS", "PROBE", "OwnModule"]
+__all__ = ["CANARY", "CORRUPT", "HOLD", "PLANT", "PLANTS", "PROBE", "OwnModule"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ PROBE = OwnModule(
 PLANT = OwnModule("plant")
 # References to a mounted filesystem that stay.
 HOLD = OwnModule("hold", data={"sb_lock": "sb_lock"})
+# Double frees, writes after free, overruns.
+CORRUPT = OwnModule("corrupt")
 
 # Loaded by tests and benchmarks alone.
-PLANTS = {module.name: module for module in (PLANT, HOLD)}
+PLANTS = {module.name: module for module in (PLANT, HOLD, CORRUPT)}

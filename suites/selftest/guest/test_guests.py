@@ -26,10 +26,11 @@ from errpath.guest.qmp import CloneError
 from errpath.images.hfs import hfs as hfs_images
 from errpath.images.hfs import hfsplus as hfsplus_images
 from errpath.kernel import KernelRequest, KernelStore
+from errpath.kernel.log import find_crashes
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.canary import CanaryMissedError
 from errpath.oracles.kmemleak import Record
-from errpath.oracles.modules import HOLD, PLANT, PLANTS
+from errpath.oracles.modules import CORRUPT, HOLD, PLANT, PLANTS
 from errpath.oracles.resources import grown, read_ledger
 from errpath.runner.batch_runner import BatchRunner, PreparedGuest
 from errpath.runner.resource_check import Findings, examine
@@ -531,3 +532,32 @@ def test_a_buffer_that_is_not_given_back_is_named(tmp_path: Path) -> None:
 def test_nothing_is_lost_by_these_cases_on_a_stock_kernel(testbed: Testbed) -> None:
     findings = examine(guest_factory(testbed, _FILESYSTEMS, _FUNCTIONS), _cases(), silent())
     assert findings == Findings({}, {})
+
+
+# -- corruption of memory ------------------------------------------------------------------------
+
+
+def _corrupting(words: str) -> MountCase:
+    steps = (Step("write", path=CORRUPT.file, data=words),)
+    return MountCase("corrupts", "hfs", Device(), steps)
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        ("double-free", "Object already free"),
+        ("write-after-free", "Poison overwritten"),
+        ("overrun", "Right Redzone overwritten"),
+    ],
+)
+def test_corruption_is_seen_when_it_happens(planted: Testbed, words: str, title: str) -> None:
+    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS).guest
+    try:
+        outcome = run_case(guest, _corrupting(words), "errpath-corrupt")
+        crash = find_crashes(outcome.kmsg)[0]
+        assert (crash.kind, crash.fatal) == ("slab", True)
+        assert re.fullmatch(rf"BUG errpath_corrupt \(.*\): {title}", crash.title)
+        assert "corrupt_allocate" in crash.allocated
+        assert "corrupt_free" in crash.freed or words == "overrun"
+    finally:
+        guest.close()

@@ -50,6 +50,34 @@ def test_a_reports_text_is_its_own() -> None:
     assert crash.text == "WARNING: one\nCall Trace:\n f+0x1/0x2\n---[ end trace ]---"
 
 
+@pytest.mark.parametrize(
+    ("heads", "allocated", "freed"),
+    [
+        (
+            "Allocated in f+0x1/0x2 [m] age=0 cpu=0 pid=1\n f+0x1/0x2 [m]\n g+0x1/0x2\n"
+            "Freed in h+0x1/0x2 age=0 cpu=0 pid=1\n h+0x1/0x2\nSlab 0x1\n",
+            ("f", "g"),
+            ("h",),
+        ),
+        # A kernel without a stack depot names the caller alone.
+        ("Allocated in f+0x1/0x2 age=0 cpu=0 pid=1\nSlab 0x1\n f+0x1/0x2\n", ("f",), ()),
+        (
+            "\nAllocated by task 7:\n f+0x1/0x2\n\nFreed by task 7:\n h+0x1/0x2\n\n"
+            "Allocated by task 8:\n other+0x1/0x2\n",
+            ("f",),
+            ("h",),
+        ),
+        ("allocated by task 7 on cpu 0 at 1.0s:\n f+0x1/0x2\n", ("f",), ()),
+        ("Call Trace:\n f+0x1/0x2\n", (), ()),
+    ],
+)
+def test_an_object_has_its_stacks(
+    heads: str, allocated: tuple[str, ...], freed: tuple[str, ...]
+) -> None:
+    (crash,) = find_crashes(f"BUG kmalloc-8 (Not tainted): Object already free\n{heads}")
+    assert (crash.allocated, crash.freed) == (allocated, freed)
+
+
 def test_the_golden_files_know_every_kind() -> None:
     """A new kind of report needs a golden file of its own."""
     from errpath.kernel import log
