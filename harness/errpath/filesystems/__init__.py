@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from errpath.errors import UsageError
-from errpath.kernel.build.kconfig import FRAGMENTS
 from errpath.util import yamlfile
-from errpath.util.resources import FILESYSTEMS
+from errpath.util.resources import FILESYSTEMS, GUESTS
 
 __all__ = [
     "EVENTS",
@@ -163,7 +162,7 @@ class Filesystem:
     @property
     def own_fragments(self) -> tuple[Path, ...]:
         """The configuration fragments of `own_kernel`, over those of the guest."""
-        return (FRAGMENTS / f"{self.own_kernel}.config",) if self.own_kernel else ()
+        return (GUESTS / "kconfig" / f"{self.own_kernel}.config",) if self.own_kernel else ()
 
     def expected(self, what: str) -> str:
         """The errno's name that a kind of attempt gives, or "" for success."""

@@ -1,4 +1,6 @@
-"""pytest: options, fixtures, batching. Thin: what is decided is decided elsewhere.
+"""pytest: batching, and what the fixtures do. Thin: what is decided is decided elsewhere.
+
+Loaded by `errpath.plugin.entry`, which has the options and the fixtures.
 
 A test takes a `case` (parametrized with `MountCase`) and a `verdict`. The cases that a worker was
 given run in batches; a test waits for its batch when it is the first of it. An infrastructure
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadGroupScheduling, LoadScheduling  # type: ignore[import-untyped]
 
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
@@ -22,11 +25,8 @@ from errpath.plugin.profiles import register
 from errpath.plugin.user_guest import UserGuest
 from errpath.results.session import Group, RunSession, run_directory, split_evenly
 from errpath.runner.options import (
-    RUN_GROUPS,
     Choice,
-    ResultOptions,
     RunOptions,
-    SelectionOptions,
     choices,
     settled,
 )
@@ -35,7 +35,18 @@ from errpath.runner.verdict import Status, Verdict
 from errpath.util.lanes import processors
 from errpath.util.progress import Progress
 
-__all__ = ["case_of", "kernel_of", "session_of"]
+__all__ = [
+    "begin_batches",
+    "case_of",
+    "expect_pass",
+    "guest",
+    "kernel_choice",
+    "kernel_of",
+    "parametrize_kernels",
+    "session_of",
+    "testbed",
+    "verdict",
+]
 
 # Fewer cases than these are done before a second guest is there.
 _WORTH_A_LANE = 64
@@ -47,22 +58,16 @@ _options_key = pytest.StashKey[RunOptions]()
 _groups_key = pytest.StashKey[dict[tuple[str, str], Group]]()
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    # Before hypothesis's own plugin looks for the one that the user chose.
-    register()
-    group = parser.getgroup("errpath", "kernel fault injection")
-    for options in (*RUN_GROUPS, ResultOptions, SelectionOptions):
-        options.add_to(group.addoption)
-
-
 def pytest_configure(config: pytest.Config) -> None:
+    register()
     register_markers(config)
     # A batch must reach one worker whole.
     if config.getoption("numprocesses", None) and config.getoption("dist") in ("load", "no"):
         config.option.dist = "loadgroup"
     try:
         if hasattr(config, "workerinput"):
-            options = RunOptions.parse(config.workerinput["errpath_options"])
+            words = config.workerinput.get("errpath_options", [])
+            options = RunOptions.parse(words)
         else:
             with _standard_input(config):
                 options = settled(RunOptions.from_namespace(config.option))
@@ -84,10 +89,25 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """With workers, kernels are built before the workers start: one build, one message."""
     config = session.config
     if config.getoption("numprocesses", None) and _wants_guests(config):
-        try:
-            config.stash[_run_key].prepare()
-        except ErrpathError as error:
-            pytest.exit(str(error), returncode=error.exit_status)
+        _prepare(config)
+
+
+def begin_batches(config: pytest.Config) -> None:
+    """In xdist's controller, when workers have collected batches and nothing had told before."""
+    _prepare(config)
+    running = config.pluginmanager.getplugin("dsession")
+    if type(running.sched) is LoadScheduling:
+        scheduler = LoadGroupScheduling(config, running.log)
+        for node in running.sched.nodes:
+            scheduler.add_node(node)
+        running.sched = scheduler
+
+
+def _prepare(config: pytest.Config) -> None:
+    try:
+        config.stash[_run_key].prepare()
+    except ErrpathError as error:
+        pytest.exit(str(error), returncode=error.exit_status)
 
 
 def _wants_guests(config: pytest.Config) -> bool:
@@ -136,12 +156,11 @@ def _progress(config: pytest.Config, worker: str) -> Progress:
 # -- collection ----------------------------------------------------------------------------------
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+def parametrize_kernels(metafunc: pytest.Metafunc) -> None:
     """Several kernels: every test that asks for a verdict runs on each."""
     names = list(metafunc.config.stash[_run_key].choices)
-    if "kernel_name" in metafunc.fixturenames:
-        ids = names if len(names) > 1 else [pytest.HIDDEN_PARAM]
-        metafunc.parametrize("kernel_name", names, ids=ids)
+    ids = names if len(names) > 1 else [pytest.HIDDEN_PARAM]
+    metafunc.parametrize("kernel_name", names, ids=ids)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -264,7 +283,6 @@ def _kernel(item: pytest.Item) -> str:
 # -- fixtures ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
 def verdict(request: pytest.FixtureRequest, case: MountCase, kernel_name: str) -> Verdict:
     """The verdict on the test's `case`; an infrastructure failure is an error of the set-up."""
     config = request.config
@@ -282,7 +300,6 @@ def verdict(request: pytest.FixtureRequest, case: MountCase, kernel_name: str) -
     return result.verdict
 
 
-@pytest.fixture
 def expect_pass(
     request: pytest.FixtureRequest, case: MountCase, kernel_name: str, verdict: Verdict
 ) -> Callable[[], None]:
@@ -297,13 +314,11 @@ def expect_pass(
     return check
 
 
-@pytest.fixture
 def kernel_choice(request: pytest.FixtureRequest, kernel_name: str) -> Choice:
     """The kernel that a test runs on, as the user chose it."""
     return request.config.stash[_run_key].choices[kernel_name]
 
 
-@pytest.fixture
 def testbed(request: pytest.FixtureRequest, kernel_name: str) -> Testbed:
     """The test bed of the kernel that a test runs on, for tests that drive guests themselves."""
     session = request.config.stash[_run_key]
@@ -311,7 +326,6 @@ def testbed(request: pytest.FixtureRequest, kernel_name: str) -> Testbed:
     return session.testbed(kernel_name)
 
 
-@pytest.fixture
 def guest(request: pytest.FixtureRequest, kernel_name: str) -> Iterator[UserGuest]:
     """A fresh guest with the filesystems of the test's `filesystems` mark loaded."""
     session = request.config.stash[_run_key]

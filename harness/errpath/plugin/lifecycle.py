@@ -9,17 +9,10 @@ import pytest
 from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan
 from errpath.errors import ErrpathError
 from errpath.filesystems import EVENTS, EXPECTATIONS, known_filesystems, load_filesystem
-from errpath.runner.options import MatrixOptions
 
 __all__ = ["killsb_parameters"]
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("errpath", "kernel fault injection")
-    MatrixOptions.add_to(group.addoption)
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     # Whoever asks for this suite alone wants to hear everything; with others, each as it is.
     if config.option.resource_leaks is None and _alone(config):

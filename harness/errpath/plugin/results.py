@@ -35,6 +35,7 @@ __all__: list[str] = []
 
 _PREFIX = "errpath."
 _shard_key = pytest.StashKey[tuple[ShardRecord, str]]()
+_header_key = pytest.StashKey[bool]()
 _collected_key = pytest.StashKey[list[str]]()
 _reports_key = pytest.StashKey[dict[str, pytest.TestReport]]()
 
@@ -59,6 +60,16 @@ def _shard(options: argparse.Namespace) -> tuple[ShardRecord, str]:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
+    config.stash[_header_key] = True
+    return _shard_line(config)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
+    # Too late for the header in a run that showed only here that it is errpath's.
+    return None if config.stash.get(_header_key, False) else _shard_line(config)
+
+
+def _shard_line(config: pytest.Config) -> str | None:
     shard, source = config.stash[_shard_key]
     return f"errpath: shard {shard} (from {source})" if shard.total > 1 else None
 

@@ -2,6 +2,9 @@
 
 pytest and the `errpath` command get their arguments from these, and reruns, workers and other
 processes their argv (`errpath.util.option_group`). A new option is one field of one group.
+
+pytest imports this module in every run, of whatever project: it imports nothing slow, and what
+only `choices` needs is imported there.
 """
 
 from __future__ import annotations
@@ -11,15 +14,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from errpath.errors import UsageError
 from errpath.filesystems import EVENTS
 from errpath.guest.accel import ACCELS
-from errpath.guest.definition import load_guest
-from errpath.kernel import KernelRequest
-from errpath.kernel.source.patches import given_patches
-from errpath.runner.testbed import ISOLATIONS, LEAK_CHECKS, TestbedOptions
 from errpath.util.option_group import (
     OptionGroup,
     choice,
@@ -31,8 +30,13 @@ from errpath.util.option_group import (
     texts,
 )
 
+if TYPE_CHECKING:
+    from errpath.runner.testbed import TestbedOptions
+
 __all__ = [
     "DEFAULT_KERNEL",
+    "ISOLATIONS",
+    "LEAK_CHECKS",
     "RUN_GROUPS",
     "Choice",
     "GuestOptions",
@@ -51,6 +55,10 @@ __all__ = [
 ]
 
 DEFAULT_KERNEL = "debian:7.2"
+# "case": a clone for every case; "batch": a clone for many; "boot": a boot for every case.
+ISOLATIONS = ("case", "batch", "boot")
+# "fast": no minimum age, and what is suspected is looked at slowly; "slow": the kernel's own 5 s.
+LEAK_CHECKS = ("fast", "slow")
 # Wakes /proc/allocinfo in a kernel that has it; others do not mind.
 _ALLOCINFO = "sysctl.vm.mem_profiling=1"
 
@@ -292,6 +300,8 @@ def settled(options: RunOptions) -> RunOptions:
     Raises:
         UsageError: a patch is not there, or standard input has none.
     """
+    from errpath.kernel.source.patches import given_patches
+
     words = options.kernel.patch
     patches = tuple(
         str(kept) if word == "-" else word
@@ -306,6 +316,11 @@ def choices(options: RunOptions) -> tuple[Choice, ...]:
     Raises:
         UsageError: an option cannot be used.
     """
+    from errpath.guest.definition import load_guest
+    from errpath.kernel import KernelRequest
+    from errpath.kernel.source.patches import given_patches
+    from errpath.runner.testbed import TestbedOptions
+
     options = settled(options)
     if options.oracles.repeats < 1:
         raise UsageError(f"--repeats: got {options.oracles.repeats}; expected at least 1")

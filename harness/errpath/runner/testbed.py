@@ -35,18 +35,12 @@ from errpath.util.resources import GUESTS
 
 __all__ = [
     "BATCH_MAX",
-    "ISOLATIONS",
-    "LEAK_CHECKS",
     "Testbed",
     "TestbedOptions",
     "batch_size",
     "guest_factory",
 ]
 
-# "case": a clone for every case; "batch": a clone for many; "boot": a boot for every case.
-ISOLATIONS = ("case", "batch", "boot")
-# "fast": no minimum age, and what is suspected is looked at slowly; "slow": the kernel's own 5 s.
-LEAK_CHECKS = ("fast", "slow")
 # Cases of one batch: a crash makes those before it run again, and kmemleak's scans get longer.
 BATCH_MAX = 1024
 

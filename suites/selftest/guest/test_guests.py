@@ -33,8 +33,9 @@ from errpath.oracles.kmemleak import Record
 from errpath.oracles.modules import CORRUPT, HOLD, PLANT, PLANTS
 from errpath.oracles.resources import grown, read_ledger
 from errpath.runner.batch_runner import BatchRunner, PreparedGuest
+from errpath.runner.options import ISOLATIONS
 from errpath.runner.resource_check import Findings, examine
-from errpath.runner.testbed import ISOLATIONS, Testbed, TestbedOptions, batch_size, guest_factory
+from errpath.runner.testbed import Testbed, TestbedOptions, batch_size, guest_factory
 from errpath.runner.verdict import Status
 from errpath.util.progress import Progress, silent
 from errpath.util.resources import GUESTS

@@ -294,7 +294,7 @@ def test_killsb_alone_counts_what_is_left_behind(
         folder = suite.path / "suites" / name
         folder.mkdir(parents=True)
         (folder / "test_a.py").write_text(
-            "def test_counts(pytestconfig):\n"
+            "def test_counts(kernel_name, pytestconfig):\n"
             f"    assert bool(pytestconfig.option.resource_leaks) is {counted}\n"
         )
     result = suite.runpytest("--import-mode=importlib", *words)
