@@ -7,6 +7,7 @@ was wrong, where, what was expected.
 """
 
 __all__ = [
+    "AbsentError",
     "BootError",
     "BuildError",
     "ConfigError",
@@ -41,6 +42,10 @@ class DefinitionError(UsageError):
 
 class SourceError(UsageError):
     """A kernel spec names no usable kernel source."""
+
+
+class AbsentError(SourceError):
+    """The kernel under test does not have what was asked for, such as a filesystem."""
 
 
 class PatchError(UsageError):

@@ -22,8 +22,6 @@ MODULE = "errpath_targets"
 _SECTION = "_error_injection_whitelist"
 # struct error_injection_entry { unsigned long addr; int etype; }, padded.
 _ENTRY = struct.Struct("<QiI")
-# enum { EI_ETYPE_NULL, EI_ETYPE_ERRNO, … } (include/asm-generic/error-injection.h).
-_EI_ETYPE_ERRNO = 1
 
 
 def fill_targets(module: bytes, addresses: Sequence[int]) -> bytes:
@@ -42,11 +40,13 @@ def fill_targets(module: bytes, addresses: Sequence[int]) -> bytes:
     if size > section["sh_size"]:
         room = section["sh_size"] // _ENTRY.size
         raise InfrastructureError(f"{MODULE}: {len(addresses)} targets; expected at most {room}")
+    # EI_ETYPE_ERRNO as this kernel's header numbers it stands in every entry that was compiled.
+    _, errno_type, _ = _ENTRY.unpack(section.data()[: _ENTRY.size])
     index = elf.get_section_index(_SECTION)
     if index is None:
         raise InfrastructureError(f"{MODULE}: section {_SECTION} has no header")
     filled = bytearray(module)
-    entries = b"".join(_ENTRY.pack(address, _EI_ETYPE_ERRNO, 0) for address in addresses)
+    entries = b"".join(_ENTRY.pack(address, errno_type, 0) for address in addresses)
     offset = section["sh_offset"]
     filled[offset : offset + size] = entries
     # sh_size stands 32 bytes into an ELF64 section header.

@@ -291,10 +291,13 @@ def verdict(request: pytest.FixtureRequest, case: MountCase, kernel_name: str) -
     try:
         result = session.result(group, case)
     except ErrpathError as error:
-        # What cannot be built or booted at all is said once, not once per case.
-        if not hasattr(config, "workerinput"):
+        # What cannot be built or booted at all is said once, not once per case. Where other cases
+        # have run, it is only these that have no verdict.
+        if not hasattr(config, "workerinput") and not session.judged:
             pytest.exit(str(error), returncode=error.exit_status)
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+    if result.verdict.status is Status.SKIP:
+        pytest.skip(result.verdict.reasons[0])
     if result.verdict.status is Status.ERROR:
         pytest.fail(session.report(group, case), pytrace=False)
     return result.verdict

@@ -19,6 +19,7 @@ from errpath.kernel import KernelStore
 from errpath.oracles.kmemleak import Record
 from errpath.results.artefacts import write_artefacts
 from errpath.results.reports.text import render
+from errpath.runner.availability import without_filesystem
 from errpath.runner.batch_runner import BatchRunner, PreparedGuest, Result
 from errpath.runner.options import Choice, rerun_words
 from errpath.runner.resource_check import check_resources
@@ -61,6 +62,8 @@ class RunSession:
     _testbeds: dict[str, Testbed] = field(default_factory=dict)
     _results: dict[tuple[str, str], Result] = field(default_factory=dict)
     _broken: dict[Group, ErrpathError] = field(default_factory=dict)
+    # Why filesystems of a group cannot be had, by group.
+    _lost: dict[Group, dict[str, ErrpathError]] = field(default_factory=dict)
     _reports: dict[tuple[str, str], str] = field(default_factory=dict)
     _expected: tuple[Group, ...] = ()
     _ahead: Lanes[Group] | None = None
@@ -117,6 +120,11 @@ class RunSession:
         if key not in self._reports:
             self._reports[key] = self._render(group, self._results[key])
         return self._reports[key]
+
+    @property
+    def judged(self) -> bool:
+        """Whether any case has run."""
+        return any(result.verdict.outcome is not None for result in self._results.values())
 
     def known(self, kernel: str, case_id: str) -> Result | None:
         """The result of a case that has run."""
@@ -183,12 +191,20 @@ class RunSession:
             raise UsageError(f"{', '.join(filesystems)}: cannot share a kernel; run them apart")
         testbed = self.testbed(group.kernel, next(iter(filesystems)))
         testbed.check()
-        testbed.build(tuple(filesystems))
+        self._lost[group] = testbed.build_each(tuple(filesystems))
         return testbed
 
     def _run(self, group: Group, testbed: Testbed) -> None:
-        filesystems = tuple(dict.fromkeys(case.filesystem for case in group.cases))
-        functions = tuple(dict.fromkeys(case.fault.function for case in group.cases if case.fault))
+        lost = self._lost.get(group, {})
+        for case in group.cases:
+            if case.filesystem in lost:
+                verdict = without_filesystem(case, lost[case.filesystem])
+                self._results[group.kernel, case.id] = Result(verdict)
+        cases = [case for case in group.cases if case.filesystem not in lost]
+        if not cases:
+            return
+        filesystems = tuple(dict.fromkeys(case.filesystem for case in cases))
+        functions = tuple(dict.fromkeys(case.fault.function for case in cases if case.fault))
         boot = self._guests(guest_factory(testbed, filesystems, functions))
         runner = BatchRunner(
             boot,
@@ -199,7 +215,7 @@ class RunSession:
         )
         self._runners.add(runner)
         try:
-            results = runner.run(group.cases)
+            results = runner.run(cases)
         finally:
             runner.close()
             self._runners.discard(runner)
@@ -234,7 +250,7 @@ class RunSession:
             if result.verdict.leak is not None or result.verdict.crashes:
                 testbed = self.testbed(group.kernel, case.filesystem)
                 decoder = testbed.symbolizer((case.filesystem,))
-            if result.verdict.status is not Status.PASS:
+            if result.verdict.status not in (Status.PASS, Status.SKIP):
                 folder = write_artefacts(
                     result, self.directory / folder_name(group.kernel), decoder
                 )

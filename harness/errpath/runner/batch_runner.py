@@ -25,6 +25,7 @@ from errpath.oracles import canary, kmemleak
 from errpath.oracles.canary import Check
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import OwnershipTrace, trace_case
+from errpath.runner.availability import lacking
 from errpath.runner.verdict import Leak, Status, Verdict, infrastructure_error, judge
 from errpath.util.progress import Progress
 
@@ -49,6 +50,9 @@ class PreparedGuest:
     check: Check | None = None
     # Whether a check in it, or in the guest of which it is a clone, has found its canary already.
     proven: bool = False
+    # Functions that its kernel does not have, and filesystems whose modules do not load; and why.
+    absent: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,11 +174,13 @@ class BatchRunner:
         prepared = batch.prepared
         known = []
         for case in cases:
-            if case.fault is not None and case.fault.function in prepared.unknown:
-                reason = prepared.unknown[case.fault.function]
-                batch.failed.append(Result(infrastructure_error(case, reason)))
-            else:
+            verdict = lacking(
+                case, unknown=prepared.unknown, absent=prepared.absent, broken=prepared.broken
+            )
+            if verdict is None:
                 known.append(case)
+            else:
+                batch.failed.append(Result(verdict, prepared.artefacts))
         outcomes = run_cases(prepared.guest, [(case, self._task()) for case in known])
         for number, case in enumerate(known):
             show(number, case.id)

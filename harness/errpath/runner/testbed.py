@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from errpath.errors import InfrastructureError, UnknownFunctionError
+from errpath.errors import (
+    AbsentError,
+    BuildError,
+    ErrpathError,
+    InfrastructureError,
+    SourceError,
+    UnknownFunctionError,
+)
 from errpath.faults import injection_list
 from errpath.filesystems import load_filesystem
 from errpath.guest import accel
+from errpath.guest.channel import AgentError
 from errpath.guest.clones import Clones, MachineSpec
 from errpath.guest.definition import GuestDefinition, load_guest
 from errpath.guest.machine import Guest, Machine, boot
@@ -22,12 +30,13 @@ from errpath.guest.snapshot import SnapshotStore
 from errpath.kernel import BuiltKernel, BuiltModule, KernelRequest, KernelStore
 from errpath.kernel.features import Finding
 from errpath.kernel.features.summary import spelled, summary
-from errpath.kernel.symbols.functions import FunctionKind
+from errpath.kernel.symbols.functions import FunctionKind, FunctionSite
 from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.canary import Check
 from errpath.oracles.kmemleak_min_age import MinAge, find_min_age, set_min_age
 from errpath.oracles.modules import CANARY, PLANTS, PROBE, OwnModule
+from errpath.runner.availability import check_configured, check_symbols, known_points
 from errpath.runner.batch_runner import PreparedGuest
 from errpath.util import process
 from errpath.util.progress import Progress
@@ -122,8 +131,17 @@ class Testbed:
 
     @functools.cache  # noqa: B019 - a test bed lives as long as its run
     def modules(self, filesystem: str) -> tuple[BuiltModule, ...]:
-        """The modules of a filesystem with what they depend on, in load order."""
-        return self._store.modules(self.kernel, load_filesystem(filesystem).modules)
+        """The modules of a filesystem with what they depend on, in load order.
+
+        Raises:
+            AbsentError: the kernel does not have the filesystem.
+            BuildError: a module does not compile, or lacks a symbol.
+        """
+        definition = load_filesystem(filesystem)
+        check_configured(self.kernel, definition)
+        modules = self._store.modules(self.kernel, definition.modules)
+        check_symbols(self.kernel, definition, modules)
+        return modules
 
     def build(self, filesystems: Sequence[str]) -> None:
         """Everything that guests with these filesystems need: what is left to do for `prepare` may
@@ -135,6 +153,22 @@ class Testbed:
         for name in filesystems:
             self.modules(name)
         _ = self._own_modules, self._clones
+
+    def build_each(self, filesystems: Sequence[str]) -> dict[str, ErrpathError]:
+        """The same, but what cannot be had of a filesystem is no error of the others: why not, by
+        filesystem.
+
+        Raises:
+            ErrpathError: what cannot be built that every guest needs.
+        """
+        lost: dict[str, ErrpathError] = {}
+        for name in filesystems:
+            try:
+                self.modules(name)
+            except (AbsentError, SourceError, BuildError) as error:
+                lost[name] = error
+        self.build(())
+        return lost
 
     @functools.cached_property
     def _oracle_modules(self) -> tuple[tuple[OwnModule, BuiltModule], ...]:
@@ -237,7 +271,14 @@ class Testbed:
             raise
         modules = {name: tuple(names) for name, names in notes["modules"].items()}
         return PreparedGuest(
-            guest, artefacts, dict(notes["unknown"]), modules, check=check, proven=True
+            guest,
+            artefacts,
+            dict(notes["unknown"]),
+            modules,
+            check=check,
+            proven=True,
+            absent=dict(notes["absent"]),
+            broken=dict(notes["broken"]),
         )
 
     def _make(
@@ -248,16 +289,12 @@ class Testbed:
         modules = {fs: self.modules(fs) for fs in filesystems}
         guest, artefacts = self._clones.booted() if clone else self._boot()
         try:
-            loaded: set[str] = set()
-            for module in itertools.chain.from_iterable(modules.values()):
-                if module.name not in loaded:
-                    guest.load_module(module.name, module.stripped.read_bytes())
-                    loaded.add(module.name)
+            broken = _load_filesystems(guest, modules)
             for own, built in self._oracle_modules:
                 guest.load_module(
                     built.name, built.stripped.read_bytes(), parameters=own.parameters(guest)
                 )
-            unknown = self._load_targets(guest, functions, modules)
+            unknown, absent = self._load_targets(guest, functions, modules)
             min_age, why_slow = self._min_age(guest)
             if min_age is None:
                 canary.check_with_canary(guest, kmemleak.slow_check)
@@ -270,6 +307,8 @@ class Testbed:
             raise
         notes = {
             "unknown": unknown,
+            "absent": absent,
+            "broken": broken,
             "modules": {fs: [module.name for module in built] for fs, built in modules.items()},
             "min_age": None if min_age is None else [min_age.address, min_age.ticks],
             "why_slow": why_slow,
@@ -295,32 +334,39 @@ class Testbed:
         if injection_list.is_loaded(guest):
             guest.unload_module(injection_list.MODULE)
         modules = {fs: self.modules(fs) for fs in prepared.modules}
-        unknown = self._load_targets(guest, functions, modules)
-        prepared.unknown.clear()
-        prepared.unknown.update(unknown)
+        found = self._load_targets(guest, functions, modules)
+        for known, now in zip((prepared.unknown, prepared.absent), found, strict=True):
+            known.clear()
+            known.update(now)
 
     def _load_targets(
         self,
         guest: Guest,
         functions: Sequence[str],
         modules: dict[str, tuple[BuiltModule, ...]],
-    ) -> dict[str, str]:
-        """Load what can be failed; why the other functions cannot be."""
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """Load what can be failed; why the other functions cannot be, and which of some the kernel
+        does not have."""
         if not functions:
-            return {}
+            return {}, {}
         found = injection_list.resolve(functions, guest.symbols(functions))
         good = [symbol for symbol in found.values() if not isinstance(symbol, UnknownFunctionError)]
         injection_list.load_targets(guest, self._targets.stripped.read_bytes(), good)
-        return {
-            name: self._explain(name, error, tuple(modules))
-            for name, error in found.items()
-            if isinstance(error, UnknownFunctionError)
-        }
+        unknown: dict[str, str] = {}
+        absent: dict[str, str] = {}
+        points = known_points(modules)
+        for name, error in found.items():
+            if isinstance(error, UnknownFunctionError):
+                with self.symbolizer(tuple(modules)) as symbolizer:
+                    site = symbolizer.find_function(name)
+                if site.kind is FunctionKind.UNKNOWN and name in points:
+                    absent[name] = f"function {name}: not in {self.kernel.description}"
+                else:
+                    unknown[name] = self._explain(name, error, site)
+        return unknown, absent
 
-    def _explain(self, name: str, error: UnknownFunctionError, filesystems: tuple[str, ...]) -> str:
+    def _explain(self, name: str, error: UnknownFunctionError, site: FunctionSite) -> str:
         """Why a function has no symbol, from the debug information where that knows better."""
-        with self.symbolizer(filesystems) as symbolizer:
-            site = symbolizer.find_function(name)
         if site.kind is FunctionKind.INLINED:
             where = ", ".join(module or "vmlinux" for module in site.modules)
             return (
@@ -328,6 +374,25 @@ class Testbed:
                 "own; expected a function that is called, such as one of its callers"
             )
         return str(error)
+
+
+def _load_filesystems(guest: Guest, modules: Mapping[str, Sequence[BuiltModule]]) -> dict[str, str]:
+    """Load the modules of filesystems in a guest; why those of some do not load."""
+    broken: dict[str, str] = {}
+    loaded: set[str] = set()
+    for filesystem, built in modules.items():
+        for module in built:
+            if module.name in loaded:
+                continue
+            try:
+                guest.load_module(module.name, module.stripped.read_bytes())
+            except AgentError as error:
+                broken[filesystem] = (
+                    f"filesystem {filesystem}: {module.name} does not load: {error}"
+                )
+                break
+            loaded.add(module.name)
+    return broken
 
 
 def batch_size(options: TestbedOptions) -> int:

@@ -1,7 +1,8 @@
 """Outcome, leaks and crashes → verdict. Pure.
 
-PASS and FAIL are about the kernel; ERROR is about the infrastructure. The order matters: a crash
-beats everything, infrastructure that cannot be believed beats the rest.
+PASS and FAIL are about the kernel, SKIP about what it does not have; ERROR is about the
+infrastructure. The order matters: a crash beats everything, infrastructure that cannot be believed
+beats the rest.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ from errpath.oracles.kmemleak import Record
 from errpath.oracles.resources import ResourceLeak
 from errpath.util.errnos import errno_name, errno_value
 
-__all__ = ["Leak", "Status", "Verdict", "infrastructure_error", "judge"]
+__all__ = ["Leak", "Status", "Verdict", "infrastructure_error", "judge", "left_out"]
 
 
 class Status(enum.Enum):
     PASS = "pass"
     FAIL = "fail"
     ERROR = "error"
+    # The kernel has nothing that the case could try.
+    SKIP = "skip"
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Verdict:
 def infrastructure_error(case: MountCase, reason: str, outcome: Outcome | None = None) -> Verdict:
     """No verdict on the kernel: the infrastructure failed."""
     return Verdict(case, Status.ERROR, (reason,), outcome)
+
+
+def left_out(case: MountCase, reason: str) -> Verdict:
+    """No verdict on the kernel: it does not have what the case is about."""
+    return Verdict(case, Status.SKIP, (reason,))
 
 
 def judge(

@@ -18,7 +18,24 @@ from suites.selftest.kernel.elfmaker import make_module
 
 _SECTION = "_error_injection_whitelist"
 _ROOM = 8
-_MODULE = make_module({".text": b"\x90" * 13, _SECTION: bytes(16 * _ROOM), ".data": b"after"})
+
+
+def _module(errno_type: int = 1) -> bytes:
+    """The targets module of a kernel that numbers EI_ETYPE_ERRNO so."""
+    entries = struct.pack("<QiI", 2**64 - 1, errno_type, 0) * _ROOM
+    return make_module({".text": b"\x90" * 13, _SECTION: entries, ".data": b"after"})
+
+
+_MODULE = _module()
+
+
+@pytest.mark.parametrize("errno_type", [1, 2])
+def test_the_type_is_the_kernel_s_own(errno_type: int) -> None:
+    section = ELFFile(io.BytesIO(fill_targets(_module(errno_type), [7]))).get_section_by_name(
+        _SECTION
+    )
+    assert section is not None
+    assert section.data() == struct.pack("<QiI", 7, errno_type, 0)
 
 
 @given(addresses=st.lists(st.integers(0, 2**64 - 1), max_size=_ROOM))

@@ -218,6 +218,45 @@ def test_a_kernel_that_cannot_be_had_is_said_once(suite: pytest.Pytester) -> Non
     assert str(result.stdout).count("broken: no such kernel") == 1
 
 
+@pytest.mark.parametrize(
+    ("kernel", "outcomes", "line"),
+    [
+        ("absent:ufs", {"passed": 2, "skipped": 2}, "SKIPPED*not in sim: CONFIG_X is absent"),
+        ("broken:ufs", {"passed": 2, "errors": 2}, "ERROR*test_mount[[]b[]]*"),
+        # The kernel has nothing that any case could try: no PASS, and no ERROR.
+        ("absent:hfs", {"passed": 2, "skipped": 2}, "SKIPPED*not in sim: CONFIG_X is absent"),
+    ],
+)
+def test_a_filesystem_that_cannot_be_had_costs_its_own_cases(
+    suite: pytest.Pytester, kernel: str, outcomes: dict[str, int], line: str
+) -> None:
+    suite.makepyfile(
+        f"""{_TESTS}
+CASES = [
+    replace(make_case(name, ""), filesystem=filesystem)
+    for name, filesystem in (("b", "ufs"), ("a", "hfs"), ("d", "ufs"), ("c", "hfs"))
+]
+
+@pytest.mark.parametrize("case", CASES, ids=[c.id for c in CASES])
+def test_mount(case, expect_pass):
+    expect_pass()
+"""
+    )
+    result = suite.runpytest("-rA", "--kernel", kernel)
+    result.assert_outcomes(**outcomes)
+    result.stdout.fnmatch_lines([line])
+
+
+def test_what_is_left_out_is_recorded_as_a_skip_with_the_reason(suite: pytest.Pytester) -> None:
+    _tests(suite, a="", b="")
+    results = suite.path / "results.jsonl"
+    result = suite.runpytest("--kernel", "absent:hfs", "--results", str(results))
+    result.assert_outcomes(skipped=2)
+    lines = [line for line in results.read_text().splitlines() if "CONFIG_X is absent" in line]
+    assert len(lines) == 2
+    assert all('"skip"' in line for line in lines)
+
+
 def test_a_patch_from_standard_input(suite: pytest.Pytester) -> None:
     """Read although pytest captures standard input; the rerun names the file that was kept."""
     suite.makeconftest(simsession.CONFTEST)

@@ -73,6 +73,9 @@ class World:
     sheaves: bool = False
     # Functions that cannot be failed, and why.
     unknown: dict[str, str] = field(default_factory=dict)
+    # Functions that the kernel does not have, and filesystems that do not load, and why.
+    absent: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
     # Called with each new guest's channel, and with its number.
     on_boot: Callable[[SimChannel, int], None] = lambda channel, number: None
     boots: int = 0
@@ -92,7 +95,14 @@ class World:
         channel = SimChannel(self, self.boots, folder / "console.log")
         self.on_boot(channel, self.boots)
         guest = Guest(channel, release="7.2.0-sim", console=channel.console)
-        return PreparedGuest(guest, folder, dict(self.unknown), {"hfs": ("hfs",)})
+        return PreparedGuest(
+            guest,
+            folder,
+            dict(self.unknown),
+            {"hfs": ("hfs",)},
+            absent=dict(self.absent),
+            broken=dict(self.broken),
+        )
 
     def runs(self, words: str) -> int:
         """How often a case that does `words` ran."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from errpath.errors import ErrpathError, SourceError
+from errpath.errors import AbsentError, BuildError, ErrpathError, SourceError
 from errpath.results import session
 from errpath.runner.batch_runner import PreparedGuest
 from errpath.runner.testbed import TestbedOptions
@@ -75,8 +75,15 @@ class SimTestbed:
     def modules(self, filesystem: str) -> tuple[()]:
         return ()
 
-    def build(self, filesystems: Sequence[str]) -> None:
-        """Everything is there."""
+    def build_each(self, filesystems: Sequence[str]) -> dict[str, ErrpathError]:
+        """Why filesystems cannot be had: `absent:NAME` and `broken:NAME` kernels lack one."""
+        kind, _, name = self.options.kernel.spec.partition(":")
+        lost: dict[str, ErrpathError] = {}
+        if kind == "absent" and name in filesystems:
+            lost[name] = AbsentError(f"filesystem {name}: not in sim: CONFIG_X is absent")
+        elif kind == "broken" and name in filesystems:
+            lost[name] = BuildError(f"fs/{name}/super.c:1: error: expected expression")
+        return lost
 
     def symbolizer(self, filesystems: Sequence[str]) -> SimDecoder:
         return SimDecoder()

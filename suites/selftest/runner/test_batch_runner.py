@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,24 @@ def test_an_unknown_function_is_an_error_without_a_run(world: World) -> None:
     results, _ = _run(world, cases)
     assert _statuses(results) == {"a": _PASS, "b": _ERROR}
     assert results["b"].verdict.reasons == ("function g: inlined away",)
+    assert world.runs("x=1") == 0
+
+
+def test_a_function_that_the_kernel_does_not_have_leaves_its_cases_out(world: World) -> None:
+    world.absent["g"] = "function g: not in debian:6.1"
+    cases = [make_case("a"), make_case("b", "x=1", fault="g"), make_case("c")]
+    results, _ = _run(world, cases)
+    assert _statuses(results) == {"a": _PASS, "b": Status.SKIP, "c": _PASS}
+    assert results["b"].verdict.reasons == ("function g: not in debian:6.1",)
+    assert world.runs("x=1") == 0
+
+
+def test_a_filesystem_that_does_not_load_costs_its_own_cases(world: World) -> None:
+    world.broken["ufs"] = "filesystem ufs: ufs does not load: No such file or directory"
+    cases = [make_case("a"), replace(make_case("b", "x=1"), filesystem="ufs"), make_case("c")]
+    results, _ = _run(world, cases)
+    assert _statuses(results) == {"a": _PASS, "b": _ERROR, "c": _PASS}
+    assert results["b"].verdict.reasons == (world.broken["ufs"],)
     assert world.runs("x=1") == 0
 
 

@@ -64,7 +64,7 @@ def _kind(result: Result) -> tuple[str, str]:
     outcome = verdict.outcome
     if verdict.status is Status.PASS:
         return CLEAN, ""
-    if verdict.status is Status.ERROR:
+    if verdict.status in (Status.ERROR, Status.SKIP):
         return "error", ""
     hangs = [crash.title for crash in verdict.crashes if crash.kind == "hang"]
     if hangs or (outcome is not None and outcome.hung):

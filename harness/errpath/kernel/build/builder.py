@@ -15,6 +15,7 @@ from errpath.kernel.build.kconfig import Requested, parse_config
 from errpath.kernel.build.modindex import ModuleIndex, find_exporter, module_name, scan
 from errpath.kernel.build.modules import (
     compile_sources,
+    lacking_symbols,
     make_external,
     missing_modules,
     save_module,
@@ -185,7 +186,9 @@ class Builder:
                 f"building {names}",
                 variables=["KBUILD_MODPOST_WARN=1"],
             )
+            made = {f"{path}.ko": kbuild.objects / f"{path}.ko" for path in pending}
             missing = undefined_symbols(kbuild.last_output())
+            missing |= lacking_symbols(made, kbuild.objects / "vmlinux.symvers")
             if not missing:
                 return tuple(pending)
             exporters = {name: find_exporter(kbuild.source, index, name) for name in missing}

@@ -36,8 +36,12 @@ _ERROR_LINES = (
     re.compile(r"^(?P<text>.*: undefined reference to .*)$", re.MULTILINE),
     re.compile(r"^make(?:\[\d+\])?: \*\*\* (?P<text>.*)$", re.MULTILINE),
 )
+# What modpost prints of a symbol that nothing exports, in the form up to Linux 7.2 and since.
 _UNDEFINED = re.compile(
-    r'^(?:ERROR|WARNING): modpost: "([^"]+)" \[([^\]]+)\] undefined!', re.MULTILINE
+    r"^(?:ERROR|WARNING): modpost: "
+    r"(?:\"(?P<old>[^\"]+)\" \[(?P<its>[^\]]+)\]|(?P<module>\S+): symbol '(?P<symbol>[^']+)')"
+    r" undefined!",
+    re.MULTILINE,
 )
 _HEADER_PACKAGES = {"gelf.h": "libelf-dev", "libelf.h": "libelf-dev", "openssl/": "libssl-dev"}
 
@@ -67,7 +71,10 @@ def first_error(log: str) -> str:
 
 def undefined_symbols(log: str) -> dict[str, str]:
     """Symbol -> the module (such as `fs/ext4/ext4.ko`) that wants it, from modpost's complaints."""
-    return {match[1]: match[2] for match in _UNDEFINED.finditer(log)}
+    return {
+        match["old"] or match["symbol"]: match["its"] or match["module"]
+        for match in _UNDEFINED.finditer(log)
+    }
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,17 @@ from errpath.kernel.build.kbuild import Kbuild
 from errpath.kernel.build.modindex import module_name
 from errpath.kernel.build.state import State
 from errpath.kernel.layout import Layout, read_json, write_json
-from errpath.kernel.symbols.elf import modinfo
+from errpath.kernel.symbols.elf import linkage, modinfo
 from errpath.util.process import run
 
 __all__ = [
     "HEADER",
     "compile_sources",
+    "lacking_symbols",
     "load_module",
     "make_external",
     "missing_modules",
+    "missing_symbols",
     "save_module",
 ]
 
@@ -80,6 +82,39 @@ def load_module(layout: Layout, key: str) -> BuiltModule | None:
     return BuiltModule(
         meta["name"], directory / meta["file"], key, depends, meta.get("source_prefix", "")
     )
+
+
+def exported_by(symvers: Path) -> set[str]:
+    """The symbols that a Module.symvers lists."""
+    lines = symvers.read_text(errors="replace").splitlines() if symvers.is_file() else []
+    return {words[1] for words in (line.split("\t") for line in lines) if len(words) > 2}
+
+
+def lacking_symbols(modules: Mapping[str, Path], symvers: Path) -> dict[str, str]:
+    """Symbol -> module that lacks it, whatever the order: exported neither by vmlinux nor by one of
+    the modules. modpost prints the same, but only the first few, in words that change.
+    """
+    known = exported_by(symvers)
+    found = {name: linkage(path) for name, path in modules.items()} if known else {}
+    for one in found.values():
+        known |= one.exported
+    return {symbol: name for name, one in found.items() for symbol in sorted(one.undefined - known)}
+
+
+def missing_symbols(modules: Iterable[BuiltModule], symvers: Path) -> dict[str, str]:
+    """Symbol -> module that lacks it, when modules are loaded in this order into a kernel.
+
+    `symvers` lists what vmlinux exports (Module.symvers); empty where it names no symbol at all.
+    """
+    known = exported_by(symvers)
+    missing: dict[str, str] = {}
+    if not known:
+        return missing
+    for module in modules:
+        found = linkage(module.path)
+        missing |= dict.fromkeys(sorted(found.undefined - known), module.name)
+        known |= found.exported
+    return missing
 
 
 def make_external(

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from errpath.errors import SourceError, UsageError
+from errpath.errors import AbsentError, SourceError, UsageError
 from errpath.kernel.build.builder import Builder
 from errpath.kernel.build.built import BuiltKernel, BuiltModule, KernelRequest
 from errpath.kernel.build.inventory import Shelf, StoredKernel
@@ -277,7 +277,7 @@ class KernelStore:
             if path is not None and ("/" not in name or path == name.removesuffix(".ko")):
                 paths.append(path)
             elif module_name(name) not in index.builtin:
-                raise SourceError(
+                raise AbsentError(
                     f"{state.description}: has no module {name} "
                     "(expected one that its configuration sets to m)"
                 )

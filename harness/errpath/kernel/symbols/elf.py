@@ -8,7 +8,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-__all__ = ["Symbol", "function_symbols", "modinfo"]
+__all__ = ["Linkage", "Symbol", "function_symbols", "linkage", "modinfo"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,30 @@ class Symbol:
     size: int
     # `.text`, `.init.text`, …; empty in vmlinux.
     section: str = ""
+
+
+@dataclass(frozen=True)
+class Linkage:
+    """What a module exports, and what it needs of others."""
+
+    exported: frozenset[str]
+    # Without weak ones: those may stay undefined.
+    undefined: frozenset[str]
+
+
+def linkage(module: Path) -> Linkage:
+    """The symbols that a module exports and lacks."""
+    exported: set[str] = set()
+    undefined: set[str] = set()
+    with module.open("rb") as file:
+        table = ELFFile(file).get_section_by_name(".symtab")
+        for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
+            name = str(symbol.name)
+            if name.startswith("__ksymtab_"):
+                exported.add(name.removeprefix("__ksymtab_"))
+            elif (symbol["st_shndx"], symbol["st_info"]["bind"]) == ("SHN_UNDEF", "STB_GLOBAL"):
+                undefined.add(name)
+    return Linkage(frozenset(exported), frozenset(undefined))
 
 
 def modinfo(module: Path) -> dict[str, tuple[str, ...]]:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -47,6 +48,7 @@ FOO_PATCH = """\
 PROGRAM = """
 import sys
 from pathlib import Path
+from typing import ClassVar
 from errpath.kernel import KernelRequest
 from errpath.util.progress import Progress
 from suites.selftest.kernel.fake_tree import fake_store
@@ -59,6 +61,9 @@ print("key", store.build(request).key, flush=True)
 @dataclasses.dataclass(frozen=True)
 class Testbed:
     """A fake tree, its configuration and a store."""
+
+    # pytest takes a class in a test module for a test if its name begins so.
+    __test__: ClassVar[bool] = False
 
     root: Path
     tree: Path
