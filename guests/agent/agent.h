@@ -153,6 +153,16 @@ int kmsg_read(struct messages *messages);
 /* Moves them to the reply as `key`, `key`_levels and, where some are lost, `key`_lost. */
 void kmsg_reply(struct call *call, const char *key, struct messages *messages);
 
+/* points.c: each gives 0 or -errno. */
+int points_set(struct call *call, json_t *fault);
+int points_begin(void);
+int points_end(void);
+/* Adds to the reply how often it failed, and how much of a recording had no room. */
+int points_take(struct call *call);
+
+/* use.c */
+int use_tree(const char *root, int writes);
+
 /* case.c */
 int verb_case_run(struct call *call);
 

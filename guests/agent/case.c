@@ -225,9 +225,12 @@ static int run_attached(struct call *call, struct device *device, struct message
 	if (!error)
 		error = injector_set(call, fault);
 	if (!error)
+		error = points_set(call, fault);
+	if (!error)
 		error = run_task(call, &work, messages);
 	if (!error)
-		error = injector_take(call, fault);
+		error = json_object_get(fault, "arm") ? points_take(call)
+						      : injector_take(call, fault);
 	reply_steps(call, results, count);
 	if (!error)
 		error = take_report(call, work.context.report);
@@ -241,8 +244,8 @@ static int run_attached(struct call *call, struct device *device, struct message
 }
 
 /*
- * {"name": task name, "device": …, "fault": {"function", "retval", "times"} or null, "steps": […],
- *  "timeout_ms": n, "trace": bool, "coverage": bool}. The reply's blob holds what a walk reported
+ * {"name": task name, "device": …, "fault": {"function", "retval", "times"}, {"arm"} or null,
+ *  "steps": […], "timeout_ms": n, "trace": bool, "coverage": bool}. The reply's blob holds what a walk reported
  * ("walk" bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step
  * that fails ends the case, unless it has "go_on". "kmsg" is what the kernel printed from the
  * device's attachment to its end, "kmsg_before" what it printed since the case before.

@@ -302,6 +302,13 @@ static int step_scribble(json_t *step, const struct step_context *context,
 	return 0;
 }
 
+static int step_use(json_t *step, const struct step_context *context, struct step_result *result)
+{
+	(void)context;
+	failed_with(result, "use", use_tree(STEP_ROOT, !has_flag(step, "ro")));
+	return 0;
+}
+
 static int step_write(json_t *step, const struct step_context *context, struct step_result *result)
 {
 	(void)context;
@@ -320,6 +327,7 @@ static const struct {
 	{ "remount", step_remount },
 	{ "scribble", step_scribble },
 	{ "umount", step_umount },
+	{ "use", step_use },
 	{ "walk", step_walk },
 	{ "write", step_write },
 };
@@ -339,8 +347,12 @@ int step_run(json_t *step, const struct step_context *context, struct step_resul
 	int armed = json_is_true(json_object_get(step, "armed"));
 	int error = armed ? injector_begin() : 0;
 
+	if (!error && armed)
+		error = points_begin();
 	if (!error)
 		error = run(step, context, result);
+	if (!error && armed)
+		error = points_end();
 	if (error)
 		return error;
 	result->done = 1;

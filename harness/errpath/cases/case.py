@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from errpath.faults.plan import FaultPlan
+from errpath.faults.model import Fault
 from errpath.images import Image
 from errpath.util.errnos import errno_name
 
@@ -74,8 +74,8 @@ class Step:
     """One thing that the case's task does, and the errno that it must give."""
 
     # "mount", "remount" (mount(2)), "fsopen", "reconfigure" (the fd-based calls), "umount"; or, in
-    # what is mounted, "walk" (tell everything) and "scribble" (change some of it); or "write"
-    # (`data` to the guest's file `path`).
+    # what is mounted, "walk" (tell everything), "scribble" (change some of it) and "use" (a bit of
+    # everything, of which nothing is told); or "write" (`data` to the guest's file `path`).
     op: str
     fstype: str = ""
     # Names of mount flags: "ro", "nosuid", …
@@ -96,11 +96,14 @@ class Step:
     any_errno: bool = False
     # File of a "write".
     path: str = ""
+    # Whether the case goes on after any errno of it.
+    carries_on: bool = False
 
     @property
     def goes_on(self) -> bool:
         """Whether the case goes on after this step has failed."""
-        return bool(self.expect) or (self.any_errno and self.op in ("walk", "scribble"))
+        tolerated = self.any_errno and self.op in ("walk", "scribble")
+        return bool(self.expect) or self.carries_on or tolerated
 
     def as_request(self) -> dict[str, Any]:
         """The agent's form (guests/agent/steps.c)."""
@@ -130,7 +133,7 @@ class MountCase:
     filesystem: str
     device: Device
     steps: tuple[Step, ...]
-    fault: FaultPlan | None = None
+    fault: Fault | None = None
     # What the case is about, for markers: the point of failure and the errno that it forces.
     point: str = "none"
     errno: str = ""

@@ -22,6 +22,7 @@ from errpath.cli import (
     nightly,
     run,
     shell,
+    sweep,
 )
 from errpath.cli.parser import USAGE_STATUS, Parser
 from errpath.errors import ErrpathError, UsageError
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         nightly,
         run,
         shell,
+        sweep,
     ):
         area.add_parser(commands)
     history.add_diff_parser(commands)

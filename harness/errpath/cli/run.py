@@ -22,7 +22,7 @@ from errpath.runner.options import (
 from errpath.util.logs import LOG_DATE_FORMAT, LOG_FORMAT
 from errpath.util.resources import PYTEST_WORDS, SUITES, shipped_suites, suite_path
 
-__all__ = ["add_parser", "add_test_parser"]
+__all__ = ["add_parser", "add_test_parser", "run_pytest"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,7 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
         words += ["--show-capture=stdout", "--log-cli-level=DEBUG"]
         words += [f"--log-cli-format={LOG_FORMAT}"]
         words += [f"--log-cli-date-format={LOG_DATE_FORMAT}"]
-    return _pytest([*words, "-q"])
+    return run_pytest([*words, "-q"])
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -69,10 +69,11 @@ def _test(arguments: argparse.Namespace) -> int:
     rest = list(arguments.words)
     while rest and not rest[0].startswith("-"):
         named.append(rest.pop(0))
-    return _pytest([*map(suite_path, named), *rest])
+    return run_pytest([*map(suite_path, named), *rest])
 
 
-def _pytest(words: Sequence[str]) -> int:
+def run_pytest(words: Sequence[str]) -> int:
+    """pytest over shipped suites, with its own status."""
     sys.stdout.flush()
     # Where errpath is installed nothing can be written, perhaps.
     cache = f"cache_dir={Path.cwd() / '.pytest_cache'}"

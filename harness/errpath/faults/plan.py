@@ -34,6 +34,11 @@ class FaultPlan:
         errno_value(self.errno)
 
     @property
+    def text(self) -> str:
+        """What is forced, for a report."""
+        return f"{self.function} = -{self.errno}"
+
+    @property
     def retval(self) -> int:
         """-errno as the unsigned 64-bit value that fail_function's retval takes."""
         return 2**64 - errno_value(self.errno)

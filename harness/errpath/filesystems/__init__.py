@@ -14,6 +14,7 @@ from errpath.util.resources import FILESYSTEMS, GUESTS
 __all__ = [
     "EVENTS",
     "EXPECTATIONS",
+    "SWEEP_EVENTS",
     "Filesystem",
     "ImageRecipe",
     "known_filesystems",
@@ -30,6 +31,16 @@ EVENTS = {
     "e": "a reconfigure that fails",
     "f": "options set, context closed",
     "g": "second mount with other flags",
+}
+
+# Events of which a sweep fails every point.
+SWEEP_EVENTS = {
+    "mount-ro": "mount(2) read-only",
+    "mount-rw": "mount(2) read-write",
+    "fsopen": "fsopen, every option, create and mount",
+    "reconfigure": "remount from read-only to read-write",
+    "reconfigure-ro": "remount from read-write to read-only",
+    "umount": "umount of what was written",
 }
 
 # What a file may expect otherwise than usual (an errno's name, or "" for success), and the usual.

@@ -10,7 +10,7 @@ failure is an error of the test's set-up, so that pytest reports ERROR and never
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from errpath.runner.options import (
     choices,
     settled,
 )
+from errpath.runner.sweep import SweepUnit
 from errpath.runner.testbed import BATCH_MAX, Testbed
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.lanes import processors
@@ -170,8 +171,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if case is not None:
             mark_case(item, case)
     if wanted:
-        kept = [item for item in items if (case := _case(item)) and case.id in wanted]
-        missing = wanted - {case.id for item in kept if (case := _case(item))}
+        kept = [item for item in items if _holds(item, wanted)]
+        missing = {name for name in wanted if not any(_holds(item, {name}) for item in kept)}
         if missing:
             problem = f"--case {min(missing)}: no such case; expected a case's id"
             if not hasattr(config, "workerinput"):
@@ -271,6 +272,16 @@ def _case(item: pytest.Item) -> MountCase | None:
     spec = getattr(item, "callspec", None)
     case = spec.params.get("case") if spec is not None else None
     return case if isinstance(case, MountCase) else None
+
+
+def _holds(item: pytest.Item, wanted: Collection[str]) -> bool:
+    """Whether a test has one of the cases of these ids, or finds its cases only when it runs and
+    may have one."""
+    case = _case(item)
+    if case is not None:
+        return case.id in wanted
+    unit = item.callspec.params.get("unit") if hasattr(item, "callspec") else None
+    return isinstance(unit, SweepUnit) and any(unit.holds(name) for name in wanted)
 
 
 def _kernel(item: pytest.Item) -> str:

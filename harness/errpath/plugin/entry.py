@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from errpath.runner.options import RUN_GROUPS, MatrixOptions, ResultOptions, SelectionOptions
+from errpath.runner.options import (
+    RUN_GROUPS,
+    MatrixOptions,
+    ResultOptions,
+    SelectionOptions,
+    SweepOptions,
+)
 from errpath.util.resources import SUITES
 
 if TYPE_CHECKING:
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_GROUPS = (*RUN_GROUPS, ResultOptions, SelectionOptions, MatrixOptions)
+_GROUPS = (*RUN_GROUPS, ResultOptions, SelectionOptions, MatrixOptions, SweepOptions)
 # Markers that a test module may use before anything else of errpath is loaded.
 _MARKERS = {
     "filesystems(*names)": "filesystems that the `guest` fixture loads",
@@ -111,10 +117,10 @@ def _activate(config: pytest.Config) -> None:
     if config.stash.get(_active_key, False):
         return
     config.stash[_active_key] = True
-    from errpath.plugin import cases, lifecycle, results
+    from errpath.plugin import cases, lifecycle, results, sweep
 
     # lifecycle first: it settles an option that the others read.
-    for plugin in (lifecycle, cases, results):
+    for plugin in (lifecycle, cases, sweep, results):
         config.pluginmanager.register(plugin, plugin.__name__)
 
 

@@ -6,6 +6,7 @@ Beside `errpath.plugin.cases`, which runs the cases: this only listens, and sele
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from collections.abc import Generator
@@ -18,6 +19,7 @@ from errpath import __version__
 from errpath.errors import UsageError
 from errpath.kernel import KernelStore
 from errpath.plugin.cases import case_of, kernel_of, session_of
+from errpath.plugin.sweep import POINT_PROPERTY
 from errpath.results.kernel_record import kernel_record
 from errpath.results.records import (
     CaseRecord,
@@ -254,6 +256,10 @@ class _Recorder:
         if found is not None:
             self._note_kernels(_kernels(self._config))
             self._writer.case(*found)
+            for name, text in report.user_properties:
+                if name == POINT_PROPERTY:
+                    values = json.loads(str(text))
+                    self._writer.case(values.pop("kernel"), from_json(CaseRecord, values))
 
     def _note_kernels(self, kernels: list[dict[str, Any]]) -> None:
         for values in kernels:

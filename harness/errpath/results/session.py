@@ -14,6 +14,7 @@ from typing import Any
 
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError, InfrastructureError, UsageError
+from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
 from errpath.kernel import KernelStore
 from errpath.oracles.kmemleak import Record
@@ -130,6 +131,16 @@ class RunSession:
         """The result of a case that has run."""
         return self._results.get((kernel, case_id))
 
+    def add(self, kernel: str, cases: Sequence[MountCase], results: Mapping[str, Result]) -> Group:
+        """Take in results that were had outside of a group; the group that they make."""
+        for case_id, result in results.items():
+            self._results[kernel, case_id] = result
+        return Group(kernel, tuple(cases))
+
+    def guests(self, boot: Callable[[], PreparedGuest]) -> Callable[[], PreparedGuest]:
+        """`boot`, until the session is closed."""
+        return self._guests(boot)
+
     def rerun(self, kernel: str, case_id: str) -> str:
         """The command that runs one case again."""
         return rerun_words(case_id, self.choices[kernel].words)
@@ -204,11 +215,17 @@ class RunSession:
         if not cases:
             return
         filesystems = tuple(dict.fromkeys(case.filesystem for case in cases))
-        functions = tuple(dict.fromkeys(case.fault.function for case in cases if case.fault))
-        boot = self._guests(guest_factory(testbed, filesystems, functions))
+        faults = [case.fault for case in cases if case.fault]
+        plans = [fault for fault in faults if isinstance(fault, FaultPlan)]
+        functions = tuple(dict.fromkeys(plan.function for plan in plans))
+        others = [fault for fault in faults if not isinstance(fault, FaultPlan)]
+        points = tuple(dict.fromkeys(fault.function for fault in others)) if others else None
+        boot = self._guests(guest_factory(testbed, filesystems, functions, points=points))
         runner = BatchRunner(
             boot,
-            confirm=self._guests(guest_factory(testbed, filesystems, functions, confirm=True)),
+            confirm=self._guests(
+                guest_factory(testbed, filesystems, functions, points=points, confirm=True)
+            ),
             batch=batch_size(testbed.options),
             repeats=self.repeats,
             progress=self.progress,

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from errpath.errors import UsageError
-from errpath.filesystems import EVENTS
+from errpath.faults.points import POINT_KINDS
+from errpath.filesystems import EVENTS, SWEEP_EVENTS
 from errpath.guest.accel import ACCELS
 from errpath.util.option_group import (
     OptionGroup,
@@ -49,6 +50,7 @@ __all__ = [
     "ResultOptions",
     "RunOptions",
     "SelectionOptions",
+    "SweepOptions",
     "choices",
     "rerun_words",
     "settled",
@@ -213,6 +215,25 @@ class MatrixOptions(OptionGroup):
         metavar="EVENTS",
         help="only these events (suites/killsb): "
         + "; ".join(f"{letter}: {text}" for letter, text in EVENTS.items()),
+    )
+
+
+@dataclass(frozen=True)
+class SweepOptions(OptionGroup):
+    """A part of a sweep."""
+
+    title: ClassVar[str] = "sweep"
+
+    sweep_event: str = text(
+        "--sweep-event",
+        metavar="EVENTS",
+        help="only these events (suites/sweep): "
+        + "; ".join(f"{name}: {text}" for name, text in SWEEP_EVENTS.items()),
+    )
+    kinds: str = text(
+        "--kinds",
+        metavar="KINDS",
+        help=f"only these kinds of points (suites/sweep): {', '.join(POINT_KINDS)}",
     )
 
 

@@ -17,7 +17,7 @@ from errpath.errors import (
     SourceError,
     UnknownFunctionError,
 )
-from errpath.faults import injection_list
+from errpath.faults import injection_list, point_module
 from errpath.filesystems import load_filesystem
 from errpath.guest import accel
 from errpath.guest.channel import AgentError
@@ -56,6 +56,7 @@ BATCH_MAX = 1024
 # Changes with the keys of what is noted of a frozen guest: one of another form is not cloned.
 _NOTES = "notes-2"
 _TARGETS = GUESTS / "modules" / "targets"
+_FAULTS = GUESTS / "modules" / "faults"
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,9 @@ class Testbed:
         check_symbols(self.kernel, definition, modules)
         return modules
 
-    def build(self, filesystems: Sequence[str]) -> None:
-        """Everything that guests with these filesystems need: what is left to do for `prepare` may
-        be done in several threads at once.
+    def build(self, filesystems: Sequence[str], *, points: bool = False) -> None:
+        """Everything that guests with these filesystems need, and, with `points`, those in which
+        single calls fail: what is left to do for `prepare` may be done in several threads at once.
 
         Raises:
             ErrpathError: what cannot be built.
@@ -155,6 +156,8 @@ class Testbed:
         for name in filesystems:
             self.modules(name)
         _ = self._own_modules, self._clones
+        if points:
+            _ = self._faults_module
 
     def build_each(self, filesystems: Sequence[str]) -> dict[str, ErrpathError]:
         """The same, but what cannot be had of a filesystem is no error of the others: why not, by
@@ -186,6 +189,14 @@ class Testbed:
     def _own_modules(self) -> tuple[BuiltModule, ...]:
         return (*(built for _, built in self._oracle_modules), self._targets)
 
+    @functools.cached_property
+    def _faults_module(self) -> BuiltModule:
+        return self._store.external(self.kernel, _FAULTS)
+
+    def source(self, path: str) -> str | None:
+        """The text of a source file of the kernel, such as `fs/hfs/super.c`, or None."""
+        return self._store.source(self.kernel, path)
+
     def symbolizer(self, filesystems: Sequence[str]) -> Symbolizer:
         """Decodes addresses of the kernel and of the modules of `filesystems`."""
         modules = {module.name: module for fs in filesystems for module in self.modules(fs)}
@@ -213,38 +224,57 @@ class Testbed:
         return self._artefacts / f"guest-{next(self._guests)}"
 
     def prepare(
-        self, filesystems: Sequence[str], functions: Sequence[str], *, fast: bool = False
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        *,
+        points: Sequence[str] | None = None,
+        fast: bool = False,
     ) -> PreparedGuest:
         """A guest with the filesystems' modules, the canary and the injection targets loaded, in
         which a leak check has found its canary: a clone where clones work, else freshly booted.
 
-        With `fast`, kmemleak's minimum age is lowered in it, unless that cannot be done.
+        With `fast`, kmemleak's minimum age is lowered in it, unless that cannot be done. With
+        `points`, single calls can be failed in it (`errpath.faults.model`): of the filesystems' own
+        functions, of those that `points` names, of allocations and of block requests.
         """
         if self.options.isolation != "boot" and self._no_clones is None:
             try:
-                return self._clone(tuple(filesystems), tuple(functions), fast)
+                wanted = None if points is None else tuple(points)
+                return self._clone(tuple(filesystems), tuple(functions), wanted, fast)
             except CloneError as error:
                 self._no_clones = str(error)
                 self.progress.say(f"guests are booted for every use, not cloned: {error}")
-        return self.prepare_by_boot(filesystems, functions, fast=fast)
+        return self.prepare_by_boot(filesystems, functions, points=points, fast=fast)
 
     def prepare_by_boot(
-        self, filesystems: Sequence[str], functions: Sequence[str], *, fast: bool = False
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        *,
+        points: Sequence[str] | None = None,
+        fast: bool = False,
     ) -> PreparedGuest:
         """The same, booted for this use alone."""
-        guest, notes, artefacts = self._make(filesystems, functions, clone=False)
+        guest, notes, artefacts = self._make(filesystems, functions, points, clone=False)
         return self._prepared(guest, notes, artefacts, fast)
 
     def _clone(
-        self, filesystems: tuple[str, ...], functions: tuple[str, ...], fast: bool
+        self,
+        filesystems: tuple[str, ...],
+        functions: tuple[str, ...],
+        points: tuple[str, ...] | None,
+        fast: bool,
     ) -> PreparedGuest:
         modules = [self.modules(name) for name in filesystems]
         keys = [[module.key for module in built] for built in (*modules, self._own_modules)]
 
         def make() -> tuple[Machine, Mapping[str, Any]]:
-            return self._make(filesystems, functions, clone=True)[:2]
+            return self._make(filesystems, functions, points, clone=True)[:2]
 
-        chosen = (_NOTES, filesystems, functions, keys)
+        chosen: tuple[object, ...] = (_NOTES, filesystems, functions, keys)
+        if points is not None:
+            chosen = (*chosen, "points", points, self._faults_module.key)
         guest, artefacts, notes = self._clones.prepared(chosen, make)
         return self._prepared(guest, notes, artefacts, fast)
 
@@ -285,7 +315,12 @@ class Testbed:
         )
 
     def _make(
-        self, filesystems: Sequence[str], functions: Sequence[str], *, clone: bool
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        points: Sequence[str] | None,
+        *,
+        clone: bool,
     ) -> tuple[Machine, Mapping[str, Any], Path]:
         """A guest that is ready for cases, with what there is to know of it. Its minimum age is the
         kernel's own."""
@@ -298,6 +333,8 @@ class Testbed:
                     built.name, built.stripped.read_bytes(), parameters=own.parameters(guest)
                 )
             unknown, absent = self._load_targets(guest, functions, modules)
+            if points is not None:
+                unknown |= self._load_points(guest, points, modules)
             min_age, why_slow = self._min_age(guest)
             if min_age is None:
                 canary.check_with_canary(guest, kmemleak.slow_check)
@@ -368,6 +405,28 @@ class Testbed:
                     unknown[name] = self._explain(name, error, site)
         return unknown, absent
 
+    def _load_points(
+        self, guest: Guest, names: Sequence[str], modules: dict[str, tuple[BuiltModule, ...]]
+    ) -> dict[str, str]:
+        """Make single calls fail; why functions of `names` cannot be failed."""
+        symbols = point_module.read_symbols(guest)
+        point_module.load(guest, self._faults_module.stripped.read_bytes(), symbols)
+        own = [module.name for built in modules.values() for module in built]
+        functions = point_module.callable_functions(symbols, own)
+        unknown = {}
+        for name in dict.fromkeys(names):
+            address = functions.get(name) or symbols.builtin.get(name)
+            if address is not None:
+                functions[name] = address
+            elif name:
+                error = injection_list.resolve((name,), guest.symbols((name,)))[name]
+                assert isinstance(error, UnknownFunctionError)
+                with self.symbolizer(tuple(modules)) as symbolizer:
+                    site = symbolizer.find_function(name)
+                unknown[name] = self._explain(name, error, site)
+        point_module.set_functions(guest, functions)
+        return unknown
+
     def _explain(self, name: str, error: UnknownFunctionError, site: FunctionSite) -> str:
         """Why a function has no symbol, from the debug information where that knows better."""
         if site.kind is FunctionKind.INLINED:
@@ -404,9 +463,16 @@ def batch_size(options: TestbedOptions) -> int:
 
 
 def guest_factory(
-    testbed: Testbed, filesystems: Sequence[str], functions: Sequence[str], *, confirm: bool = False
+    testbed: Testbed,
+    filesystems: Sequence[str],
+    functions: Sequence[str],
+    *,
+    points: Sequence[str] | None = None,
+    confirm: bool = False,
 ) -> Callable[[], PreparedGuest]:
     """What an runner calls for a fresh guest; with `confirm`, for one in which a suspicion is
     looked at by the slow protocol."""
     fast = testbed.options.leak_check == "fast" and not confirm
-    return functools.partial(testbed.prepare, tuple(filesystems), tuple(functions), fast=fast)
+    return functools.partial(
+        testbed.prepare, tuple(filesystems), tuple(functions), points=points, fast=fast
+    )

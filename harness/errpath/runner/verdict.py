@@ -87,7 +87,8 @@ def judge(
             reason = f"the task could not try a step ({errno_name(outcome.status)})"
             return infrastructure_error(case, reason, outcome)
         if case.fault is not None and not outcome.fired:
-            reason = f"never reached: the fault in {case.fault.function} did not fire"
+            where = f"in {case.fault.function}" if case.fault.function else f"({case.fault.text})"
+            reason = f"never reached: the fault {where} did not fire"
             # A leak that was found all the same is shown beside it.
             return replace(infrastructure_error(case, reason, outcome), leak=leak)
         failures += _wrong_errnos(case, outcome)

@@ -89,7 +89,7 @@ def _what_was_done(result: Result) -> list[str]:
     lines = []
     if case.fault is not None:
         fired = "not tried" if outcome is None else f"fired {outcome.fired or 0} times"
-        lines.append(f"  forced     {case.fault.function} = -{case.fault.errno} ({fired})")
+        lines.append(f"  forced     {case.fault.text} ({fired})")
     image = case.device.image
     lines.append(f"  device     {image.name if image is not None else 'no image'}{_traits(case)}")
     for number, step in enumerate(case.steps):
@@ -128,7 +128,8 @@ def _story(
         lines.append(f"  allocated  {site.function}{where}, {record.size} bytes")
     if story is None:
         return lines
-    forced = case.fault.function if case.fault is not None else "setup_bdev_super"
+    function = case.fault.function if case.fault is not None else ""
+    forced = function or "setup_bdev_super"
     # Only what the context owned changed hands; fill_super's own allocations never did.
     from_context = any(
         site.function == "alloc_fs_context" for record in records for site in record.backtrace

@@ -1,0 +1,569 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Fails one call of one task: of a function, an allocation, or the submission of a block request.
+ *
+ * An ftrace_ops with IPMODIFY is on the functions that the host names. Where a call is to fail, it
+ * goes to a function of ours instead, as live patching does it. That needs no error-injection list,
+ * places no probe per case, and sees the arguments: reads are told from writes, and allocations
+ * that may not fail (__GFP_NOFAIL) are left alone.
+ *
+ * The hooks for allocations are where the kernel asks its own fault attributes (should_failslab()
+ * and so on); a block request that is to fail ends in submit_bio_noacct(). Their addresses are
+ * parameters, as they are private to the kernel; so are ranges of code whose allocations do not
+ * count, such as kmemleak's own.
+ *
+ * debugfs errpath_faults/:
+ *   functions  write: lines ADDRESS=NAME, the address in hex. Replaces the functions of kind
+ *              "call"; what cannot be traced is left out.
+ *   arm        write, by the task that is to be failed:
+ *                record MASK
+ *                fail KIND FUNCTION NTH TIMES CHAIN RETVAL [CALLER]
+ *                off
+ *              MASK is of bits 1 << KIND. FUNCTION is a name for kind "call", else anything.
+ *              CHAIN is 0 or the hash of a recorded call chain. NTH counts what matches, from 1;
+ *              TIMES is how many fail from there on, 0 for all. With CALLER, only what is called
+ *              below a function of that name matches.
+ *   state      read: "fired N matched N lost N"
+ *   chains     read: what was recorded, a line for each distinct call chain of each kind, in the
+ *              order of first sight: KIND FUNCTION COUNT CHAIN FRAME…, innermost frame first.
+ *              write: anything, to forget it.
+ */
+#include <linux/bio.h>
+#include <linux/debugfs.h>
+#include <linux/ftrace.h>
+#include <linux/gfp.h>
+#include <linux/kallsyms.h>
+#include <linux/module.h>
+#include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/stacktrace.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+enum kind { F_SLAB, F_PAGE, F_PERCPU, F_READ, F_WRITE, F_FLUSH, F_CALL, F_KINDS };
+
+#define DEPTH_MAX 48
+#define CHAINS_MAX 8192
+#define BUCKETS 4096
+#define FUNCTIONS_MAX 8192
+
+static unsigned long slab, page, percpu, bio;
+module_param(slab, ulong, 0400);
+module_param(page, ulong, 0400);
+module_param(percpu, ulong, 0400);
+module_param(bio, ulong, 0400);
+/* Pairs of start and end. */
+static unsigned long reject[16];
+static int rejects;
+module_param_array(reject, ulong, &rejects, 0400);
+
+struct chain {
+	u64 hash;
+	u32 kind, index, count, depth;
+	int next;
+	unsigned long frames[DEPTH_MAX];
+};
+
+struct hook {
+	unsigned long address;
+	int index;	/* of a function, or -1 - kind of one of the fixed hooks */
+};
+
+static struct {
+	/* A dead task's structure may become another's: both are compared. */
+	struct task_struct *task;
+	pid_t pid;
+	u32 record;		/* mask of kinds; 0: something is to fail */
+	u32 kind, index;
+	u64 nth, times, chain, retval;
+	char caller[128];
+	u64 matched, fired, lost;
+} armed;
+
+static struct chain *chains;
+static int chain_count;
+static int buckets[BUCKETS];
+static struct hook *hooks;
+static int hook_count;
+/* What was written to "functions", and the name of each in it. */
+static char *names_text, **names;
+static int name_count;
+static DEFINE_MUTEX(lock);
+static struct dentry *directory;
+
+/*
+ * What a function's address hashes to: its name and the offset in it, which are the same in every
+ * boot of one build. Looking it up takes longer than an allocation, so that it is remembered.
+ */
+static struct {
+	unsigned long address;
+	u64 hash;
+} places[8192];
+
+/* In place of a function that is to fail; the value is put where its first argument was. */
+static unsigned long fail_call(unsigned long value)
+{
+	return value;
+}
+
+/* In place of submit_bio_noacct(), for a request that is to fail. */
+static void fail_request(struct bio *request)
+{
+	bio_io_error(request);
+}
+
+static u64 mix(u64 hash, u64 value)
+{
+	hash ^= value;
+	hash *= 0x9e3779b97f4a7c15ULL;
+	return hash ^ (hash >> 29);
+}
+
+static u64 place(unsigned long address)
+{
+	unsigned int at = mix(1, address) % ARRAY_SIZE(places);
+	static char text[KSYM_SYMBOL_LEN];
+	u64 hash = 7;
+	char *c;
+
+	if (places[at].address == address)
+		return places[at].hash;
+	sprint_symbol(text, address);
+	for (c = text; *c; c++)
+		hash = mix(hash, *c);
+	places[at].address = address;
+	places[at].hash = hash;
+	return hash;
+}
+
+static bool below(const unsigned long *frames, unsigned int depth, const char *name)
+{
+	static char text[KSYM_SYMBOL_LEN];
+	size_t size = strlen(name);
+	unsigned int i;
+
+	for (i = 0; i < depth; i++) {
+		sprint_symbol(text, frames[i]);
+		if (!strncmp(text, name, size) && text[size] == '+')
+			return true;
+	}
+	return false;
+}
+
+static bool rejected(const unsigned long *frames, unsigned int depth)
+{
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < depth; i++)
+		for (r = 0; r + 1 < rejects; r += 2)
+			if (frames[i] >= reject[r] && frames[i] < reject[r + 1])
+				return true;
+	return false;
+}
+
+static void note(u32 kind, u32 index, u64 hash, const unsigned long *frames, unsigned int depth)
+{
+	u64 key = mix(mix(hash, kind), index);
+	int *link = &buckets[key % BUCKETS];
+	struct chain *chain;
+
+	for (; *link; link = &chain->next) {
+		chain = &chains[*link - 1];
+		if (chain->hash == hash && chain->kind == kind && chain->index == index) {
+			chain->count++;
+			return;
+		}
+	}
+	if (chain_count == CHAINS_MAX) {
+		armed.lost++;
+		return;
+	}
+	chain = &chains[chain_count++];
+	*link = chain_count;
+	*chain = (struct chain){ .hash = hash, .kind = kind, .index = index, .count = 1,
+				 .depth = depth };
+	memcpy(chain->frames, frames, depth * sizeof(*frames));
+}
+
+static const struct hook *hook_of(unsigned long ip)
+{
+	int low = 0, high = hook_count - 1;
+
+	while (low < high) {
+		int middle = (low + high + 1) / 2;
+
+		if (hooks[middle].address <= ip)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	/* With indirect branch tracking the traced place is behind the first instruction. */
+	return hook_count && ip - hooks[low].address < 16 ? &hooks[low] : NULL;
+}
+
+static int direction(const struct bio *request)
+{
+	if (bio_op(request) == REQ_OP_READ)
+		return F_READ;
+	return bio_op(request) == REQ_OP_FLUSH || !request->bi_iter.bi_size ? F_FLUSH : F_WRITE;
+}
+
+static int kind_of(const struct hook *hook, struct ftrace_regs *fregs)
+{
+	gfp_t gfp = 0;
+	int kind = -1 - hook->index;
+
+	if (hook->index >= 0)
+		return F_CALL;
+	if (kind == F_SLAB)
+		gfp = ftrace_regs_get_argument(fregs, 1);
+	else if (kind == F_PAGE)
+		gfp = ftrace_regs_get_argument(fregs, 0);
+	else if (kind == F_PERCPU)
+		gfp = ftrace_regs_get_argument(fregs, 3);
+	if (gfp & __GFP_NOFAIL)
+		return -1;
+	return kind == F_READ ? direction((void *)ftrace_regs_get_argument(fregs, 0)) : kind;
+}
+
+static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
+			   struct ftrace_regs *fregs)
+{
+	static unsigned long all[DEPTH_MAX + 16];
+	const struct hook *hook;
+	unsigned int size, first;
+	struct pt_regs *regs;
+	u64 hash = 0;
+	int kind;
+
+	if (likely(READ_ONCE(armed.task) != current) || armed.pid != current->pid || !in_task())
+		return;
+	hook = hook_of(ip);
+	if (!hook)
+		return;
+	kind = kind_of(hook, fregs);
+	if (kind < 0)
+		return;
+	if (armed.record ? !(armed.record & (1u << kind)) :
+	    kind != armed.kind || (kind == F_CALL && hook->index != armed.index))
+		return;
+	if (kind != F_CALL || armed.chain || armed.caller[0]) {
+		size = stack_trace_save(all, ARRAY_SIZE(all), 0);
+		for (first = 0; first < size && all[first] != parent_ip; first++)
+			;
+		if (first == size)
+			return;
+		size = min_t(unsigned int, size - first, DEPTH_MAX);
+		if (rejected(all + first, size))
+			return;
+		for (unsigned int i = first; i < first + size; i++)
+			hash = mix(hash, place(all[i]));
+		hash = hash ?: 1;
+	} else {
+		first = 0;
+		size = 0;
+	}
+	if (armed.record) {
+		note(kind, hook->index < 0 ? 0 : hook->index, hash, all + first, size);
+		return;
+	}
+	if ((armed.chain && hash != armed.chain) ||
+	    (armed.caller[0] && !below(all + first, size, armed.caller)))
+		return;
+	armed.matched++;
+	if (armed.matched < armed.nth || (armed.times && armed.fired == armed.times))
+		return;
+	armed.fired++;
+	regs = ftrace_get_regs(fregs);
+	if (!regs)
+		return;
+	if (kind >= F_READ && kind <= F_FLUSH) {
+		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)fail_request);
+	} else {
+		regs->di = armed.retval;
+		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)fail_call);
+	}
+}
+
+static struct ftrace_ops ops = {
+	.func = called,
+	.flags = FTRACE_OPS_FL_SAVE_REGS | FTRACE_OPS_FL_IPMODIFY | FTRACE_OPS_FL_RECURSION,
+};
+
+static int by_address(const void *left, const void *right)
+{
+	const struct hook *one = left, *other = right;
+
+	return one->address < other->address ? -1 : one->address > other->address;
+}
+
+/* The fixed hooks and `count` functions, in place of what there was. */
+static int set_hooks(const unsigned long *functions, int count)
+{
+	const unsigned long fixed[] = {
+		[F_SLAB] = slab, [F_PAGE] = page, [F_PERCPU] = percpu, [F_READ] = bio
+	};
+	struct hook *fresh = kvcalloc(count + ARRAY_SIZE(fixed), sizeof(*fresh), GFP_KERNEL);
+	int i, all = 0, error;
+
+	if (!fresh)
+		return -ENOMEM;
+	if (hook_count)
+		unregister_ftrace_function(&ops);
+	hook_count = 0;
+	for (i = 0; i < (int)ARRAY_SIZE(fixed) + count; i++) {
+		int own = i - (int)ARRAY_SIZE(fixed);
+		unsigned long address = own < 0 ? fixed[i] : functions[own];
+
+		/* One by one: what is not traceable must not take the others along. */
+		if (address && !ftrace_set_filter_ips(&ops, &address, 1, 0, all == 0))
+			fresh[all++] = (struct hook){ address, own < 0 ? -1 - i : own };
+	}
+	error = all ? register_ftrace_function(&ops) : -EINVAL;
+	sort(fresh, all, sizeof(*fresh), by_address, NULL);
+	kvfree(hooks);
+	hooks = fresh;
+	hook_count = error ? 0 : all;
+	return error;
+}
+
+static bool hooked(int index)
+{
+	int i;
+
+	for (i = 0; i < hook_count; i++)
+		if (hooks[i].index == index)
+			return true;
+	return false;
+}
+
+static char *take(const char __user *from, size_t size)
+{
+	char *text = size < (1 << 20) ? vmemdup_user(from, size) : ERR_PTR(-E2BIG);
+
+	if (!IS_ERR(text))
+		text[size - 1] = '\0';
+	return text;
+}
+
+/* The last byte is taken for an end of line. */
+static ssize_t functions_write(struct file *file, const char __user *from, size_t size, loff_t *at)
+{
+	char *text = size ? take(from, size) : ERR_PTR(-EINVAL), *rest = text, *word;
+	unsigned long *addresses;
+	char **fresh;
+	int count = 0, error = 0;
+
+	if (IS_ERR(text))
+		return PTR_ERR(text);
+	addresses = kvcalloc(FUNCTIONS_MAX, sizeof(*addresses), GFP_KERNEL);
+	fresh = kvcalloc(FUNCTIONS_MAX, sizeof(*fresh), GFP_KERNEL);
+	if (!addresses || !fresh)
+		error = -ENOMEM;
+	while (!error && (word = strsep(&rest, "\n"))) {
+		char *name = strchr(word, '=');
+
+		if (!*word)
+			continue;
+		if (!name || count == FUNCTIONS_MAX) {
+			error = name ? -E2BIG : -EINVAL;
+			break;
+		}
+		*name++ = '\0';
+		fresh[count] = name;
+		error = kstrtoul(word, 16, &addresses[count++]);
+	}
+	mutex_lock(&lock);
+	if (!error) {
+		error = set_hooks(addresses, count);
+		swap(text, names_text);
+		swap(fresh, names);
+		name_count = count;
+	}
+	mutex_unlock(&lock);
+	kvfree(addresses);
+	kvfree(fresh);
+	kvfree(text);
+	return error ?: size;
+}
+
+static int index_of(const char *name)
+{
+	int i;
+
+	for (i = 0; i < name_count; i++)
+		if (!strcmp(names[i], name))
+			return hooked(i) ? i : -EOPNOTSUPP;
+	return -ENOENT;
+}
+
+static int arm(const char *text)
+{
+	char caller[128] = "", function[128];
+	u64 nth, times, chain;
+	u32 record, kind;
+	s64 retval;
+	int index = 0;
+
+	WRITE_ONCE(armed.task, NULL);
+	if (!strncmp(text, "off", 3))
+		return 0;
+	if (sscanf(text, "record %u", &record) == 1 && record) {
+		if (!chains)
+			chains = vzalloc(array_size(CHAINS_MAX, sizeof(*chains)));
+		if (!chains)
+			return -ENOMEM;
+		memset(&armed, 0, sizeof(armed));
+		armed.record = record;
+	} else if (sscanf(text, "fail %u %127s %llu %llu %llx %lld %127s", &kind, function, &nth,
+			  &times, &chain, &retval, caller) >= 6 && kind < F_KINDS && nth) {
+		if (kind == F_CALL)
+			index = index_of(function);
+		if (index < 0)
+			return index;
+		memset(&armed, 0, sizeof(armed));
+		armed.kind = kind;
+		armed.index = index;
+		armed.nth = nth;
+		armed.times = times;
+		armed.chain = chain;
+		armed.retval = retval;
+		strscpy(armed.caller, caller, sizeof(armed.caller));
+	} else {
+		return -EINVAL;
+	}
+	return 1;
+}
+
+static ssize_t arm_write(struct file *file, const char __user *from, size_t size, loff_t *at)
+{
+	char text[320];
+	int got;
+
+	if (size >= sizeof(text))
+		return -E2BIG;
+	if (copy_from_user(text, from, size))
+		return -EFAULT;
+	text[size] = '\0';
+	mutex_lock(&lock);
+	got = arm(text);
+	mutex_unlock(&lock);
+	if (got > 0) {
+		armed.pid = current->pid;
+		WRITE_ONCE(armed.task, current);
+	}
+	return got < 0 ? got : size;
+}
+
+static int state_show(struct seq_file *out, void *unused)
+{
+	seq_printf(out, "fired %llu matched %llu lost %llu\n", armed.fired, armed.matched,
+		   armed.lost);
+	return 0;
+}
+
+static int state_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, state_show, NULL);
+}
+
+static void *chains_at(struct seq_file *out, loff_t *at)
+{
+	return *at < chain_count ? &chains[*at] : NULL;
+}
+
+static void *chains_next(struct seq_file *out, void *last, loff_t *at)
+{
+	++*at;
+	return chains_at(out, at);
+}
+
+static void chains_stop(struct seq_file *out, void *last)
+{
+}
+
+static int chains_show(struct seq_file *out, void *item)
+{
+	const struct chain *chain = item;
+
+	seq_printf(out, "%u %s %u %llx", chain->kind,
+		   chain->kind == F_CALL && chain->index < name_count ? names[chain->index] : "-",
+		   chain->count, chain->hash);
+	for (u32 i = 0; i < chain->depth; i++)
+		seq_printf(out, " %pS", (void *)chain->frames[i]);
+	seq_putc(out, '\n');
+	return 0;
+}
+
+static const struct seq_operations chains_operations = {
+	.start = chains_at, .next = chains_next, .stop = chains_stop, .show = chains_show,
+};
+
+static int chains_open(struct inode *inode, struct file *file)
+{
+	return seq_open(file, &chains_operations);
+}
+
+static ssize_t chains_write(struct file *file, const char __user *from, size_t size, loff_t *at)
+{
+	mutex_lock(&lock);
+	WRITE_ONCE(armed.task, NULL);
+	vfree(chains);
+	chains = NULL;
+	chain_count = 0;
+	memset(buckets, 0, sizeof(buckets));
+	mutex_unlock(&lock);
+	return size;
+}
+
+static const struct file_operations functions_file = {
+	.owner = THIS_MODULE, .write = functions_write,
+};
+
+static const struct file_operations arm_file = { .owner = THIS_MODULE, .write = arm_write };
+
+static const struct file_operations state_file = {
+	.owner = THIS_MODULE, .open = state_open, .read = seq_read, .llseek = seq_lseek,
+	.release = single_release,
+};
+
+static const struct file_operations chains_file = {
+	.owner = THIS_MODULE, .open = chains_open, .read = seq_read, .write = chains_write,
+	.llseek = seq_lseek, .release = seq_release,
+};
+
+static int __init faults_init(void)
+{
+	int error = set_hooks(NULL, 0);
+
+	if (error)
+		return error;
+	directory = debugfs_create_dir("errpath_faults", NULL);
+	debugfs_create_file("functions", 0200, directory, NULL, &functions_file);
+	debugfs_create_file("arm", 0200, directory, NULL, &arm_file);
+	debugfs_create_file("state", 0400, directory, NULL, &state_file);
+	debugfs_create_file("chains", 0600, directory, NULL, &chains_file);
+	return 0;
+}
+
+static void __exit faults_exit(void)
+{
+	debugfs_remove_recursive(directory);
+	if (hook_count)
+		unregister_ftrace_function(&ops);
+	kvfree(hooks);
+	kvfree(names);
+	kvfree(names_text);
+	vfree(chains);
+}
+
+module_init(faults_init);
+module_exit(faults_exit);
+MODULE_DESCRIPTION("Failed calls, allocations and block requests for errpath");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,62 @@
+"""`errpath sweep FILESYSTEM …`: everything that a mount does fails once."""
+
+from __future__ import annotations
+
+import argparse
+
+from errpath.cases.lifecycle import parse_filesystems
+from errpath.cases.sweeping import parse_sweep_events
+from errpath.cli.parser import add_groups
+from errpath.cli.run import run_pytest
+from errpath.errors import UsageError
+from errpath.faults.points import POINT_KINDS, parse_point_kinds
+from errpath.filesystems import SWEEP_EVENTS
+from errpath.runner.options import (
+    RUN_GROUPS,
+    MatrixOptions,
+    ResultOptions,
+    RunOptions,
+    SweepOptions,
+)
+from errpath.util.resources import SUITES, suite_path
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `sweep` command."""
+    parser = commands.add_parser(
+        "sweep", help="fail every call, allocation and block request of an event once"
+    )
+    parser.add_argument(
+        "filesystem", nargs="*", metavar="FILESYSTEM", help="such as ext4; all without one"
+    )
+    parser.add_argument(
+        "--event", default="", metavar="EVENTS", help=f"only these of: {', '.join(SWEEP_EVENTS)}"
+    )
+    parser.add_argument(
+        "--kinds", default="", metavar="KINDS", help=f"only these of: {', '.join(POINT_KINDS)}"
+    )
+    parser.add_argument(
+        "--point", action="append", default=[], metavar="CASE-ID", help="only the point of this id"
+    )
+    add_groups(parser, *RUN_GROUPS, ResultOptions)
+    parser.set_defaults(handler=_sweep)
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    """pytest's own status: 0 passed, 1 failed."""
+    if not SUITES.is_dir():
+        raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
+    parse_sweep_events(arguments.event)
+    parse_point_kinds(arguments.kinds)
+    names = ",".join(parse_filesystems(",".join(arguments.filesystem)))
+    words = [
+        suite_path("sweep"),
+        *MatrixOptions(fs=names).to_argv(),
+        *SweepOptions(sweep_event=arguments.event, kinds=arguments.kinds).to_argv(),
+        *(word for point in arguments.point for word in ("--case", point)),
+        *RunOptions.from_namespace(arguments).to_argv(),
+        *ResultOptions.from_namespace(arguments).to_argv(),
+    ]
+    return run_pytest([*words, "-q"])

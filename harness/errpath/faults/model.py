@@ -1,0 +1,239 @@
+"""Faults as typed values: one call, one allocation, or one block request of a case's own task.
+
+The kernel side is the module errpath_faults (guests/modules/faults): it counts what matches a fault
+and has the nth give a failure instead of running.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from errpath.util.errnos import errno_value
+
+__all__ = [
+    "ALLOCATORS",
+    "KINDS",
+    "Alloc",
+    "Call",
+    "Fault",
+    "Flush",
+    "Read",
+    "Recording",
+    "Write",
+    "return_value",
+]
+
+# Numbers of the module's kinds.
+KINDS = ("slab", "page", "percpu", "read", "write", "flush", "call")
+ALLOCATORS = KINDS[:3]
+
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+_CHAIN = re.compile(r"[0-9a-f]{1,16}|")
+# What a hook returns for a failure: should_failslab() an errno, should_fail_alloc_page() true,
+# pcpu_alloc_noprof() NULL. A block request has no return value: it ends with an error.
+_HOOK_RETVAL = {"slab": -12, "page": 1, "percpu": 0, "read": 0, "write": 0, "flush": 0}
+
+
+class Fault(Protocol):
+    """What a case may force."""
+
+    @property
+    def function(self) -> str:
+        """The function that must be there to be failed; "" where the kernel always has it."""
+
+    @property
+    def errno(self) -> str:
+        """Name of the errno that the armed step gives, as far as that can be known; else ""."""
+
+    @property
+    def times(self) -> int:
+        """How many calls fail; 0 for all."""
+
+    @property
+    def text(self) -> str:
+        """What is forced, for a report."""
+
+    def as_request(self) -> dict[str, Any]:
+        """The agent's form."""
+
+
+def return_value(text: str) -> int:
+    """The value that a function's forced return has in its register.
+
+    `text` is an errno's name (`EIO`, returned as -EIO), `ERR_PTR(EIO)`, `NULL`, `false`, `true`, or
+    a number that is not negative.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text in ("NULL", "false"):
+        return 0
+    if text == "true":
+        return 1
+    if text.isdecimal():
+        return int(text)
+    match = re.fullmatch(r"ERR_PTR\((\w+)\)|(E\w+)", text)
+    if match is None:
+        raise ValueError(
+            f"retval: got {text!r}; expected EIO, ERR_PTR(EIO), NULL, true, false or a number"
+        )
+    return -errno_value(match[1] or match[2])
+
+
+def _command(
+    kind: str, function: str, nth: int, times: int, chain: str, retval: int, caller: str = ""
+) -> dict[str, Any]:
+    words = ["fail", KINDS.index(kind), function or "-", nth, times, chain or "0", retval, caller]
+    return {"arm": " ".join(map(str, words)).strip()}
+
+
+def _check(nth: int, times: int, chain: str = "") -> None:
+    if nth < 1:
+        raise ValueError(f"nth: got {nth}; expected at least 1")
+    if times < 0:
+        raise ValueError(f"times: got {times}; expected at least 1, or 0 for every one from nth on")
+    if not _CHAIN.fullmatch(chain):
+        raise ValueError(f"chain: got {chain!r}; expected a hash of up to 16 hexadecimal digits")
+
+
+@dataclass(frozen=True)
+class Call:
+    """Have the nth call of `function` return `retval` instead of running."""
+
+    # Name as in /proc/kallsyms, of the kernel or of a module that the case's guest has.
+    function: str
+    # As `return_value` takes it.
+    retval: str = "EIO"
+    # From 1; counted in the case's armed steps.
+    nth: int = 1
+    # How many calls from the nth on fail; 0 for all of them.
+    times: int = 1
+    # Only calls below a function of this name count.
+    caller: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (self.function, *((self.caller,) if self.caller else ())):
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"function: got {name!r}; expected a C function's name")
+        _check(self.nth, self.times)
+        return_value(self.retval)
+
+    @property
+    def errno(self) -> str:
+        match = re.search(r"E[A-Z]+\d*\b(?!_)", self.retval.removeprefix("ERR_PTR"))
+        return match[0] if match else ""
+
+    @property
+    def text(self) -> str:
+        below = f" below {self.caller}" if self.caller else ""
+        value = f"-{self.retval}" if self.retval.startswith("E") and "(" not in self.retval else ""
+        return f"{self.function} = {value or self.retval}, {_nth(self.nth, self.times)} call{below}"
+
+    def as_request(self) -> dict[str, Any]:
+        value = return_value(self.retval)
+        return _command("call", self.function, self.nth, self.times, "", value, self.caller)
+
+
+@dataclass(frozen=True)
+class Alloc:
+    """Have the nth allocation fail.
+
+    Those that may not fail (__GFP_NOFAIL) and kmemleak's own do not count, nor do the pages that
+    the slab allocator takes: to fail one of them is to fail what it was taken for.
+    """
+
+    nth: int = 1
+    # One of ALLOCATORS; vmalloc() takes from the first two.
+    kind: str = "slab"
+    times: int = 1
+    # Only allocations of this call chain count: its hash in a recording of the same build.
+    chain: str = ""
+
+    function: ClassVar[str] = ""
+    errno: ClassVar[str] = "ENOMEM"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ALLOCATORS:
+            raise ValueError(f"kind: got {self.kind!r}; expected one of: {', '.join(ALLOCATORS)}")
+        _check(self.nth, self.times, self.chain)
+
+    @property
+    def text(self) -> str:
+        return f"{_nth(self.nth, self.times)} {self.kind} allocation{_of(self.chain)} fails"
+
+    def as_request(self) -> dict[str, Any]:
+        retval = _HOOK_RETVAL[self.kind]
+        return _command(self.kind, "", self.nth, self.times, self.chain, retval)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """Have the nth block request of a direction end in -EIO; it never reaches the device."""
+
+    nth: int = 1
+    times: int = 1
+    # As in `Alloc`.
+    chain: str = ""
+
+    kind: ClassVar[str] = ""
+    function: ClassVar[str] = ""
+    errno: ClassVar[str] = "EIO"
+
+    def __post_init__(self) -> None:
+        _check(self.nth, self.times, self.chain)
+
+    @property
+    def text(self) -> str:
+        return f"{_nth(self.nth, self.times)} {self.kind} request{_of(self.chain)} = -EIO"
+
+    def as_request(self) -> dict[str, Any]:
+        retval = _HOOK_RETVAL[self.kind]
+        return _command(self.kind, "", self.nth, self.times, self.chain, retval)
+
+
+@dataclass(frozen=True)
+class Read(_Request):
+    """The nth read that the case's task submits ends in -EIO."""
+
+    kind: ClassVar[str] = "read"
+
+
+@dataclass(frozen=True)
+class Write(_Request):
+    """The nth write that the case's task submits ends in -EIO."""
+
+    kind: ClassVar[str] = "write"
+
+
+@dataclass(frozen=True)
+class Flush(_Request):
+    """The nth flush of the device's cache that the case's task submits ends in -EIO."""
+
+    kind: ClassVar[str] = "flush"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Nothing fails; what could is recorded (`errpath.faults.chains`)."""
+
+    kinds: tuple[str, ...] = KINDS
+
+    function: ClassVar[str] = ""
+    errno: ClassVar[str] = ""
+    times: ClassVar[int] = 0
+    text: ClassVar[str] = "nothing: a recording"
+
+    def as_request(self) -> dict[str, Any]:
+        return {"arm": f"record {sum(1 << KINDS.index(kind) for kind in self.kinds)}"}
+
+
+def _nth(nth: int, times: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(nth % 10 if nth % 100 // 10 != 1 else 0, "th")
+    more = "" if times == 1 else " and every further" if not times else f" and {times - 1} further"
+    return f"{nth}{ending}{more}"
+
+
+def _of(chain: str) -> str:
+    return f" of call chain {chain}" if chain else ""

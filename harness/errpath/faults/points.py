@@ -1,0 +1,101 @@
+"""Points: what of a recorded step can be failed, each with a name and the fault that fails it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+from errpath.errors import UsageError
+from errpath.faults.chains import Chain, Expand, name_chain, number
+from errpath.faults.model import ALLOCATORS, Alloc, Call, Fault, Flush, Read, Write
+from errpath.faults.shapes import Shape, artefact
+
+__all__ = ["POINT_KINDS", "LeftOut", "Point", "parse_point_kinds", "points_of"]
+
+# Kinds of points, and the kinds of the module that belong to each.
+POINT_KINDS = {
+    "call": ("call",),
+    "alloc": ALLOCATORS,
+    "io": ("read", "write", "flush"),
+}
+# Which calls of a function are failed.
+_CALLS = (1, 2)
+_REQUESTS = {"read": Read, "write": Write, "flush": Flush}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One place that can fail."""
+
+    # Unique among the points of its kind in one step; holds no address and no line.
+    name: str
+    fault: Fault
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What is not failed, and why."""
+
+    name: str
+    reason: str
+
+
+def parse_point_kinds(words: str) -> tuple[str, ...]:
+    """The kinds that `--kinds` names, all without it.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
+    names = tuple(dict.fromkeys(words.replace(",", " ").split()))
+    for name in names:
+        if name not in POINT_KINDS:
+            raise UsageError(f"--kinds {name}: unknown; expected some of: {', '.join(POINT_KINDS)}")
+    return names or tuple(POINT_KINDS)
+
+
+def points_of(
+    kind: str,
+    chains: Sequence[Chain],
+    *,
+    modules: Collection[str],
+    expand: Expand,
+    shape: Callable[[str], Shape],
+) -> tuple[tuple[Point, ...], tuple[LeftOut, ...]]:
+    """The points of one kind among recorded chains, in the order of first sight.
+
+    `modules` are the filesystem's own; `shape` gives how a function of them fails.
+    """
+    mine = [chain for chain in chains if chain.kind in POINT_KINDS[kind]]
+    if kind == "call":
+        return _calls(mine, shape)
+    plain = (ALLOCATORS[0], "read")
+    names = number(
+        name_chain(chain, modules, expand) + ("" if chain.kind in plain else f":{chain.kind}")
+        for chain in mine
+    )
+    return tuple(map(_point, names, mine)), ()
+
+
+def _point(name: str, chain: Chain) -> Point:
+    if chain.kind in ALLOCATORS:
+        return Point(name, Alloc(kind=chain.kind, chain=chain.hash))
+    return Point(name, _REQUESTS[chain.kind](chain=chain.hash))
+
+
+def _calls(
+    chains: Sequence[Chain], shape: Callable[[str], Shape]
+) -> tuple[tuple[Point, ...], tuple[LeftOut, ...]]:
+    points, left = [], []
+    for chain in chains:
+        name = chain.function
+        why = artefact(name)
+        found = None if why else shape(name)
+        if found is None or found.reason:
+            left.append(LeftOut(name, why or (found.reason if found else "")))
+            continue
+        for nth in _CALLS:
+            if nth <= chain.count:
+                for retval in found.retvals:
+                    call = Call(name, retval, nth=nth)
+                    points.append(Point(name if nth == 1 else f"{name}#{nth}", call))
+    return tuple(points), tuple(left)

@@ -1,0 +1,211 @@
+"""pytest: options and fixtures of suites/sweep.
+
+A test takes a `unit` (parametrized with `SweepUnit`) and `swept`, which plans and runs it. Units
+run ahead in lanes, as groups of cases do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from errpath.cases.lifecycle import parse_filesystems
+from errpath.cases.sweeping import parse_sweep_events, sequence
+from errpath.errors import ErrpathError
+from errpath.faults.points import parse_point_kinds
+from errpath.filesystems import load_filesystem
+from errpath.plugin.cases import kernel_of, session_of
+from errpath.results.records import CaseRecord, CaseStatus, to_json
+from errpath.results.session import Group, RunSession
+from errpath.runner.batch_runner import Result
+from errpath.runner.signature import signature
+from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
+from errpath.runner.verdict import Status
+from errpath.util.lanes import Lanes
+
+__all__ = ["POINT_PROPERTY", "Swept", "sweep_parameters", "unit_of"]
+
+# Property of a test's report that holds the record of one point, as JSON.
+POINT_PROPERTY = "errpath-point"
+
+_runs_key = pytest.StashKey["_Runs"]()
+
+
+def sweep_parameters(config: pytest.Config) -> list[object]:
+    """The chosen units as pytest parameters; an event that cannot be had is a skip.
+
+    Raises:
+        pytest.UsageError: an option names what does not exist, or an image cannot be made.
+    """
+    try:
+        filesystems = parse_filesystems(config.getoption("fs"))
+        events = parse_sweep_events(config.getoption("sweep_event"))
+        kinds = parse_point_kinds(config.getoption("kinds"))
+        out: list[object] = []
+        for name in filesystems:
+            for event in events:
+                reason = sequence(load_filesystem(name), event).reason
+                marks = [pytest.mark.qemu, getattr(pytest.mark, name)]
+                if reason:
+                    marks.append(pytest.mark.skip(reason=f"{name} ({event}): {reason}"))
+                for kind in kinds:
+                    unit = SweepUnit(name, event, kind)
+                    out.append(pytest.param(unit, id=unit.id, marks=marks))
+        return out
+    except ErrpathError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def unit_of(item: pytest.Item) -> SweepUnit | None:
+    """The unit of a test, or None."""
+    spec = getattr(item, "callspec", None)
+    unit = spec.params.get("unit") if spec is not None else None
+    return unit if isinstance(unit, SweepUnit) else None
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A unit that has run, with what a test needs to tell of it."""
+
+    result: SweepResult
+    session: RunSession
+    group: Group
+    item: pytest.Item
+
+    @property
+    def points(self) -> tuple[Result, ...]:
+        """The points that have a verdict on the kernel, in order."""
+        return tuple(
+            found
+            for case in self.result.plan.cases
+            if (found := self.result.results[case.id]).verdict.status is not Status.ERROR
+        )
+
+    def report(self, point: Result) -> str:
+        """The whole text of a point that is not a pass."""
+        return self.session.report(self.group, point.verdict.case)
+
+    def record(self, point: Result, status: CaseStatus) -> None:
+        """Note what became of a point."""
+        verdict = point.verdict
+        passed = status is CaseStatus.PASS
+        case = verdict.case
+        seconds = verdict.outcome.extra.get("seconds", 0.0) if verdict.outcome else 0.0
+        folder = self.session.folders.get((self.group.kernel, case.id))
+        record = CaseRecord(
+            case.id,
+            status,
+            reasons=() if passed else verdict.reasons,
+            signature="" if passed else signature(verdict),
+            seconds=float(seconds),
+            filesystem=case.filesystem,
+            event=case.point,
+            confirmed=verdict.leak.confirmed if verdict.leak else 0,
+            repeats=verdict.leak.repeats if verdict.leak else 0,
+            rerun="" if passed else self.session.rerun(self.group.kernel, case.id),
+            artefacts=str(folder) if folder is not None else "",
+            nodeid=self.item.nodeid,
+        )
+        text = json.dumps({"kernel": self.group.kernel, **to_json(record)})
+        self.item.user_properties.append((POINT_PROPERTY, text))
+
+
+class _Runs:
+    """The units of a session, by kernel."""
+
+    def __init__(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        self._session = session_of(config)
+        self._wanted = tuple(config.option.case)
+        self._sweepers: dict[tuple[str, str], Sweeper] = {}
+        self._results: dict[tuple[str, SweepUnit], SweepResult] = {}
+        self._expected = [
+            (kernel_of(item), unit)
+            for item in items
+            if (unit := unit_of(item)) is not None and item.get_closest_marker("skip") is None
+        ]
+        self._lanes: Lanes[tuple[str, SweepUnit]] | None = None
+
+    def result(self, kernel: str, unit: SweepUnit) -> SweepResult:
+        key = (kernel, unit)
+        if self._lanes is None and self._session.lanes > 1 and len(self._expected) > 1:
+            for name, other in self._expected:
+                self._sweeper(name, other.filesystem)
+            self._lanes = Lanes(
+                self._expected,
+                self._run,
+                count=self._session.lanes,
+                progress=self._session.progress,
+            )
+        if self._lanes is not None and key in self._lanes:
+            self._lanes.wait(key)
+        elif key not in self._results:
+            self._run(key)
+        return self._results[key]
+
+    def _sweeper(self, kernel: str, filesystem: str) -> Sweeper:
+        """The sweeper of a test bed, with all built that its guests need: builds have their own
+        parallelism."""
+        testbed = self._session.testbed(kernel, filesystem)
+        key = (kernel, load_filesystem(filesystem).own_kernel)
+        if key not in self._sweepers:
+            testbed.check()
+            self._sweepers[key] = Sweeper(
+                testbed, repeats=self._session.repeats, guests=self._session.guests
+            )
+        testbed.build((filesystem,), points=True)
+        return self._sweepers[key]
+
+    def _run(self, key: tuple[str, SweepUnit]) -> None:
+        kernel, unit = key
+        sweeper = self._sweeper(kernel, unit.filesystem)
+        only = tuple(case_id for case_id in self._wanted if unit.holds(case_id))
+        self._results[key] = sweeper.run(sweeper.plan(unit, only))
+
+    def close(self) -> None:
+        """End the guests of units that are still under way."""
+        if self._lanes is not None:
+            self._session.close()
+            for sweeper in self._sweepers.values():
+                for runner in tuple(sweeper.runners):
+                    runner.close()
+            self._lanes.stop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[_runs_key] = _Runs(session.config, session.items)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _runs_key in config.stash:
+        config.stash[_runs_key].close()
+
+
+@pytest.fixture
+def swept(request: pytest.FixtureRequest, unit: SweepUnit, kernel_name: str) -> Iterator[Swept]:
+    """The unit, run. A point for which the infrastructure failed is an error of the tear-down: the
+    others are judged first."""
+    config = request.config
+    session = session_of(config)
+    try:
+        result = config.stash[_runs_key].result(kernel_name, unit)
+    except ErrpathError as error:
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+    cases = result.plan.cases
+    group = session.add(kernel_name, cases, result.results)
+    found = Swept(result, session, group, request.node)
+    yield found
+    broken = [
+        result.results[case.id]
+        for case in cases
+        if result.results[case.id].verdict.status is Status.ERROR
+    ]
+    for point in broken:
+        found.record(point, CaseStatus.ERROR)
+    if broken:
+        lines = "\n".join(f"{p.verdict.case.id}: {p.verdict.reasons[0]}" for p in broken)
+        pytest.fail(f"{len(broken)} of {len(cases)} points have no verdict\n{lines}", pytrace=False)
