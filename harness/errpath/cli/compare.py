@@ -6,9 +6,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from errpath.analysis.compare.as_json import as_json
 from errpath.analysis.compare.compare import Request, compare
-from errpath.analysis.compare.judge import NO_ANSWER, State, exit_status, summarize, table
+from errpath.analysis.compare.judge import (
+    NO_ANSWER,
+    Require,
+    State,
+    exit_status,
+    summarize,
+    table,
+)
 from errpath.analysis.compare.mail import Subject, mail_text
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan, plan_crafted
 from errpath.cli.parser import USAGE_STATUS, add_groups
@@ -35,7 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "compare",
         help="what a patch fixes and what it breaks, on every filesystem",
-        description="Exit status: 0 something is fixed and nothing regressed, 1 otherwise, "
+        description="Exit status: 0 what --require asks for, 1 not that, or something regressed, "
         "125 no answer is possible.",
     )
     parser.add_argument("--before", metavar="SPEC", help="kernel before (default: --kernel)")
@@ -58,6 +67,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="runs of what is not plainly clean on both (default 3)",
     )
     parser.add_argument("-n", nargs="?", action=_NotWorkers, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--require",
+        choices=[one.value for one in Require],
+        default=Require.FIXED.value,
+        help="what status 0 means: something is fixed and nothing regressed (fixed, the default), "
+        "or nothing regressed (no-regression)",
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every case and its state to this file"
+    )
     parser.add_argument(
         "--all", action="store_true", help="also run filesystems whose code is the same"
     )
@@ -111,7 +130,13 @@ def _compare(arguments: argparse.Namespace) -> int:
         repeats=request.repeats,
     )
     print(mail_text(subject, summary.comparisons))
-    return exit_status(summary.comparisons)
+    if arguments.json is not None:
+        try:
+            arguments.json.write_text(as_json(subject, summary.comparisons))
+        except OSError as error:
+            print(f"errpath: --json {arguments.json}: {error.strerror}", file=sys.stderr)
+            return NO_ANSWER
+    return exit_status(summary.comparisons, Require(arguments.require))
 
 
 def _request(arguments: argparse.Namespace) -> Request:

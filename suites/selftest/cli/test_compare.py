@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from errpath.analysis.compare import bisect, compare
+from errpath.analysis.compare.judge import Comparison, State
 from errpath.analysis.compare.observe import Observed
+from errpath.cases.lifecycle import Planned
 from errpath.cli import compare as cli
 from errpath.cli import main
 from errpath.errors import BuildError
@@ -117,3 +120,22 @@ def test_both_kernels_get_every_option(
         assert (choice.testbed.isolation, choice.testbed.leak_check) == ("boot", "slow")
         assert choice.testbed.conservation
         assert choice.testbed.append[1:] == ("a", "b")
+
+
+def test_require_and_json_reach_the_status_and_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = Planned("c", "hfs", "a", None)
+    found = compare.Summary((Comparison(planned, State.CLEAN),), "old", "new", "config", 1.0)
+    monkeypatch.setattr(cli, "compare", lambda *_: found)
+    words = ["compare", "--after", "c", "--fs", "hfs", "--artefacts", str(tmp_path)]
+    assert main.main(words) == 1
+    assert main.main([*words, "--require", "fixed"]) == 1
+    file = tmp_path / "found.json"
+    assert main.main([*words, "--require", "no-regression", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["status"] == {"fixed": 1, "no-regression": 0}
+    capsys.readouterr()
+    assert main.main([*words, "--require", "no-regression", "--json", "/dev/full"]) == 125
+    assert capsys.readouterr().err == "errpath: --json /dev/full: No space left on device\n"
+    assert main.main([*words, "--require", "nothing"]) == 125
+    assert "--require: invalid choice: 'nothing'" in capsys.readouterr().err

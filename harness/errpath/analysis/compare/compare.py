@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from errpath.analysis.compare.judge import Comparison, compare_case, group_runs
+from errpath.analysis.compare.judge import SAME_CODE, Comparison, compare_case, group_runs
 from errpath.analysis.compare.observe import Observed, batches, observe_all
 from errpath.cases.lifecycle import Planned
 from errpath.errors import UsageError
@@ -135,7 +135,7 @@ def _home(filesystem: str) -> str:
 def _unless_same(one: Planned, changed: frozenset[str] | None) -> Planned:
     if one.case is None or not same_code(one.filesystem, changed):
         return one
-    return replace(one, case=None, reason="the same code before and after")
+    return replace(one, case=None, reason=SAME_CODE)
 
 
 def _build_modules(session: RunSession, kernel: str, planned: Iterable[Planned]) -> None:

@@ -11,8 +11,10 @@ from errpath.cases.lifecycle import Planned
 
 __all__ = [
     "NO_ANSWER",
+    "SAME_CODE",
     "Cell",
     "Comparison",
+    "Require",
     "State",
     "compare_case",
     "exit_status",
@@ -21,6 +23,8 @@ __all__ = [
     "table",
 ]
 
+# Why a case is not run whose code the change does not reach.
+SAME_CODE = "the same code before and after"
 # Exit status where no answer is possible; `git bisect run` passes over such a revision.
 NO_ANSWER = 125
 
@@ -29,11 +33,18 @@ class State(enum.Enum):
     """What the change did to a case or a cell, the most urgent first."""
 
     REGRESSED = "REGRESSED"
-    STILL = "STILL LEAKS"
+    STILL = "STILL FAILS"
     FIXED = "FIXED"
     CHANGED = "CHANGED ERRNO"
     NOT_RUN = "NOT RUN"
     CLEAN = "CLEAN"
+
+
+class Require(enum.Enum):
+    """What a change must do for status 0."""
+
+    FIXED = "fixed"
+    NO_REGRESSION = "no-regression"
 
 
 _URGENCY = tuple(State)
@@ -226,15 +237,23 @@ def _shortened(note: str) -> str:
     return note if len(note) <= _NOTE_MAX else f"{note[: _NOTE_MAX - 1]}…"
 
 
-def exit_status(comparisons: Sequence[Comparison]) -> int:
-    """0: something fixed and nothing regressed; 1: otherwise; 125: no answer is possible."""
+def exit_status(comparisons: Sequence[Comparison], require: Require = Require.FIXED) -> int:
+    """0: what is required holds; 1: it does not, or something regressed; 125: no answer is
+    possible.
+
+    `FIXED`: something is fixed. `NO_REGRESSION`: every case that could tell ran and none regressed,
+    or the change reaches none of the code that the cases run.
+    """
     states = {one.state for one in comparisons}
     if State.REGRESSED in states:
         return 1
     broken = any(one.state is State.NOT_RUN and not one.planned.reason for one in comparisons)
+    answered = bool(states - {State.NOT_RUN})
+    if require is Require.NO_REGRESSION:
+        same = any(one.planned.reason == SAME_CODE for one in comparisons)
+        return 0 if (answered or same) and not broken else NO_ANSWER
     if State.FIXED in states:
         return NO_ANSWER if broken else 0
-    answered = states - {State.NOT_RUN}
     return 1 if answered and not broken else NO_ANSWER
 
 

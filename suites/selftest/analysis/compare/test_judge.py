@@ -1,17 +1,21 @@
-"""Observations on two kernels → FIXED, STILL LEAKS, REGRESSED, CHANGED ERRNO, CLEAN, NOT RUN."""
+"""Observations on two kernels → FIXED, STILL FAILS, REGRESSED, CHANGED ERRNO, CLEAN, NOT RUN."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from errpath.analysis.compare.as_json import as_json
 from errpath.analysis.compare.compare import config_hashes, same_code
 from errpath.analysis.compare.judge import (
     NO_ANSWER,
+    SAME_CODE,
     Comparison,
+    Require,
     State,
     compare_case,
     exit_status,
@@ -110,6 +114,40 @@ def test_exit_status() -> None:
     assert _exit(State.REGRESSED, State.NOT_RUN) == 1
     skipped = Comparison(replace(A_CASE, case=None, reason="same"), State.NOT_RUN)
     assert exit_status([skipped, Comparison(A_CASE, State.FIXED)]) == 0
+
+
+def test_no_regression_is_another_question_than_fixed() -> None:
+    """A change that fixes nothing breaks nothing, and CI may ask for that alone."""
+
+    def status(*found: Comparison) -> int:
+        return exit_status(found, Require.NO_REGRESSION)
+
+    clean, still, fixed, regressed, lost = (
+        Comparison(A_CASE, state)
+        for state in (State.CLEAN, State.STILL, State.FIXED, State.REGRESSED, State.NOT_RUN)
+    )
+    same = Comparison(replace(A_CASE, case=None, reason=SAME_CODE), State.NOT_RUN)
+    no_image = Comparison(replace(A_CASE, case=None, reason="no mkfs"), State.NOT_RUN)
+    assert status(clean) == status(still, same) == status(fixed, no_image) == 0
+    # The change reaches no code of any filesystem.
+    assert status(same, no_image) == 0
+    assert status(clean, regressed) == status(regressed, lost) == 1
+    # No result where there should be one, or no question was put at all.
+    assert status(clean, lost) == status(fixed, lost) == NO_ANSWER
+    assert status(no_image) == status() == NO_ANSWER
+
+
+def test_json_has_every_case_and_both_statuses(tmp_path: Path) -> None:
+    patch = tmp_path / "a.patch"
+    patch.write_text("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n")
+    subject = replace(SUBJECT, patches=(patch,))
+    found = [_compare([LEAK] * 3, [LEAK, CLEAN, LEAK]), _compare([CLEAN], [CLEAN])]
+    values = json.loads(as_json(subject, found))
+    assert values["status"] == {"fixed": 1, "no-regression": 0}
+    assert values["patches"][0]["name"] == "a.patch"
+    first, second = values["cases"]
+    assert (first["state"], first["bad_after"], first["runs_after"]) == ("STILL FAILS", 2, 3)
+    assert (second["state"], second["case"]) == ("CLEAN", A_CASE.id)
 
 
 def test_a_cell_is_as_certain_as_its_least_certain_case() -> None:
