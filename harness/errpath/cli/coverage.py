@@ -49,7 +49,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "coverage", help="which error exits of the mount path the crafted images reach"
     )
-    parser.add_argument("filesystem", choices=("hfs", "hfsplus"))
+    parser.add_argument(
+        "filesystem", choices=("hfs", "hfsplus"), help="whose crafted images are mounted"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     parser.add_argument(
         "--fail-under", type=int, metavar="N", help="fail if fewer than N exits are reached"

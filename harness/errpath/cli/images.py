@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     showing.set_defaults(handler=_show)
     writing = actions.add_parser("write", help="write one as a sparse file")
     writing.add_argument("name", metavar="NAME", help="a crafted image, a base, or @BLOB of a test")
-    writing.add_argument("file", metavar="FILE", type=Path)
+    writing.add_argument("file", metavar="FILE", type=Path, help="where to write it")
     writing.set_defaults(handler=_write)
 
 

@@ -13,11 +13,13 @@ from errpath.cli import (
     bench,
     bisect,
     compare,
+    completion,
     coverage,
     doctor,
     history,
     images,
     kernel,
+    man,
     merge,
     nightly,
     run,
@@ -65,6 +67,9 @@ def build_parser() -> argparse.ArgumentParser:
         area.add_parser(commands)
     history.add_diff_parser(commands)
     run.add_test_parser(commands)
+    # Made from the parser, which has all commands by the time that they run.
+    completion.add_parser(commands, parser)
+    man.add_parser(commands, parser)
     return parser
 
 

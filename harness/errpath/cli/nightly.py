@@ -47,22 +47,30 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Status: 0 nothing new, 1 something to look at, 125 nothing new but not all "
         "gave an answer, 2 wrong use.",
     )
-    run.add_argument("job", type=Path, metavar="JOB.yaml")
+    run.add_argument("job", type=Path, metavar="JOB.yaml", help="the job's file")
     run.add_argument(
         "--until", metavar="HH:MM", help="end by then with what there is; also +90m, +6h"
     )
     run.add_argument(
         "--fresh", action="store_true", help="begin anew even if a run was interrupted"
     )
-    run.add_argument("--mail-to", action="append", default=[], metavar="ADDRESS")
+    run.add_argument(
+        "--mail-to",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="send the summary there; may be repeated",
+    )
     run.add_argument("--webhook", default="", metavar="URL", help="POST a JSON summary there")
     run.set_defaults(handler=_run)
     show = actions.add_parser("plan", help="what a job would run, and how long it may take")
-    show.add_argument("job", type=Path, metavar="JOB.yaml")
+    show.add_argument("job", type=Path, metavar="JOB.yaml", help="the job's file")
     show.set_defaults(handler=_plan)
     report = actions.add_parser("report", help="judge a run again and write its pages again")
-    report.add_argument("job", type=Path, metavar="JOB.yaml")
-    report.add_argument("run", nargs="?", default="latest", metavar="RUN")
+    report.add_argument("job", type=Path, metavar="JOB.yaml", help="the job's file")
+    report.add_argument(
+        "run", nargs="?", default="latest", metavar="RUN", help="its id (default: the latest)"
+    )
     report.set_defaults(handler=_report)
     nightly_bisect.add_parser(actions)
 

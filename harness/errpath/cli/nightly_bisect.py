@@ -25,7 +25,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "kernels, in their order: --job (options given beside it go before the job's). A kernel is "
         "bad if any of the cases fails on it.",
     )
-    parser.add_argument("case", nargs="+", metavar="CASE-ID")
+    parser.add_argument(
+        "case", nargs="+", metavar="CASE-ID", help="cases that tell a bad kernel from a good one"
+    )
     parser.add_argument("--tree", type=Path, metavar="DIR", help="a git tree of the kernel")
     parser.add_argument("--good", metavar="REVISION", help="where the cases pass")
     parser.add_argument("--bad", metavar="REVISION", help="where they fail")

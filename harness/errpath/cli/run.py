@@ -43,7 +43,12 @@ def add_test_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
         description=f"Suites: {suites}. What follows them goes to pytest as it is.",
     )
     parser.add_argument("suite", metavar="SUITE", help="a suite, a file or a test of it")
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="PYTEST-ARGUMENT")
+    parser.add_argument(
+        "words",
+        nargs=argparse.REMAINDER,
+        metavar="PYTEST-ARGUMENT",
+        help="further suites, then pytest's options",
+    )
     parser.set_defaults(handler=_test)
 
 

@@ -23,6 +23,7 @@ from errpath.guest.accel import ACCELS
 from errpath.util.option_group import (
     OptionGroup,
     choice,
+    flag,
     number,
     parse_groups,
     path,
@@ -252,7 +253,7 @@ class LogOptions(OptionGroup):
 
     title: ClassVar[str] = "logging"
 
-    verbose: bool | None = switch(
+    verbose: bool = flag(
         "--verbose",
         "-v",
         help="show every exchange with guests and QEMU, and every program that is run, with times",

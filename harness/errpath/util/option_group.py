@@ -1,8 +1,8 @@
 """Command line options as frozen dataclasses: the parser's arguments from them, and back the argv.
 
-A group is a dataclass whose fields are made by `texts`, `text`, `choice`, `number`, `path` and
-`switch`. A field is all that there is to say of an option: parser, reruns and other processes
-follow from it.
+A group is a dataclass whose fields are made by `texts`, `text`, `choice`, `number`, `path`,
+`switch` and `flag`. A field is all that there is to say of an option: parser, reruns and other
+processes follow from it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ __all__ = [
     "Option",
     "OptionGroup",
     "choice",
+    "flag",
     "number",
     "parse_groups",
     "path",
@@ -44,6 +45,8 @@ class Option:
     repeats: bool = False
     # Takes no value: on, off (`--no-…`), or not given.
     switch: bool = False
+    # Takes no value: on if it is given.
+    flag: bool = False
     choices: tuple[str, ...] = ()
 
     def keywords(self, default: Any) -> dict[str, Any]:
@@ -51,6 +54,8 @@ class Option:
         if self.switch:
             return {"action": argparse.BooleanOptionalAction, "default": default, "help": self.help}
         words: dict[str, Any] = {"default": default, "help": self.help}
+        if self.flag:
+            return {**words, "action": "store_true"}
         if self.repeats:
             words |= {"action": "append", "default": list(default)}
         if self.convert is not str:
@@ -65,6 +70,8 @@ class Option:
         """The words that give this value again."""
         if self.switch:
             return [self.flags[0] if value else f"--no-{self.flags[0].removeprefix('--')}"]
+        if self.flag:
+            return [self.flags[0]] if value else []
         words: list[str] = []
         for one in value if self.repeats else [value]:
             # A word that begins so would be taken for an option.
@@ -187,3 +194,8 @@ def path(*flags: str, metavar: str, help: str, default: Path | None = None) -> A
 def switch(*flags: str, help: str) -> Any:
     """On, off or not given: `bool | None`; off is `--no-` and the name."""
     return _field(None, Option(flags, help, switch=True))
+
+
+def flag(*flags: str, help: str) -> Any:
+    """On if it is given: `bool`."""
+    return _field(False, Option(flags, help, flag=True))

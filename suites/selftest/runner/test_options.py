@@ -149,7 +149,7 @@ def _groups(base: type[OptionGroup] = OptionGroup) -> list[type[OptionGroup]]:
 
 def _values(option: Option) -> st.SearchStrategy[Any]:
     """What an option may hold when it is given."""
-    if option.switch:
+    if option.switch or option.flag:
         return st.booleans()
     one: st.SearchStrategy[Any] = st.sampled_from(option.choices) if option.choices else _TEXT
     if option.convert is int:
@@ -193,7 +193,7 @@ def test_every_flag_is_read_and_has_a_help(group: type[OptionGroup]) -> None:
         assert option.help
         other = next((one for one in option.choices if one != field.default), "7")
         for flag in option.flags:
-            words = [flag] if option.switch else [flag, other]
+            words = [flag] if option.switch or option.flag else [flag, other]
             assert getattr(group.parse(words), field.name) != field.default
 
 
