@@ -1,4 +1,4 @@
-"""`errpath kernel build|list|rm`."""
+"""`errpath kernel build|list|rm|survey|prune`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Callable
 
+from errpath.cli import kernel_survey
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
 from errpath.kernel.build.built import KernelRequest
@@ -21,7 +22,7 @@ __all__ = ["add_parser", "add_request_options", "run_kernel", "to_request"]
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `kernel` command; its handler is `args.handler(args)`, which returns a status."""
-    parser = subparsers.add_parser("kernel", help="build, list and remove kernels")
+    parser = subparsers.add_parser("kernel", help="build, list, survey and remove kernels")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="build a kernel, or find it in the cache")
     add_request_options(build)
@@ -39,6 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     remove.add_argument("keys", nargs="*", metavar="KEY", help="a key, or its beginning")
     remove.add_argument("--all", action="store_true", help="everything, sources included")
     remove.set_defaults(handler=_remove)
+    kernel_survey.add_parsers(actions)
 
 
 def add_request_options(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ModuleIndex", "find_exporter", "module_directories", "module_name", "scan"]
+__all__ = [
+    "ModuleIndex",
+    "assignments",
+    "find_exporter",
+    "module_directories",
+    "module_name",
+    "scan",
+]
 
 _ASSIGNMENT = re.compile(r"^[ \t]*([\w$()-]+?)[ \t]*[:+?]?=[ \t]*(.*)$", re.MULTILINE)
 _OBJECTS = re.compile(r"^obj-(?:(?P<fixed>[ym])|\$\((?P<symbol>CONFIG_\w+)\))$")
@@ -104,7 +111,7 @@ def _owner(directory: Path, file: Path, paths: list[str]) -> str | None:
     for path in paths:
         base = Path(path).name
         part = re.compile(rf"^{re.escape(base)}-(?:objs|y|m|\$\(\w+\))$")
-        for target, words in _assignments(makefile):
+        for target, words in assignments(makefile):
             if part.match(target) and unit in words:
                 return path
         if unit == f"{base}.o":
@@ -121,7 +128,8 @@ def _makefile(directory: Path) -> str:
     return ""
 
 
-def _assignments(makefile: str) -> Iterator[tuple[str, list[str]]]:
+def assignments(makefile: str) -> Iterator[tuple[str, list[str]]]:
+    """(variable, words) of each assignment in a Makefile."""
     joined = makefile.replace("\\\n", " ")
     for match in _ASSIGNMENT.finditer(joined):
         yield match[1], match[2].partition("#")[0].split()
@@ -132,7 +140,7 @@ def _objects(
 ) -> Iterator[tuple[str, str]]:
     """(y or m, word) of each object or directory; with `every`, also those that are switched off,
     as n, and those of which nothing is said, as ?."""
-    for target, words in _assignments(makefile):
+    for target, words in assignments(makefile):
         if match := _OBJECTS.match(target):
             # What nobody asked for, Kconfig may switch on by itself.
             value = match["fixed"] or config.get(match["symbol"], "?")

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from errpath.errors import AbsentError, SourceError, UsageError
 from errpath.kernel.build.builder import Builder
 from errpath.kernel.build.built import BuiltKernel, BuiltModule, KernelRequest
+from errpath.kernel.build.compiled import Share, compiled_share
 from errpath.kernel.build.inventory import Shelf, StoredKernel
 from errpath.kernel.build.kbuild import compiler_identity
-from errpath.kernel.build.kconfig import Dropped, load_requested
+from errpath.kernel.build.kconfig import Dropped, load_requested, parse_config
 from errpath.kernel.build.modindex import module_name
 from errpath.kernel.build.modules import HEADER, load_module, missing_modules
 from errpath.kernel.build.prebuilt import Prebuilt, import_prebuilt
+from errpath.kernel.build.prune import Pruned, mark_used, prune
 from errpath.kernel.build.state import State, combine, load_state, load_tree, save_state
 from errpath.kernel.features.finding import Finding, Presence
 from errpath.kernel.features.probe import features_header, probe_features
@@ -49,6 +52,8 @@ class KernelStore:
         self.layout = Layout((root if root is not None else default_root()).absolute())
         self._progress = progress
         self._compiler = compiler
+        # Keys of the kernels that were handed out: none of them is pruned while the store lives.
+        self._used: set[str] = set()
         self._builder = Builder(self.layout, progress, jobs or len(os.sched_getaffinity(0)))
 
     def build(self, request: KernelRequest) -> BuiltKernel:
@@ -209,6 +214,30 @@ class KernelStore:
         """
         return Shelf(self.layout).remove(key_prefix, self._progress)
 
+    def prune(self, limit: int) -> Pruned:
+        """Remove what was not used for longest until the cache takes at most `limit` bytes."""
+        return prune(self.layout, limit, self._progress)
+
+    def compiled_share(self, kernel: BuiltKernel, directory: str) -> Share | None:
+        """How much of a source directory such as `fs/hfs` is compiled; None without source."""
+        if load_state(self.layout, kernel.state) is None:
+            return None
+        tree, _ = load_tree(self.layout, kernel.state)
+        prefix = f"{directory}/"
+        paths = [
+            path
+            for path in tree.manifest()
+            if path.startswith(prefix) and path.endswith((".c", ".h", "/Makefile", "/Kbuild"))
+        ]
+        texts = {
+            path.removeprefix(prefix): file.content.decode(errors="replace")
+            for path, file in tree.fetch(paths)
+        }
+        if not texts:
+            return None
+        makefile = texts.get("Makefile", texts.get("Kbuild", ""))
+        return compiled_share(texts, makefile, parse_config(kernel.config.read_text()))
+
     def size(self) -> int:
         """Bytes on disk of the whole cache, workspaces and sources included."""
         return Shelf(self.layout).size()
@@ -252,6 +281,9 @@ class KernelStore:
         directory = self.layout.builds / key
         meta = read_json(directory / "meta.json")
         assert meta is not None
+        if key not in self._used:
+            self._used.add(key)
+            weakref.finalize(self, os.close, mark_used(self.layout, key))
         return BuiltKernel(
             key=key,
             state=state or key,

@@ -1,0 +1,108 @@
+"""A limit on the size of the cache: kernels that were not used for longest go first."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from errpath.errors import UsageError
+from errpath.kernel.build.inventory import Shelf, StoredKernel
+from errpath.kernel.layout import Layout
+from errpath.util.progress import Progress
+
+__all__ = ["LIMIT_VARIABLE", "Pruned", "cache_limit", "mark_used", "prune"]
+
+LIMIT_VARIABLE = "ERRPATH_CACHE_LIMIT"
+_DEFAULT_GIB = 20.0
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What a pruning did."""
+
+    removed: tuple[StoredKernel, ...]
+    # Kernels that were spared because a process has them in use.
+    in_use: tuple[StoredKernel, ...]
+    # Bytes on disk before and after.
+    before: int
+    after: int
+
+
+def cache_limit() -> int:
+    """Bytes that the cache may take: `$ERRPATH_CACHE_LIMIT` in GiB, or 20 GiB.
+
+    Raises:
+        UsageError: the variable is no positive number.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, "")
+    try:
+        limit = float(text) if text else _DEFAULT_GIB
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < float("inf"):
+        raise UsageError(f"{LIMIT_VARIABLE}: got {text!r}; expected a size in GiB, such as 20")
+    return int(limit * 2**30)
+
+
+def mark_used(layout: Layout, key: str) -> int:
+    """Note that a kernel is used now; a descriptor that keeps it from being pruned while open."""
+    path = _mark(layout, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    os.utime(descriptor)
+    return descriptor
+
+
+def prune(layout: Layout, limit: int, progress: Progress) -> Pruned:
+    """Remove kernels, with what only they used, until the cache takes at most `limit` bytes.
+
+    The one that was not used for longest goes first; one that a process has in use stays.
+    """
+    shelf = Shelf(layout)
+    before = after = shelf.size()
+    removed: list[StoredKernel] = []
+    in_use: list[StoredKernel] = []
+    for kernel in sorted(shelf.list(), key=lambda kernel: _last_use(layout, kernel)):
+        if after <= limit:
+            break
+        with _unused(layout, kernel.key) as free:
+            if not free:
+                in_use.append(kernel)
+                continue
+            shelf.remove(kernel.key, progress)
+            _mark(layout, kernel.key).unlink(missing_ok=True)
+        removed.append(kernel)
+        after = shelf.size()
+    return Pruned(tuple(removed), tuple(in_use), before, after)
+
+
+def _mark(layout: Layout, key: str) -> Path:
+    return layout.root / "used" / key
+
+
+def _last_use(layout: Layout, kernel: StoredKernel) -> float:
+    try:
+        return _mark(layout, kernel.key).stat().st_mtime
+    except FileNotFoundError:
+        return kernel.built
+
+
+@contextmanager
+def _unused(layout: Layout, key: str) -> Iterator[bool]:
+    """Whether nobody uses a kernel; while the block runs, nobody begins to."""
+    path = _mark(layout, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)
