@@ -74,7 +74,7 @@ int device_attach(struct call *call, json_t *spec, struct device *device);
 int device_detach(struct device *device);
 
 /* steps.c: what a case's own task does. */
-#define STEPS_MAX 16
+#define STEPS_MAX 128
 #define LOG_MAX 2048
 #define STEP_ROOT "/mnt"
 
@@ -116,6 +116,11 @@ void directory_reset(void);
 /* walk.c: both give a positive errno or 0. */
 int walk_tree(const char *root, int out);
 int scribble(const char *root, char *log, size_t size);
+
+/* volume.c: a step in what is mounted at `root`; -EOPNOTSUPP where there is no such operation. */
+int volume_step(json_t *step, const char *root, struct step_result *result);
+/* Thaws what a case has left frozen. */
+void volume_thaw(const char *root);
 
 /* coverage.c */
 struct coverage {

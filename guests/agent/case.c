@@ -197,6 +197,7 @@ static void take_down(struct call *call, struct device *device)
 {
 	int mounts = 0;
 
+	volume_thaw(STEP_ROOT);
 	while (mounts < MOUNTS_MAX && umount2(STEP_ROOT, 0) == 0)
 		mounts++;
 	json_object_set_new(call->reply, "left_mounted", json_integer(mounts));

@@ -309,13 +309,6 @@ static int step_use(json_t *step, const struct step_context *context, struct ste
 	return 0;
 }
 
-static int step_write(json_t *step, const struct step_context *context, struct step_result *result)
-{
-	(void)context;
-	failed_with(result, "write", -write_text(text(step, "path"), text(step, "data")));
-	return 0;
-}
-
 static const struct {
 	const char *op;
 	/* 0 with `result` filled, or -errno where the step could not be tried. */
@@ -329,7 +322,6 @@ static const struct {
 	{ "umount", step_umount },
 	{ "use", step_use },
 	{ "walk", step_walk },
-	{ "write", step_write },
 };
 
 static int run(json_t *step, const struct step_context *context, struct step_result *result)
@@ -339,7 +331,7 @@ static int run(json_t *step, const struct step_context *context, struct step_res
 	for (size_t i = 0; op && i < ARRAY_SIZE(STEPS); i++)
 		if (strcmp(STEPS[i].op, op) == 0)
 			return STEPS[i].run(step, context, result);
-	return -EOPNOTSUPP;
+	return volume_step(step, STEP_ROOT, result);
 }
 
 int step_run(json_t *step, const struct step_context *context, struct step_result *result)

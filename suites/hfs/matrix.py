@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
 from errpath.cases.mounting import mount_step
+from errpath.cases.steps import Reconfigure, Remount, Umount
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import Filesystem, load_filesystem
 from errpath.images import Image, blank
@@ -68,8 +69,7 @@ def fault_cases() -> Iterator[MountCase]:
                                 f"{fs.name}-{point}-{errno}-{api}-{mode}" + _suffix(kind),
                                 fs.name,
                                 Device(image(fs.name, kind)),
-                                (mount_step(fs, api, mode, armed=True, expect=errno),),
-                                FaultPlan(point, errno),
+                                (mount_step(fs, api, mode, fail=FaultPlan(point, errno)),),
                                 point=point,
                                 errno=errno,
                             )
@@ -116,7 +116,7 @@ def image_cases() -> Iterator[MountCase]:
                     f"{fs.name}-none-{api}-{mode}",
                     fs.name,
                     Device(image(fs.name, "valid")),
-                    (mount_step(fs, api, mode), Step("umount")),
+                    (mount_step(fs, api, mode), Umount()),
                 )
                 for kind in BAD_IMAGES:
                     yield MountCase(
@@ -132,14 +132,14 @@ def remount_cases() -> Iterator[MountCase]:
     """Reconfiguring makes a second context, which must be given back as well."""
     for fs in _filesystems():
         for api in APIS:
-            again = "remount" if api == "mount" else "reconfigure"
+            again = Remount if api == "mount" else Reconfigure
             for first, second in (("rw", "ro"), ("ro", "rw"), ("rw", "rw")):
                 flags = ("ro",) if second == "ro" else ()
                 yield MountCase(
                     f"{fs.name}-remount-{first}-to-{second}-{api}",
                     fs.name,
                     Device(image(fs.name, "valid")),
-                    (mount_step(fs, api, first), Step(again, flags=flags), Step("umount")),
+                    (mount_step(fs, api, first), again(flags=flags), Umount()),
                     point="remount",
                 )
             yield MountCase(
@@ -148,10 +148,9 @@ def remount_cases() -> Iterator[MountCase]:
                 Device(image(fs.name, "valid")),
                 (
                     mount_step(fs, api, "rw"),
-                    Step(again, flags=("ro",), armed=True, expect="EIO"),
-                    Step("umount"),
+                    again(flags=("ro",), fail=FaultPlan(fs.reconfigure, "EIO")),
+                    Umount(),
                 ),
-                FaultPlan(fs.reconfigure, "EIO"),
                 point=fs.reconfigure,
                 errno="EIO",
             )
@@ -183,7 +182,7 @@ def option_cases() -> Iterator[MountCase]:
                 f"{fs.name}-good_options-{api}",
                 fs.name,
                 Device(image(fs.name, "valid")),
-                (mount_step(fs, api, "rw", options=good), Step("umount")),
+                (mount_step(fs, api, "rw", options=good), Umount()),
                 point="options",
             )
 
@@ -219,11 +218,10 @@ def repeat_cases() -> Iterator[MountCase]:
                     fs.name,
                     Device(image(fs.name, "valid")),
                     (
-                        mount_step(fs, api, "rw", armed=True, expect="EIO"),
+                        mount_step(fs, api, "rw", fail=FaultPlan(point, "EIO")),
                         mount_step(fs, api, "rw"),
-                        Step("umount"),
+                        Umount(),
                     ),
-                    FaultPlan(point, "EIO"),
                     point=point,
                     errno="EIO",
                 )
@@ -235,8 +233,8 @@ def repeat_cases() -> Iterator[MountCase]:
                 (
                     mount_step(fs, api, "rw"),
                     mount_step(fs, "fsopen", "rw"),
-                    Step("umount"),
-                    Step("umount"),
+                    Umount(),
+                    Umount(),
                 ),
                 point="repeat",
             )
@@ -247,7 +245,7 @@ def repeat_cases() -> Iterator[MountCase]:
                 (
                     mount_step(fs, api, "rw"),
                     mount_step(fs, api, "ro", expect="EBUSY"),
-                    Step("umount"),
+                    Umount(),
                 ),
                 point="repeat",
                 errno="EBUSY",

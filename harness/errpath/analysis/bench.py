@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
 from errpath.cases.run import run_case
+from errpath.cases.steps import FsOpen, Mount
 from errpath.errors import InfrastructureError
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
@@ -36,6 +37,7 @@ PLANTED = 25
 # Seconds between the two scans of way (c), as a well-known fuzzer has it.
 _TWO_SCANS_SECONDS = 4.0
 _FUNCTION = "errpath_plant_lose"
+_STEPS: tuple[type[Mount] | type[FsOpen], ...] = (Mount, FsOpen)
 _ERRNOS = ("EIO", "ENOMEM", "EACCES", "EBUSY", "EINVAL", "ENXIO")
 _FILESYSTEM = "hfs"
 
@@ -88,15 +90,14 @@ def bench_cases(count: int) -> tuple[MountCase, ...]:
     def endless() -> Iterator[MountCase]:
         points = ("setup_bdev_super", filesystem.fill_super)
         for number in itertools.count():
-            for point, errno, op, flags in itertools.product(
-                points, _ERRNOS, ("mount", "fsopen"), ((), ("ro",))
+            for point, errno, step, flags in itertools.product(
+                points, _ERRNOS, _STEPS, ((), ("ro",))
             ):
                 yield MountCase(
-                    f"bench-{point}-{errno}-{op}-{'-'.join(flags) or 'rw'}-{number}",
+                    f"bench-{point}-{errno}-{step.op}-{'-'.join(flags) or 'rw'}-{number}",
                     _FILESYSTEM,
                     Device(image),
-                    (Step(op, filesystem.fstype, flags=flags, armed=True, expect=errno),),
-                    FaultPlan(point, errno),
+                    (step(filesystem.fstype, flags=flags, fail=FaultPlan(point, errno)),),
                     point=point,
                     errno=errno,
                 )

@@ -11,9 +11,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
 from errpath.cases.mounting import mount_step
 from errpath.cases.run import run_case
+from errpath.cases.steps import Umount
+from errpath.cases.volume_steps import ReadBack, WriteProbe
 from errpath.errors import GuestPoisonedError
 from errpath.filesystems import load_filesystem
 from errpath.guest.channel import AgentError
@@ -207,9 +209,9 @@ def mutant_case(filesystem: str, mutated: MutatedMount, number: int) -> MountCas
         Device(mutant.base, pieces=_fitting(mutant), size=mutant.size),
         (
             replace(mount, any_errno=True),
-            Step("walk", any_errno=True),
-            Step("scribble", any_errno=True),
-            Step("umount"),
+            ReadBack(any_errno=True),
+            WriteProbe(any_errno=True),
+            Umount(),
         ),
         point="mutant",
         seconds=_SECONDS,

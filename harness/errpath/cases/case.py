@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from errpath.cases.steps import Step
 from errpath.faults.model import Fault
 from errpath.images import Image
 from errpath.util.errnos import errno_name
 
-__all__ = ["Device", "MountCase", "Outcome", "Step", "StepOutcome"]
+__all__ = ["Device", "MountCase", "Outcome", "StepOutcome"]
 
 
 @dataclass(frozen=True)
@@ -70,70 +71,13 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One thing that the case's task does, and the errno that it must give."""
-
-    # "mount", "remount" (mount(2)), "fsopen", "reconfigure" (the fd-based calls), "umount"; or, in
-    # what is mounted, "walk" (tell everything), "scribble" (change some of it) and "use" (a bit of
-    # everything, of which nothing is told); or "write" (`data` to the guest's file `path`).
-    op: str
-    fstype: str = ""
-    # Names of mount flags: "ro", "nosuid", …
-    flags: tuple[str, ...] = ()
-    # mount(2)'s data string, or what is written.
-    data: str = ""
-    # fsconfig key and value; None sets a flag.
-    options: tuple[tuple[str, str | None], ...] = ()
-    # Where an fsopen stops: "options" (never creates), "create", or "mount".
-    until: str = "mount"
-    # Whether a server behind /dev/fuse answers for what is mounted (guests/agent/fuse.c).
-    served: bool = False
-    # Whether the case's fault is armed while this step runs.
-    armed: bool = False
-    # Name of the errno that it must give, or "" for success.
-    expect: str = ""
-    # Whether any errno will do; one of a mount ends the case.
-    any_errno: bool = False
-    # File of a "write".
-    path: str = ""
-    # Whether the case goes on after any errno of it.
-    carries_on: bool = False
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether the case goes on after this step has failed."""
-        tolerated = self.any_errno and self.op in ("walk", "scribble")
-        return bool(self.expect) or self.carries_on or tolerated
-
-    def as_request(self) -> dict[str, Any]:
-        """The agent's form (guests/agent/steps.c)."""
-        request: dict[str, Any] = {"op": self.op, "armed": self.armed, "go_on": self.goes_on}
-        if self.fstype:
-            request["fstype"] = self.fstype
-        if self.flags:
-            request["flags"] = list(self.flags)
-        if self.data:
-            request["data"] = self.data
-        if self.path:
-            request["path"] = self.path
-        if self.options:
-            request["options"] = [list(option) for option in self.options]
-        if self.op == "fsopen":
-            request["until"] = self.until
-        if self.served:
-            request["served"] = True
-        return request
-
-
-@dataclass(frozen=True)
 class MountCase:
-    """A device, perhaps a fault, and steps. The id reads as a sentence would."""
+    """A device and steps, of which some may be made to fail."""
 
     id: str
     filesystem: str
     device: Device
     steps: tuple[Step, ...]
-    fault: Fault | None = None
     # What the case is about, for markers: the point of failure and the errno that it forces.
     point: str = "none"
     errno: str = ""
@@ -151,8 +95,13 @@ class MountCase:
     def __post_init__(self) -> None:
         if not self.steps:
             raise ValueError(f"case {self.id}: expected at least one step")
-        if (self.fault is not None) != any(step.armed for step in self.steps):
-            raise ValueError(f"case {self.id}: expected a fault exactly where a step is armed")
+        if len({step.fail for step in self.steps if step.fail is not None}) > 1:
+            raise ValueError(f"case {self.id}: expected one fault, in whatever steps it is armed")
+
+    @property
+    def fault(self) -> Fault | None:
+        """What fails in the steps that are armed; its `times` count over all of them."""
+        return next((step.fail for step in self.steps if step.fail is not None), None)
 
     def as_request(self, task: str, image_id: str | None, *, trace: bool = False) -> dict[str, Any]:
         """The agent's form (guests/agent/case.c); `trace` switches the tracer on."""

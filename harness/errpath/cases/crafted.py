@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
-from errpath.cases.case import Device, MountCase, Outcome, Step
+from errpath.cases.case import Device, MountCase, Outcome
 from errpath.cases.mounting import APIS, MODES, mount_step
 from errpath.cases.read_back import differences, parse_walk
+from errpath.cases.steps import Step, Umount
+from errpath.cases.volume_steps import ReadBack, WriteProbe
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
 from errpath.images.crafted.catalogue import Case, base_image, base_volume, catalogue
@@ -118,12 +120,7 @@ def forced_cases() -> Iterator[MountCase]:
                 f"{crafted.name}-{point}-{errno}-{api}-{mode}",
                 filesystem,
                 _device(crafted),
-                (
-                    mount_step(
-                        fs, api, mode, armed=True, expect=errno, options=_options(crafted.options)
-                    ),
-                ),
-                FaultPlan(point, errno),
+                (mount_step(fs, api, mode, fail=FaultPlan(point, errno), options=crafted.options),),
                 point=point,
                 errno=errno,
             )
@@ -149,7 +146,7 @@ def _mounted(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
     errno = "" if succeeds else crafted.errno
     if errno and api == "fsopen":
         errno = crafted.fsopen_errno or errno
-    mount = mount_step(fs, api, mode, expect=errno, options=_options(crafted.options))
+    mount = mount_step(fs, api, mode, expect=errno, options=crafted.options)
     mount = replace(mount, any_errno=crafted.any_errno)
     says: tuple[LogContains, ...] = ()
     # What is said about a mount that writes is not said about one that does not.
@@ -166,12 +163,12 @@ def _mounted(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
         frozen = crafted.readonly or mode == "ro"
         # A root that is whatever its memory held may refuse a write for any reason.
         anything = crafted.any_errno or (corrupted and not frozen)
-        write = Step("scribble", expect="EROFS" if frozen else "", any_errno=anything)
-        steps = (mount, Step("walk", any_errno=corrupted), write, Step("umount"))
+        write = WriteProbe(expect="EROFS" if frozen else "", any_errno=anything)
+        steps = (mount, ReadBack(any_errno=corrupted), write, Umount())
     checks: tuple[Callable[[Outcome], str], ...] = (*says, *reads)
     if crafted.keeps_attributes:
         kept = tuple((entry.path, entry.xattrs) for entry in reads[0].expected if entry.xattrs)
-        steps = (mount, write, Step("umount"), mount, Step("walk"), Step("umount"))
+        steps = (mount, write, Umount(), mount, ReadBack(), Umount())
         checks = (KeepsXattrs(kept),)
     return MountCase(
         f"{crafted.name}-{api}-{mode}",
@@ -230,9 +227,3 @@ def _seconds(crafted: Case) -> float:
     if crafted.known_issue.startswith("hang"):
         return _HANG_SECONDS
     return _CRASH_SECONDS if crafted.known_issue and not crafted.hidden else 20.0
-
-
-def _options(text: str) -> tuple[tuple[str, str | None], ...]:
-    """Mount options as mount -o takes them, as pairs."""
-    pairs = (word.partition("=") for word in text.split(",") if word)
-    return tuple((key, value if mark else None) for key, mark, value in pairs)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
 from errpath.cases.crafted import crafted_cases, known_issue_cases
+from errpath.cases.steps import FsOpen, Mount, Option, Reconfigure, Remount, Step, Umount
 from errpath.errors import UsageError
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import EVENTS, Filesystem, known_filesystems, load_filesystem
@@ -24,8 +25,6 @@ MODES = ("rw", "ro")
 # A block major that no driver has in these guests.
 _UNUSED_MAJOR = (240, 7)
 _UNKNOWN_OPTION = ("errpath_no_such_option", "1")
-
-Option = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -132,8 +131,8 @@ def _mount(
     api: str,
     mode: str,
     *,
-    armed: bool = False,
-    expect: str = "",
+    fail: FaultPlan | None = None,
+    expect: str | None = None,
     options: tuple[Option, ...] = (),
     until: str = "mount",
     served: bool = True,
@@ -141,10 +140,18 @@ def _mount(
     """One mount by either API; a server goes with it where the filesystem needs one."""
     flags = ("ro",) if mode == "ro" else ()
     every = (*_options(fs.options), *options)
-    step = Step(api, fs.fstype, flags, armed=armed, expect=expect, served=fs.served and served)
+    served = fs.served and served
     if api == "mount":
-        return replace(step, data=_data(every))
-    return replace(step, options=every, until=until)
+        return Mount(fs.fstype, options=every, flags=flags, served=served, fail=fail, expect=expect)
+    return FsOpen(
+        fs.fstype,
+        options=every,
+        flags=flags,
+        served=served,
+        until=until,
+        fail=fail,
+        expect=expect,
+    )
 
 
 def _again(
@@ -152,36 +159,23 @@ def _again(
     api: str,
     mode: str,
     *,
-    armed: bool = False,
-    expect: str = "",
+    fail: FaultPlan | None = None,
+    expect: str | None = None,
     options: tuple[Option, ...] = (),
 ) -> Step:
     """One reconfigure by either API."""
     flags = ("ro",) if mode == "ro" else ()
     every = (*(_options(fs.options) if fs.reconfigure_options else ()), *options)
-    if api == "mount":
-        return Step("remount", flags=flags, data=_data(every), armed=armed, expect=expect)
-    return Step("reconfigure", flags=flags, options=every, armed=armed, expect=expect)
+    again = Remount if api == "mount" else Reconfigure
+    return again(flags=flags, options=every, fail=fail, expect=expect)
 
 
-def _data(options: tuple[Option, ...]) -> str:
-    return ",".join(key if value is None else f"{key}={value}" for key, value in options)
-
-
-def _case(
-    fs: Filesystem,
-    point: str,
-    device: Device,
-    *steps: Step,
-    fault: FaultPlan | None = None,
-) -> Maker:
+def _case(fs: Filesystem, point: str, device: Device, *steps: Step) -> Maker:
     """What makes the case once its id is known."""
-    errno = next((step.expect for step in steps if step.expect), "")
+    errno = next((step.expected for step in steps if step.expected), "")
 
     def make(case_id: str) -> MountCase:
-        return MountCase(
-            case_id, fs.name, device, steps, fault, point=point, errno=errno, batch=fs.name
-        )
+        return MountCase(case_id, fs.name, device, steps, point=point, errno=errno, batch=fs.name)
 
     return make
 
@@ -199,21 +193,21 @@ def _injected(fs: Filesystem, api: str, function: str) -> Variants:
     """`function` forced to fail, alone and followed by a mount that must work."""
     fault = FaultPlan(function, "EIO")
     for mode in MODES:
-        step = _mount(fs, api, mode, armed=True, expect="EIO")
+        step = _mount(fs, api, mode, fail=fault)
         yield (
             f"injected-EIO-{api}-{mode}",
-            _case(fs, function, _usual_device(fs), step, fault=fault),
+            _case(fs, function, _usual_device(fs), step),
         )
     if _usual(fs.name) == VALID:
         mode = _modes(fs)[0]
         steps = (
-            _mount(fs, api, mode, armed=True, expect="EIO"),
+            _mount(fs, api, mode, fail=fault),
             _mount(fs, api, mode),
-            Step("umount"),
+            Umount(),
         )
         yield (
             f"injected-EIO-then-mount-{api}",
-            _case(fs, function, _usual_device(fs), *steps, fault=fault),
+            _case(fs, function, _usual_device(fs), *steps),
         )
 
 
@@ -223,7 +217,7 @@ def _setup(fs: Filesystem) -> Variants:
         yield from _injected(fs, api, "setup_bdev_super")
         expect = fs.expected("readonly_device")
         device = _usual_device(fs, readonly=True)
-        steps = (_mount(fs, api, "rw", expect=expect), *((Step("umount"),) if not expect else ()))
+        steps = (_mount(fs, api, "rw", expect=expect), *((Umount(),) if not expect else ()))
         yield f"readonly_device-{api}-rw", _case(fs, "readonly_device", device, *steps)
         for mode in MODES:
             device = _usual_device(fs, held=True)
@@ -249,7 +243,7 @@ def _bad_images(fs: Filesystem) -> Variants:
         for api in APIS:
             for mode in _modes(fs):
                 steps = (_mount(fs, api, mode, expect=expect, served=False),)
-                after = () if expect else (Step("umount"),)
+                after = () if expect else (Umount(),)
                 device = (
                     Device()
                     if kind != "blank" and missing_tool(fs)
@@ -263,10 +257,10 @@ def _plain(fs: Filesystem) -> Variants:
     device = _usual_device(fs)
     for api in APIS:
         for mode in _modes(fs):
-            steps = (_mount(fs, api, mode), Step("umount"))
+            steps = (_mount(fs, api, mode), Umount())
             yield f"plain-{api}-{mode}", _case(fs, "none", device, *steps)
         mode = _modes(fs)[0]
-        steps = (_mount(fs, api, mode, options=_options(fs.good_options)), Step("umount"))
+        steps = (_mount(fs, api, mode, options=_options(fs.good_options)), Umount())
         if fs.good_options:
             yield f"options-{api}-{mode}", _case(fs, "options", device, *steps)
         yield f"twice-{api}-{mode}", _case(fs, "repeat", device, *steps, *steps)
@@ -282,7 +276,7 @@ def _reconfigure(fs: Filesystem) -> Variants:
     for api in APIS:
         again = "remount" if api == "mount" else "reconfigure"
         for mode in _modes(fs):
-            first, last = _mount(fs, api, mode), Step("umount")
+            first, last = _mount(fs, api, mode), Umount()
             other = "ro" if mode == "rw" else "rw"
             if fs.bad_option:
                 bad = (*fs.good_options, fs.bad_option)
@@ -305,12 +299,11 @@ def _reconfigure(fs: Filesystem) -> Variants:
                     api,
                     other,
                     options=_options(fs.good_options) if fs.reconfigure_options else (),
-                    armed=True,
-                    expect="EIO",
+                    fail=fault,
                 )
                 yield (
                     f"injected-EIO-{api}-{mode}-to-{other}",
-                    _case(fs, fs.reconfigure, device, first, step, last, fault=fault),
+                    _case(fs, fs.reconfigure, device, first, step, last),
                 )
 
 
@@ -353,8 +346,8 @@ def _second(fs: Filesystem) -> Variants:
             steps = (
                 _mount(fs, api, first),
                 _mount(fs, how, second, expect=expect),
-                Step("umount"),
-                *(() if expect else (Step("umount"),)),
+                Umount(),
+                *(() if expect else (Umount(),)),
             )
             yield f"{first}_then_{second}-{api}", _case(fs, "repeat", device, *steps)
 

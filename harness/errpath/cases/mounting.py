@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from errpath.cases.case import Step
+from errpath.cases.steps import FsOpen, Mount, Options
+from errpath.faults.model import Fault
 from errpath.filesystems import Filesystem
 
 __all__ = ["APIS", "MODES", "mount_step"]
@@ -17,22 +18,14 @@ def mount_step(
     api: str,
     mode: str,
     *,
-    armed: bool = False,
-    expect: str = "",
-    options: tuple[tuple[str, str | None], ...] = (),
+    fail: Fault | None = None,
+    expect: str | None = None,
+    options: Options = (),
     until: str = "mount",
-) -> Step:
+) -> Mount | FsOpen:
     """One mount by either API."""
     flags = ("ro",) if mode == "ro" else ()
+    fstype = filesystem.fstype
     if api == "mount":
-        data = ",".join(key if value is None else f"{key}={value}" for key, value in options)
-        return Step("mount", filesystem.fstype, flags=flags, data=data, armed=armed, expect=expect)
-    return Step(
-        "fsopen",
-        filesystem.fstype,
-        flags=flags,
-        options=options,
-        until=until,
-        armed=armed,
-        expect=expect,
-    )
+        return Mount(fstype, options=options, flags=flags, fail=fail, expect=expect)
+    return FsOpen(fstype, options=options, flags=flags, until=until, fail=fail, expect=expect)

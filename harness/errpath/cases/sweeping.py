@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from errpath.cases.case import Device, Step
+from errpath.cases.case import Device
+from errpath.cases.steps import FsOpen, Mount, Remount, Step, Umount
+from errpath.cases.volume_steps import Use
 from errpath.errors import UsageError
+from errpath.faults.model import Fault, Recording
 from errpath.filesystems import SWEEP_EVENTS, Filesystem
 from errpath.filesystems.mkfs import VALID, image, missing_tool
 
@@ -26,6 +29,10 @@ class Sequence:
     steps: tuple[Step, ...] = ()
     # Why it is not swept, else "".
     reason: str = ""
+
+    def failing(self, fault: Fault) -> tuple[Step, ...]:
+        """The steps with this fault in the armed one, which otherwise records."""
+        return tuple(replace(step, fail=fault) if step.armed else step for step in self.steps)
 
 
 def parse_sweep_events(words: str) -> tuple[str, ...]:
@@ -54,31 +61,29 @@ def sequence(fs: Filesystem, event: str) -> Sequence:
         (option[0], option[1] if len(option) > 1 else None)
         for option in (*fs.options, *(fs.good_options if event == "fsopen" else ()))
     )
-    data = ",".join(key if value is None else f"{key}={value}" for key, value in options)
-    mount = Step("mount", fs.fstype, flags, data)
-    use = Step("use", flags=flags, any_errno=True, carries_on=True)
-    umount = Step("umount", any_errno=True, carries_on=True)
+    mount = Mount(fs.fstype, options=options, flags=flags)
+    use = Use(readonly=mode == "ro", any_errno=True, carries_on=True)
+    umount = Umount(any_errno=True, carries_on=True)
     after = (_may_fail(mount), use, umount)
     armed: tuple[Step, ...]
     match event:
         case "mount-ro" | "mount-rw":
             armed = (_armed(mount), use, umount)
         case "fsopen":
-            step = Step("fsopen", fs.fstype, flags, options=options)
-            armed = (_armed(step), use, umount)
+            armed = (_armed(FsOpen(fs.fstype, options=options, flags=flags)), use, umount)
         case "reconfigure" | "reconfigure-ro":
             to_rw = event == "reconfigure"
-            again = data if fs.reconfigure_options else ""
+            again = options if fs.reconfigure_options else ()
             first = replace(mount, flags=("ro",) if to_rw else ())
             armed = (
                 first,
-                _armed(Step("remount", flags=() if to_rw else ("ro",), data=again)),
+                _armed(Remount(flags=() if to_rw else ("ro",), options=again)),
                 use,
-                _may_fail(Step("remount", flags=("ro",) if to_rw else (), data=again)),
+                _may_fail(Remount(flags=("ro",) if to_rw else (), options=again)),
                 umount,
             )
         case _:
-            armed = (mount, use, _armed(Step("umount")), use, umount)
+            armed = (mount, use, _armed(Umount()), use, umount)
     return Sequence(Device(image(fs.name, VALID)), (*armed, *after))
 
 
@@ -87,7 +92,7 @@ def _may_fail(step: Step) -> Step:
 
 
 def _armed(step: Step) -> Step:
-    return replace(_may_fail(step), armed=True)
+    return replace(_may_fail(step), fail=Recording())
 
 
 def _reason(fs: Filesystem, event: str) -> str:

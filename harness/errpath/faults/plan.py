@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from errpath.util.errnos import errno_value
+from errpath.util.errnos import errno_name, errno_value
 
 __all__ = ["FaultPlan"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class FaultPlan:
     """Make `function` return -`errno` instead of running, in the case's own task only.
 
@@ -21,12 +21,18 @@ class FaultPlan:
 
     # Name as in /proc/kallsyms; exported or static, built in or in a module.
     function: str
-    # Name of the errno, such as "EIO".
+    # Name of the errno, such as "EIO"; its number is taken too.
     errno: str
     # How many calls fail before the function works again.
-    times: int = 1
+    times: int
 
-    def __post_init__(self) -> None:
+    def __init__(self, function: str, errno: str | int, times: int = 1) -> None:
+        name = errno_name(errno).removeprefix("-") if isinstance(errno, int) else errno
+        for key, value in (("function", function), ("errno", name), ("times", times)):
+            object.__setattr__(self, key, value)
+        self._check()
+
+    def _check(self) -> None:
         if not re.fullmatch(r"[A-Za-z_][\w.]*", self.function):
             raise ValueError(f"function: got {self.function!r}; expected a C function's name")
         if self.times < 1:

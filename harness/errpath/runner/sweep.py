@@ -19,7 +19,6 @@ from errpath.cases.sweeping import sequence
 from errpath.errors import InfrastructureError, UsageError
 from errpath.faults import point_module
 from errpath.faults.chains import Chain, ChainFrame
-from errpath.faults.model import Recording
 from errpath.faults.points import POINT_KINDS, LeftOut, Point, points_of
 from errpath.faults.shapes import Shape, definition_at, shape_of
 from errpath.filesystems import load_filesystem
@@ -108,8 +107,7 @@ class Sweeper:
                 f"{unit.id}-{point.name}",
                 unit.filesystem,
                 steps.device,
-                steps.steps,
-                point.fault,
+                steps.failing(point.fault),
                 point=f"{unit.event}/{unit.kind}",
                 batch=unit.id,
                 seconds=_SECONDS,
@@ -179,7 +177,6 @@ class Sweeper:
             filesystem,
             steps.device,
             steps.steps,
-            Recording(),
         )
         prepared = self.guests(partial(self.testbed.prepare, (filesystem,), (), points=()))()
         try:

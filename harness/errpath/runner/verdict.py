@@ -120,7 +120,7 @@ def _reads(check: Callable[[Outcome], str]) -> bool:
 def _wrong_errnos(case: MountCase, outcome: Outcome) -> list[str]:
     wrong = []
     for step, got in zip(case.steps, outcome.steps, strict=False):
-        want = errno_value(step.expect) if step.expect else 0
+        want = errno_value(step.expected) if step.expected else 0
         if got.errno != want and not step.any_errno:
             expected = errno_name(want)
             wrong.append(f"{step.op}: {got}; expected {expected if want else 'success'}")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errpath.cases.case import Device, MountCase, Outcome, Step, StepOutcome
+from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
+from errpath.cases.steps import FsOpen, Mount, Umount
 from errpath.errors import UsageError
 from errpath.faults.plan import FaultPlan
 from errpath.images import blank
@@ -75,11 +76,16 @@ def test_a_case_in_the_agents_form() -> None:
         "hfs",
         Device(node=(7, 0)),
         (
-            Step("fsopen", "hfs", flags=("ro",), options=(("a", "b"), ("c", None)), armed=True),
-            Step("mount", "hfs", data="a=b", expect="EIO"),
-            Step("umount"),
+            FsOpen(
+                "hfs",
+                flags=("ro",),
+                options=(("a", "b"), ("c", None)),
+                fail=FaultPlan("f", "EIO"),
+                expect="",
+            ),
+            Mount("hfs", options="a=b", expect="EIO"),
+            Umount(),
         ),
-        FaultPlan("f", "EIO"),
         seconds=1.5,
     )
     assert case.as_request("task", None, trace=True) == {
@@ -137,8 +143,9 @@ def test_an_outcome_from_the_agents_words() -> None:
     assert Outcome.from_reply("task", {"pid": 1}) == Outcome("task", 1)
 
 
-@pytest.mark.parametrize("armed", [True, False])
-def test_a_fault_and_an_armed_step_belong_together(armed: bool) -> None:
-    fault = None if armed else FaultPlan("f", "EIO")
-    with pytest.raises(ValueError, match="case id: expected a fault exactly where a step is armed"):
-        MountCase("id", "hfs", Device(), (Step("mount", "hfs", armed=armed),), fault)
+def test_a_case_has_one_fault() -> None:
+    steps = [Mount("hfs", fail=FaultPlan(name, "EIO")) for name in ("f", "g")]
+    assert MountCase("id", "hfs", Device(), (steps[0], Umount(), steps[0])).fault == steps[0].fail
+    assert MountCase("id", "hfs", Device(), (Umount(),)).fault is None
+    with pytest.raises(ValueError, match="case id: expected one fault, in whatever steps"):
+        MountCase("id", "hfs", Device(), tuple(steps))

@@ -6,6 +6,7 @@ import pytest
 
 from errpath.cases import crafted
 from errpath.cases.case import MountCase, Outcome, StepOutcome
+from errpath.cases.volume_steps import WriteProbe
 from errpath.images.crafted.catalogue import catalogue, find_case
 
 _PLAIN = {case.id: case for case in crafted.crafted_cases()}
@@ -55,10 +56,10 @@ def test_a_hidden_bug_shortens_no_deadline() -> None:
 
 
 def test_a_read_only_mount_is_written_to_in_vain() -> None:
-    writes = [step for step in _PLAIN["hfs-locked-mount-rw"].steps if step.op == "scribble"]
-    assert [step.expect for step in writes] == ["EROFS"]
-    writes = [step for step in _PLAIN["hfs-valid-mount-rw"].steps if step.op == "scribble"]
-    assert [step.expect for step in writes] == [""]
+    writes = [step for step in _PLAIN["hfs-locked-mount-rw"].steps if isinstance(step, WriteProbe)]
+    assert [step.expected for step in writes] == ["EROFS"]
+    writes = [step for step in _PLAIN["hfs-valid-mount-rw"].steps if isinstance(step, WriteProbe)]
+    assert [step.expected for step in writes] == [""]
 
 
 def test_a_message_is_looked_for_in_both_logs() -> None:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from errpath.cases import crafted
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
 from errpath.cases.lifecycle import plan
+from errpath.cases.steps import FsOpen, Mount, Reconfigure, Remount, Step
 from errpath.filesystems import known_filesystems, load_filesystem
 from errpath.filesystems.mkfs import missing_tool
 from suites.hfs import matrix
@@ -51,13 +52,17 @@ def device_text(device: Device) -> str:
 
 
 def step_text(step: Step) -> str:
-    options = ",".join(key if value is None else f"{key}={value}" for key, value in step.options)
+    """An absent argument is an empty one."""
+    mount = step if isinstance(step, Mount | FsOpen) else None
+    configured = step if isinstance(step, Mount | FsOpen | Remount | Reconfigure) else None
     return "|".join(
         (
-            *(step.op, step.fstype, "+".join(step.flags), step.data or options),
-            step.until if step.op == "fsopen" else "",
-            *("served" * step.served, "armed" * step.armed, step.expect, "any" * step.any_errno),
-            step.path,
+            *(step.op, mount.fstype if mount else ""),
+            "+".join(configured.flags) if configured else "",
+            configured.data if configured else "",
+            step.until if isinstance(step, FsOpen) else "",
+            "served" * (mount.served if mount else False),
+            *("armed" * step.armed, step.expected, "any" * step.any_errno, ""),
         )
     )
 

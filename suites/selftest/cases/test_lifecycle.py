@@ -6,6 +6,7 @@ import pytest
 
 from errpath.cases import lifecycle
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan, plan_crafted
+from errpath.cases.steps import FsOpen, Mount, Remount
 from errpath.errors import UsageError
 from errpath.filesystems import EVENTS, known_filesystems, load_filesystem
 from errpath.results.session import split_evenly
@@ -29,7 +30,8 @@ def test_ids_are_unique_and_name_filesystem_and_event() -> None:
 def test_both_interfaces_and_both_modes() -> None:
     for event in "abcd":
         cases = [one.case for one in plan(("ext4",), (event,)) if one.case is not None]
-        first = [case.steps[0] for case in cases]
+        first = [step for case in cases if isinstance(step := case.steps[0], Mount | FsOpen)]
+        assert len(first) == len(cases)
         assert {step.op for step in first} == {"mount", "fsopen"}, event
         assert {"ro" in step.flags for step in first} == {True, False}, event
 
@@ -61,13 +63,14 @@ def test_a_filesystem_that_refuses_rw_is_mounted_ro() -> None:
     cases = [one.case for one in plan(("isofs",), ("d",)) if one.case is not None]
     for case in cases:
         step = case.steps[0]
-        assert ("ro" in step.flags) == (step.expect != "EACCES"), case.id
+        assert isinstance(step, Mount | FsOpen)
+        assert ("ro" in step.flags) == (step.expected != "EACCES"), case.id
 
 
 def test_options_that_every_mount_needs_are_in_every_mount() -> None:
     for one in plan(("ufs",)):
         for step in one.case.steps if one.case else ():
-            if step.op in ("mount", "remount"):
+            if isinstance(step, Mount | Remount):
                 assert "ufstype=44bsd" in step.data, one.id
 
 
@@ -75,12 +78,13 @@ def test_a_server_goes_with_every_mount_but_of_a_blank_image() -> None:
     cases = [one.case for one in plan(("fuseblk",)) if one.case is not None]
     for case in cases:
         for step in case.steps:
-            mounts = step.op in ("mount", "fsopen")
+            mounts = isinstance(step, Mount | FsOpen)
             assert step.as_request().get("served", False) == (mounts and case.point != "image")
     refused = [case for case in cases if case.point == "image"]
     assert refused
-    assert {step.expect for case in refused for step in case.steps} == {"EINVAL"}
-    assert not any(step.served for one in plan(("hfs",)) if one.case for step in one.case.steps)
+    assert {step.expected for case in refused for step in case.steps} == {"EINVAL"}
+    steps = [step for one in plan(("hfs",)) if one.case for step in one.case.steps]
+    assert not any(step.as_request().get("served") for step in steps)
 
 
 def test_what_a_filesystem_lacks_is_told_by_variant() -> None:

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from errpath.analysis.bench import PLANTED
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
 from errpath.cases.run import run_case
+from errpath.cases.steps import Mount, Umount
+from errpath.cases.volume_steps import WriteFile
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
 from errpath.guest import clones
@@ -90,10 +92,9 @@ def _cases() -> tuple[MountCase, ...]:
     ):
         fs = load_filesystem(name)
         for point in ("setup_bdev_super", fs.fill_super):
-            step = Step("mount", fs.fstype, armed=True, expect="EIO")
-            fault = FaultPlan(point, "EIO")
-            found.append(MountCase(f"{name}-{point}", name, Device(image), (step,), fault))
-        steps = (Step("mount", fs.fstype), Step("umount"))
+            step = Mount(fs.fstype, fail=FaultPlan(point, "EIO"))
+            found.append(MountCase(f"{name}-{point}", name, Device(image), (step,)))
+        steps = (Mount(fs.fstype), Umount())
         found.append(MountCase(f"{name}-works", name, Device(image), steps))
     return tuple(found)
 
@@ -264,7 +265,7 @@ def test_cases_that_crash_or_hang_cost_nobody_else_a_verdict(
     image = Device(hfs_images.volume().image())
 
     def mount(name: str, *flags: str) -> MountCase:
-        steps = (Step("mount", "hfs", flags=flags), Step("umount"))
+        steps = (Mount("hfs", flags=flags), Umount())
         return MountCase(name, "hfs", image, steps, seconds=3)
 
     cases = [
@@ -307,7 +308,7 @@ def test_cases_that_crash_or_hang_cost_nobody_else_a_verdict(
 
 
 def _printing(words: str) -> MountCase:
-    steps = (Step("write", path=PLANT.file, data=words),)
+    steps = (WriteFile(PLANT.file, words),)
     return MountCase("prints", "hfs", Device(), steps)
 
 
@@ -456,9 +457,9 @@ def test_areas_of_vmalloc_name_their_caller(planted: Testbed) -> None:
 def _holding(what: str) -> MountCase:
     """A mount of hfs of which something is held beyond its end."""
     steps = (
-        Step("mount", "hfs"),
-        Step("write", path=HOLD.file, data=f"{what} hfs"),
-        Step("umount"),
+        Mount("hfs"),
+        WriteFile(HOLD.file, f"{what} hfs"),
+        Umount(),
     )
     return MountCase(f"holds-{what}", "hfs", Device(hfs_images.volume().image()), steps)
 
@@ -539,7 +540,7 @@ def test_nothing_is_lost_by_these_cases_on_a_stock_kernel(testbed: Testbed) -> N
 
 
 def _corrupting(words: str) -> MountCase:
-    steps = (Step("write", path=CORRUPT.file, data=words),)
+    steps = (WriteFile(CORRUPT.file, words),)
     return MountCase("corrupts", "hfs", Device(), steps)
 
 

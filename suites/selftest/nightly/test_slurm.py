@@ -23,9 +23,10 @@ _ARRAY = _ROOT / "docs" / "scale" / "slurm" / "array.sh"
 _SUITE = """
 import os, pathlib, time
 import pytest
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
+from errpath.cases.steps import Mount
 
-CASES = [MountCase(f"hfs-none-{n}", "hfs", Device(), (Step("mount", "hfs"),)) for n in range(30)]
+CASES = [MountCase(f"hfs-none-{n}", "hfs", Device(), (Mount("hfs"),)) for n in range(30)]
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 def test_case(case):

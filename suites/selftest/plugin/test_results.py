@@ -20,9 +20,10 @@ from suites.selftest.runner import simsession
 _ROOT = ROOT
 _SUITE = """
 import pytest
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
+from errpath.cases.steps import Mount
 
-CASES = [MountCase(f"hfs-none-{n}", "hfs", Device(), (Step("mount", "hfs"),)) for n in range(6)]
+CASES = [MountCase(f"hfs-none-{n}", "hfs", Device(), (Mount("hfs"),)) for n in range(6)]
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 def test_case(case):

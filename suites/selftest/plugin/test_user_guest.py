@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
+from errpath.cases.steps import Mount
 from errpath.errors import UnknownFunctionError
 from errpath.faults.plan import FaultPlan
 from errpath.images.hfs import hfs
@@ -18,8 +19,7 @@ def failing_mount(function: str) -> MountCase:
         "hfs-example",
         "hfs",
         Device(hfs.volume().image()),
-        (Step("mount", "hfs", armed=True, expect="EIO"),),
-        FaultPlan(function, "EIO"),
+        (Mount("hfs", fail=FaultPlan(function, "EIO")),),
     )
 
 

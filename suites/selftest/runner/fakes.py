@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
+from errpath.cases.steps import Mount
 from errpath.guest.channel import AgentError, ChannelClosedError, Reply
 from errpath.guest.machine import Guest
 from errpath.oracles import canary
@@ -26,7 +27,7 @@ __all__ = ["FakeChannel", "FakeMonitor", "Lab", "case", "record"]
 
 def case(name: str) -> MountCase:
     """A case without device and fault."""
-    return MountCase(name, "hfs", Device(), (Step("mount", "hfs", data=name),))
+    return MountCase(name, "hfs", Device(), (Mount("hfs", options=name),))
 
 
 def record(

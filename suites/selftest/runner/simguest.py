@@ -28,7 +28,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
+from errpath.cases.steps import Mount
 from errpath.errors import BootError
 from errpath.faults.plan import FaultPlan
 from errpath.guest.channel import AgentError, ChannelClosedError, Reply
@@ -50,12 +51,12 @@ _PANIC = "Kernel panic - not syncing: Fatal exception"
 
 def make_case(name: str, does: str = "", *, expect: str = "EIO", fault: str = "f") -> MountCase:
     """A case that forces `fault` and does in the sim what `does` says."""
+    plan = FaultPlan(fault, expect or "EIO") if fault else None
     return MountCase(
         name,
         "hfs",
         Device(),
-        (Step("mount", "hfs", data=does, armed=True, expect=expect),),
-        FaultPlan(fault, expect or "EIO") if fault else None,
+        (Mount("hfs", options=does, fail=plan, expect=expect),),
         point="setup_bdev_super",
         errno=expect,
     )

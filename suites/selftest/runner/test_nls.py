@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
 from errpath.cases.mounting import mount_step
+from errpath.cases.steps import Step, Umount
 from errpath.filesystems import load_filesystem
 from errpath.guest.definition import load_guest
 from errpath.images import blank
@@ -50,7 +51,7 @@ def _cases() -> tuple[MountCase, ...]:
                 (
                     mounted,
                     mount_step(fs, "fsopen", "ro", options=good, expect="EBUSY"),
-                    Step("umount"),
+                    Umount(),
                 ),
             ),
             "setup_fails": (
@@ -61,7 +62,7 @@ def _cases() -> tuple[MountCase, ...]:
                 Device(blank(valid.size, name=f"{name}-blank")),
                 (mount_step(fs, "mount", "rw", options=good, expect="EINVAL"),),
             ),
-            "umount": (device, (mounted, Step("umount"))),
+            "umount": (device, (mounted, Umount())),
         }
         cases += [MountCase(f"{name}-{way}", name, on, steps) for way, (on, steps) in ways.items()]
     return tuple(cases)

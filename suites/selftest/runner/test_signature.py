@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
+from errpath.cases.steps import Mount
 from errpath.kernel.log import find_crashes
 from errpath.oracles.kmemleak import CallSite, Record
 from errpath.runner.signature import of_text, signature
 from errpath.runner.verdict import Leak, Status, Verdict, infrastructure_error
 
-_CASE = MountCase("c", "hfs", Device(), (Step("mount", "hfs"),))
+_CASE = MountCase("c", "hfs", Device(), (Mount("hfs"),))
 
 
 def _leak(address: int, pid: int, offset: int, *functions: str, size: int = 512) -> Verdict:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from errpath.cases.case import Device, MountCase, Outcome, Step, StepOutcome
+from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
+from errpath.cases.steps import Mount, Umount
 from errpath.faults.plan import FaultPlan
 from errpath.oracles.kmemleak import CallSite, Record
 from errpath.runner.verdict import Leak, Status, infrastructure_error, judge
@@ -15,8 +16,7 @@ _CASE = MountCase(
     "id",
     "hfs",
     Device(),
-    (Step("mount", "hfs", armed=True, expect="EIO"), Step("mount", "hfs"), Step("umount")),
-    FaultPlan("hfs_fill_super", "EIO"),
+    (Mount("hfs", fail=FaultPlan("hfs_fill_super", "EIO")), Mount("hfs"), Umount()),
 )
 _GOOD = Outcome(
     "task",
@@ -151,8 +151,8 @@ def test_rules(
 
 
 def test_without_a_fault_nothing_has_to_fire() -> None:
-    steps = (Step("mount", "hfs", expect="EIO"), *_CASE.steps[1:])
-    case = replace(_CASE, fault=None, steps=steps)
+    steps = (Mount("hfs", expect="EIO"), *_CASE.steps[1:])
+    case = replace(_CASE, steps=steps)
     assert judge(case, replace(_GOOD, fired=None), None).status is _PASS
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from errpath.cases.case import Device, MountCase, Step
+from errpath.cases.case import Device, MountCase
+from errpath.cases.steps import Mount, Umount
 from errpath.faults.plan import FaultPlan
 from errpath.images.hfs import hfs
 from errpath.runner.verdict import Status
@@ -23,7 +24,7 @@ def mount_case(name: str, data: str = "", *, seconds: float = 20.0) -> MountCase
         f"hfs-{name}",
         "hfs",
         Device(hfs.volume().image()),
-        (Step("mount", "hfs", data=data), Step("umount")),
+        (Mount("hfs", options=data), Umount()),
         seconds=seconds,
     )
 
@@ -73,8 +74,7 @@ def test_without_slab_debug_there_is_no_verdict(run_cases: RunCases) -> None:
         "hfs-leaks",
         "hfs",
         Device(hfs.volume().image()),
-        (Step("mount", "hfs", armed=True, expect="EIO"),),
-        FaultPlan("setup_bdev_super", "EIO"),
+        (Mount("hfs", fail=FaultPlan("setup_bdev_super", "EIO")),),
     )
     results = run_cases(
         [leaking, mount_case("clean")],
@@ -99,10 +99,10 @@ def test_a_fault_that_is_never_reached_is_an_error(run_cases: RunCases) -> None:
         "hfs-unreached",
         "hfs",
         Device(hfs.volume().image()),
-        (Step("mount", "hfs", armed=True), Step("umount")),
-        FaultPlan("hfs_reconfigure", "EIO"),
+        (Mount("hfs", fail=FaultPlan("hfs_reconfigure", "EIO"), expect=""), Umount()),
     )
-    unknown = replace(unreached, id="hfs-unknown", fault=FaultPlan("hfs_no_such", "EIO"))
+    missing = Mount("hfs", fail=FaultPlan("hfs_no_such", "EIO"), expect="")
+    unknown = replace(unreached, id="hfs-unknown", steps=(missing, Umount()))
     results = run_cases([unreached, unknown])
     verdict = results["hfs-unreached"].verdict
     assert verdict.status is Status.ERROR
@@ -117,8 +117,7 @@ def test_a_wrong_errno_fails(run_cases: RunCases) -> None:
         "hfs-wrong",
         "hfs",
         Device(hfs.volume().image()),
-        (Step("mount", "hfs", armed=True, expect="EIO"),),
-        FaultPlan("setup_bdev_super", "ENOMEM"),
+        (Mount("hfs", fail=FaultPlan("setup_bdev_super", "ENOMEM"), expect="EIO"),),
     )
     verdict = run_cases([wrong])["hfs-wrong"].verdict
     assert verdict.status is Status.FAIL
@@ -132,14 +131,13 @@ def test_the_fault_hits_the_cases_own_task_only(run_cases: RunCases) -> None:
         "hfs",
         Device(hfs.volume().image()),
         (
-            Step("mount", "hfs"),
-            Step("umount"),
-            Step("mount", "hfs", armed=True, expect="EIO"),
-            Step("mount", "hfs"),
-            Step("umount"),
+            Mount("hfs"),
+            Umount(),
+            # Far more often than there are calls in the armed step.
+            Mount("hfs", fail=FaultPlan("setup_bdev_super", "EIO", times=1000)),
+            Mount("hfs"),
+            Umount(),
         ),
-        # Far more often than there are calls in the armed step.
-        FaultPlan("setup_bdev_super", "EIO", times=1000),
     )
     verdict = run_cases([case])["hfs-task-filter"].verdict
     assert verdict.status is Status.PASS, verdict.reasons

@@ -96,8 +96,8 @@ def _what_was_done(result: Result) -> list[str]:
         got = "not tried"
         if outcome is not None and number < len(outcome.steps):
             got = str(outcome.steps[number])
-        flags = ",".join(step.flags) or "rw"
-        lines.append(f"  {step.op:<10} {step.fstype} {flags} -> {got}".replace("  rw", " rw"))
+        subject = f"{step.subject} " if step.subject else ""
+        lines.append(f"  {step.op:<10} {subject}-> {got}")
     return lines
 
 

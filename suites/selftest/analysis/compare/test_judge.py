@@ -25,8 +25,9 @@ from errpath.analysis.compare.judge import (
 )
 from errpath.analysis.compare.mail import Subject, mail_text, patch_id
 from errpath.analysis.compare.observe import Observed, observe
-from errpath.cases.case import Outcome, Step, StepOutcome
+from errpath.cases.case import Outcome, StepOutcome
 from errpath.cases.lifecycle import Planned, plan
+from errpath.cases.steps import Mount
 from errpath.oracles.resources import Resource, ResourceLeak
 from errpath.runner.batch_runner import Result
 from errpath.runner.verdict import Status, Verdict, judge
@@ -288,8 +289,8 @@ class _Check:
 )
 def test_wrong_data_are_worse_than_other_words(reads: bool, got: int, kind: str) -> None:
     planned = next(one.case for one in plan(("efs",), ("a",)) if one.case is not None)
-    step = Step("mount", "efs", expect="EIO")
-    case = replace(planned, steps=(step,), fault=None, checks=(_Check(reads),))
+    step = Mount("efs", expect="EIO")
+    case = replace(planned, steps=(step,), checks=(_Check(reads),))
     outcome = Outcome("t", 1, steps=(StepOutcome(got, "mount", ()),))
     assert observe(Result(judge(case, outcome, None))).kind == kind
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from errpath.cases.case import Device, MountCase, Outcome, Step, StepOutcome
+from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
+from errpath.cases.steps import FsOpen, Mount
 from errpath.errors import InfrastructureError
 from errpath.faults.plan import FaultPlan
 from errpath.images import blank
@@ -35,12 +36,10 @@ def _case(fault: str, device: str) -> MountCase:
         "node": Device(node=(240, 7)),
     }
     steps = (
-        Step("mount", "hfs", armed=bool(fault), expect="EIO"),
-        Step("fsopen", "hfs", flags=("ro", "nosuid")),
+        Mount("hfs", fail=FaultPlan(fault, "EIO") if fault else None, expect="EIO"),
+        FsOpen("hfs", flags=("ro", "nosuid")),
     )
-    return MountCase(
-        "hfs-a-case", "hfs", devices[device], steps, FaultPlan(fault, "EIO") if fault else None
-    )
+    return MountCase("hfs-a-case", "hfs", devices[device], steps)
 
 
 def _result(case: golden.Golden) -> Result:

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Steps in what a case has mounted. They run in the case's own task, which shares the agent's
+ * memory: no allocation, no stdio.
+ */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct arguments {
+	const char *root;
+	/* Where the step works, and where a rename moves it to. */
+	char path[PATH_MAX], to[PATH_MAX];
+	json_t *step;
+};
+
+static json_int_t number(const struct arguments *arguments, const char *key)
+{
+	return json_integer_value(json_object_get(arguments->step, key));
+}
+
+/* A path of the volume; an absolute one is the guest's own. */
+static int resolve(const struct arguments *arguments, const char *key, char *out)
+{
+	const char *path = json_string_value(json_object_get(arguments->step, key));
+	int length;
+
+	if (!path)
+		path = ".";
+	if (path[0] == '/')
+		length = snprintf(out, PATH_MAX, "%s", path);
+	else
+		length = snprintf(out, PATH_MAX, "%s/%s", arguments->root, path);
+	return length < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* What a system call gave, as 0 or -errno. */
+static int result_of(long value)
+{
+	return value < 0 ? -errno : 0;
+}
+
+static int close_after(int file, int error)
+{
+	if (close(file) != 0 && !error)
+		error = -errno;
+	return error;
+}
+
+static int do_write(const struct arguments *arguments)
+{
+	const char *data = json_string_value(json_object_get(arguments->step, "data"));
+	size_t size = data ? strlen(data) : 0, used = 0;
+	const char *path = json_string_value(json_object_get(arguments->step, "path"));
+	/* A control file exists, and takes its whole command in one write. */
+	int flags = path && path[0] == '/' ? 0 : O_CREAT | O_TRUNC;
+	int file = open(arguments->path, O_WRONLY | O_CLOEXEC | flags, 0644);
+	int error = 0;
+
+	if (file < 0)
+		return -errno;
+	while (!error && used < size) {
+		ssize_t put = write(file, data + used, size - used);
+
+		if (put <= 0)
+			error = put < 0 ? -errno : -EIO;
+		else
+			used += put;
+	}
+	return close_after(file, error);
+}
+
+static int do_mkdir(const struct arguments *arguments)
+{
+	return result_of(mkdir(arguments->path, 0755));
+}
+
+static int do_unlink(const struct arguments *arguments)
+{
+	struct stat stat;
+
+	if (lstat(arguments->path, &stat) != 0)
+		return -errno;
+	return result_of(S_ISDIR(stat.st_mode) ? rmdir(arguments->path) : unlink(arguments->path));
+}
+
+static int do_rename(const struct arguments *arguments)
+{
+	return result_of(rename(arguments->path, arguments->to));
+}
+
+static int do_readdir(const struct arguments *arguments)
+{
+	static char entries[32768];
+	int file = open(arguments->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long got;
+
+	if (file < 0)
+		return -errno;
+	do {
+		got = syscall(SYS_getdents64, file, entries, sizeof(entries));
+	} while (got > 0);
+	return close_after(file, result_of(got));
+}
+
+static int do_fallocate(const struct arguments *arguments)
+{
+	int file = open(arguments->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+
+	if (file < 0)
+		return -errno;
+	return close_after(file, result_of(fallocate(file, number(arguments, "mode"),
+						     number(arguments, "offset"),
+						     number(arguments, "length"))));
+}
+
+static int do_statfs(const struct arguments *arguments)
+{
+	struct statfs found;
+
+	return result_of(statfs(arguments->root, &found));
+}
+
+/* Runs `operation` on the root of what is mounted. */
+static int on_root(const struct arguments *arguments, int (*operation)(int file))
+{
+	int file = open(arguments->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (file < 0)
+		return -errno;
+	return close_after(file, result_of(operation(file)));
+}
+
+static int do_syncfs(const struct arguments *arguments)
+{
+	return on_root(arguments, syncfs);
+}
+
+static int freeze(int file)
+{
+	return ioctl(file, FIFREEZE, 0);
+}
+
+static int thaw(int file)
+{
+	return ioctl(file, FITHAW, 0);
+}
+
+/* What is frozen cannot be taken down. The case's task shares this memory with the agent. */
+static int frozen;
+
+static int do_freeze(const struct arguments *arguments)
+{
+	int error = on_root(arguments, freeze);
+
+	frozen += !error;
+	return error;
+}
+
+static int do_thaw(const struct arguments *arguments)
+{
+	int error = on_root(arguments, thaw);
+
+	frozen -= !error;
+	return error;
+}
+
+void volume_thaw(const char *root)
+{
+	const struct arguments arguments = { .root = root };
+
+	while (frozen > 0 && do_thaw(&arguments) == 0)
+		;
+	frozen = 0;
+}
+
+static const struct {
+	const char *op;
+	int (*run)(const struct arguments *arguments);
+} OPERATIONS[] = {
+	{ "fallocate", do_fallocate }, { "freeze", do_freeze }, { "mkdir", do_mkdir },
+	{ "readdir", do_readdir },     { "rename", do_rename }, { "statfs", do_statfs },
+	{ "syncfs", do_syncfs },       { "thaw", do_thaw },	{ "unlink", do_unlink },
+	{ "write", do_write },
+};
+
+int volume_step(json_t *step, const char *root, struct step_result *result)
+{
+	const char *op = json_string_value(json_object_get(step, "op"));
+	static struct arguments arguments;
+	int error;
+
+	arguments.root = root;
+	arguments.step = step;
+	for (size_t i = 0; op && i < ARRAY_SIZE(OPERATIONS); i++) {
+		if (strcmp(OPERATIONS[i].op, op) != 0)
+			continue;
+		error = resolve(&arguments, "path", arguments.path);
+		if (!error)
+			error = resolve(&arguments, "to", arguments.to);
+		result->error = error ? -error : -OPERATIONS[i].run(&arguments);
+		snprintf(result->syscall, sizeof(result->syscall), "%s", op);
+		return 0;
+	}
+	return -EOPNOTSUPP;
+}
