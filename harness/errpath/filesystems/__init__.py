@@ -13,6 +13,7 @@ from errpath.util.resources import FILESYSTEMS, GUESTS
 
 __all__ = [
     "EVENTS",
+    "EVENT_NAMES",
     "EXPECTATIONS",
     "SWEEP_EVENTS",
     "Filesystem",
@@ -41,6 +42,17 @@ SWEEP_EVENTS = {
     "reconfigure": "remount from read-only to read-write",
     "reconfigure-ro": "remount from read-write to read-only",
     "umount": "umount of what was written",
+}
+
+# Their names, which `--event` takes as well.
+EVENT_NAMES = {
+    "a": "setup-bdev",
+    "b": "fill-super",
+    "c": "bad-image",
+    "d": "mount",
+    "e": "reconfigure",
+    "f": "context",
+    "g": "remount-flags",
 }
 
 # What a file may expect otherwise than usual (an errno's name, or "" for success), and the usual.

@@ -8,7 +8,13 @@ import pytest
 
 from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan
 from errpath.errors import ErrpathError
-from errpath.filesystems import EVENTS, EXPECTATIONS, known_filesystems, load_filesystem
+from errpath.filesystems import (
+    EVENT_NAMES,
+    EVENTS,
+    EXPECTATIONS,
+    known_filesystems,
+    load_filesystem,
+)
 
 __all__ = ["killsb_parameters"]
 
@@ -18,6 +24,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.resource_leaks is None and _alone(config):
         config.option.resource_leaks = True
     markers = {f"event_{letter}": f"suites/killsb: {text}" for letter, text in EVENTS.items()}
+    markers |= {EVENT_NAMES[key]: f"suites/killsb: {text}" for key, text in EVENTS.items()}
     markers["image"] = "cases of an image that the filesystem refuses by itself"
     for name in known_filesystems():
         filesystem = load_filesystem(name)
@@ -54,7 +61,8 @@ def killsb_parameters(config: pytest.Config) -> list[object]:
 def _parameters(planned: Iterable[Planned]) -> list[object]:
     parameters: list[object] = []
     for one in planned:
-        marks = [getattr(pytest.mark, f"event_{one.event}")]
+        names = (f"event_{one.event}", EVENT_NAMES[one.event])
+        marks = [getattr(pytest.mark, name) for name in names]
         if one.reason:
             reason = f"{one.filesystem} ({one.event}): {one.reason}"
             marks += [pytest.mark.skip(reason=reason), getattr(pytest.mark, one.filesystem)]

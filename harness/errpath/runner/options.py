@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from errpath.errors import UsageError
 from errpath.faults.points import POINT_KINDS
-from errpath.filesystems import EVENTS, SWEEP_EVENTS
+from errpath.filesystems import EVENT_NAMES, EVENTS, SWEEP_EVENTS
 from errpath.guest.accel import ACCELS
 from errpath.util.option_group import (
     OptionGroup,
@@ -215,7 +215,7 @@ class MatrixOptions(OptionGroup):
         "--event",
         metavar="EVENTS",
         help="only these events (suites/killsb): "
-        + "; ".join(f"{letter}: {text}" for letter, text in EVENTS.items()),
+        + "; ".join(f"{EVENT_NAMES[key]} or {key}: {text}" for key, text in EVENTS.items()),
     )
 
 

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from errpath.cases import lifecycle
-from errpath.cases.lifecycle import parse_events, parse_filesystems, plan, plan_crafted
+from errpath.cases.lifecycle import (
+    BY_EVENT,
+    BY_POINT,
+    Matrix,
+    cell,
+    matrix,
+    mounting,
+    parse_events,
+    parse_filesystems,
+    plan,
+    plan_crafted,
+)
 from errpath.cases.steps import FsOpen, Mount, Remount
 from errpath.errors import UsageError
-from errpath.filesystems import EVENTS, known_filesystems, load_filesystem
+from errpath.filesystems import EVENT_NAMES, EVENTS, known_filesystems, load_filesystem
 from errpath.results.session import split_evenly
 
 
@@ -47,8 +57,9 @@ def test_without_a_valid_image_what_needs_one_is_told() -> None:
 
 
 def test_without_the_mkfs_the_cases_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    lifecycle._usual.cache_clear()
-    monkeypatch.setattr(lifecycle, "missing_tool", lambda fs: "mkfs.ext2: not found")
+    for module in (cell, matrix, mounting):
+        monkeypatch.setattr(module, "missing_tool", lambda fs: "mkfs.ext2: not found")
+    cell.usual_kind.cache_clear()
     try:
         planned = list(plan(("ext2",)))
         idle = {one.event for one in planned if "not found" in one.reason}
@@ -56,7 +67,7 @@ def test_without_the_mkfs_the_cases_are_skipped(monkeypatch: pytest.MonkeyPatch)
         assert idle == set("cdeg")
         assert all(one.case is not None for one in planned if one.event in "ab")
     finally:
-        lifecycle._usual.cache_clear()
+        cell.usual_kind.cache_clear()
 
 
 def test_a_filesystem_that_refuses_rw_is_mounted_ro() -> None:
@@ -100,9 +111,11 @@ def test_selections() -> None:
     assert parse_filesystems("") == known_filesystems()
     assert parse_events("a,c") == ("a", "c")
     assert parse_events("") == tuple(EVENTS)
+    assert parse_events("setup-bdev bad-image,c") == ("a", "c")
+    assert parse_events(",".join(EVENT_NAMES.values())) == tuple(EVENTS)
     with pytest.raises(UsageError, match="filesystem hfz: not defined"):
         parse_filesystems("hfz")
-    with pytest.raises(UsageError, match=r"--event z: unknown; expected some of: a \(setup"):
+    with pytest.raises(UsageError, match=r"--event z: unknown; expected some of: setup-bdev or a"):
         parse_events("z")
 
 
@@ -128,3 +141,32 @@ def test_crafted_images_are_cases_of_event_c() -> None:
     ids = [one.id for one in planned]
     assert len(set(ids)) == len(ids)
     assert "hfsplus-extents-header-kind-mount-rw" in ids
+
+
+def test_a_dense_matrix_has_every_errno_on_every_image() -> None:
+    dense = Matrix(errnos=("EIO", "EPERM"), images=("valid", "blank"), ids=BY_POINT)
+    cases = {case.id: case for case in dense.cases(("ext4",), ("b",))}
+    ids = {
+        f"ext4-ext4_fill_super-{errno}-{api}-{mode}{image}"
+        for errno in ("EIO", "EPERM")
+        for api in ("mount", "fsopen")
+        for mode in ("rw", "ro")
+        for image in ("", "-blank")
+    }
+    after = {f"ext4-ext4_fill_super-EIO-then-mount-{api}" for api in ("mount", "fsopen")}
+    assert set(cases) == ids | after
+    blank = cases["ext4-ext4_fill_super-EPERM-mount-rw-blank"]
+    assert (blank.device.image and blank.device.image.name, blank.errno) == ("ext4-blank", "EPERM")
+
+
+@pytest.mark.parametrize("ids", [BY_EVENT, BY_POINT])
+def test_any_filesystem_may_have_either_ids(ids: dict[str, str]) -> None:
+    planned = list(Matrix(ids=ids).plan(known_filesystems()))
+    assert len({one.id for one in planned}) == len(planned) > 1000
+
+
+def test_every_kind_of_cell_has_an_id_in_some_table() -> None:
+    """A cell of a misspelt kind would be left out by every matrix."""
+    fs = load_filesystem("ext4")
+    kinds = {one.kind for make in matrix._MAKERS.values() for one in make(fs, ("EIO",), ())}
+    assert kinds | {"refused"} == {*BY_EVENT, *BY_POINT}

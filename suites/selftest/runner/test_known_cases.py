@@ -17,7 +17,7 @@ from errpath.oracles.kmemleak import CallSite, Record
 from errpath.oracles.resources import Resource, ResourceLeak
 from errpath.runner.known_cases import Answer, KnownIssue, KnownIssues, load_known_issues
 from errpath.runner.verdict import Leak, Status, Verdict
-from suites.hfs import matrix
+from suites.hfs import test_mount
 
 TODAY = datetime.date(2027, 1, 1)
 ISSUE = KnownIssue("debian:7.2", ("killsb-efs-[ab]-*",), "why", "link", "2027-01-31", leak="guilty")
@@ -127,7 +127,7 @@ def test_a_wrong_file_names_the_line(tmp_path: Path, text: str, message: str) ->
 
 def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
     ids = [one.id for one in plan(known_filesystems())]
-    ids += [case.id for case in (*matrix.option_cases(), *matrix.context_cases(), *crafted_cases())]
+    ids += [case.id for case in (*test_mount.CASES, *crafted_cases())]
     for issue in load_known_issues(FILE).issues:
         for pattern in issue.cases:
             only = KnownIssue(issue.kernel, (pattern,), "", "", issue.expires, leak="f")
