@@ -1,5 +1,103 @@
-"""errpath: fault injection and leak checks for the mount error paths of Linux filesystems."""
+"""errpath: fault injection and leak checks for the mount error paths of Linux filesystems.
 
-__all__ = ["__version__"]
+What suite authors import; each name is loaded when it is used (docs/writing-suites.md).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
+    from errpath.cases.crafted import LogContains
+    from errpath.cases.lifecycle import BY_EVENT, BY_POINT, Matrix
+    from errpath.cases.steps import FsOpen, Mount, Reconfigure, Remount, Step, Umount
+    from errpath.cases.volume_steps import (
+        Fallocate,
+        Freeze,
+        Mkdir,
+        ReadBack,
+        Readdir,
+        Rename,
+        Statfs,
+        Sync,
+        Thaw,
+        Unlink,
+        WriteFile,
+        WriteProbe,
+    )
+    from errpath.faults.plan import FaultPlan as Call
+    from errpath.filesystems.mkfs import image
+    from errpath.images.image import Image, blank
+    from errpath.plugin.user_guest import UserGuest
+    from errpath.runner.verdict import Status, Verdict
+
+__all__ = [
+    "BY_EVENT",
+    "BY_POINT",
+    "Call",
+    "Device",
+    "Fallocate",
+    "Freeze",
+    "FsOpen",
+    "Image",
+    "LogContains",
+    "Matrix",
+    "Mkdir",
+    "Mount",
+    "MountCase",
+    "Outcome",
+    "ReadBack",
+    "Readdir",
+    "Reconfigure",
+    "Remount",
+    "Rename",
+    "Statfs",
+    "Status",
+    "Step",
+    "StepOutcome",
+    "Sync",
+    "Thaw",
+    "Umount",
+    "Unlink",
+    "UserGuest",
+    "Verdict",
+    "WriteFile",
+    "WriteProbe",
+    "__version__",
+    "blank",
+    "image",
+]
 
 __version__ = "0.1.0"
+
+# Where each name lives: its module, and its name there if that is another.
+_HOMES = {
+    "errpath.cases.case": "Device MountCase Outcome StepOutcome",
+    "errpath.cases.crafted": "LogContains",
+    "errpath.cases.lifecycle": "BY_EVENT BY_POINT Matrix",
+    "errpath.cases.steps": "FsOpen Mount Reconfigure Remount Step Umount",
+    "errpath.cases.volume_steps": "Fallocate Freeze Mkdir ReadBack Readdir Rename Statfs Sync Thaw "
+    "Unlink WriteFile WriteProbe",
+    "errpath.faults.plan": "Call=FaultPlan",
+    "errpath.filesystems.mkfs": "image",
+    "errpath.images.image": "Image blank",
+    "errpath.plugin.user_guest": "UserGuest",
+    "errpath.runner.verdict": "Status Verdict",
+}
+
+
+if not TYPE_CHECKING:  # mypy would take every name to be there
+
+    def __getattr__(name: str) -> object:
+        for module, words in _HOMES.items():
+            for word in words.split():
+                public, _, own = word.partition("=")
+                if public == name:
+                    return getattr(import_module(module), own or public)
+        raise AttributeError(f"module 'errpath' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -48,7 +48,7 @@ def missing_tool(filesystem: Filesystem) -> str:
 
 
 @cache
-def image(name: str, kind: str) -> Image:
+def image(name: str, kind: str = VALID) -> Image:
     """An image of the filesystem of this name; `kind` is VALID or one of BAD_IMAGES.
 
     Raises:

@@ -19,9 +19,9 @@ __all__ = ["BY_EVENT", "BY_POINT", "Matrix", "Planned"]
 BY_EVENT: Mapping[str, str] = {
     kind: f"killsb-{{fs}}-{{event}}-{rest}"
     for kind, rest in {
-        "injected": "injected-{errno}-{api}-{mode}",
+        "injected": "injected-{errno}-{api}-{mode}{on_image}",
         "injected/then-mount": "injected-{errno}-then-mount-{api}",
-        "readonly_device": "readonly_device-{api}-{mode}",
+        "readonly_device": "readonly_device-{api}-{mode}{on_image}",
         "held_device": "held_device-{api}-{mode}",
         "no_driver": "no_driver-{api}-{mode}",
         "image": "{image}-{api}-{mode}",

@@ -34,7 +34,8 @@ def _injected(
             for kind in images or (usual_kind(fs.name),):
                 forced = step(fs, api, mode, fail=FaultPlan(function, errno))
                 device = Device(image(fs.name, kind))
-                yield Cell("injected", function, device, (forced,), api, mode, kind)
+                label = kind if images else ""
+                yield Cell("injected", function, device, (forced,), api, mode, label)
     if usual_kind(fs.name) == VALID:
         mode = valid_modes(fs)[0]
         forced = step(fs, api, mode, fail=FaultPlan(function, "EIO"))
@@ -51,9 +52,9 @@ def setup_bdev(fs: Filesystem, errnos: Sequence[str], images: Sequence[str]) -> 
             device = Device(image(fs.name, kind), readonly=True)
             mount = step(fs, api, "rw", expect=expect)
             after = () if expect else (Umount(),)
-            yield Cell(
-                "readonly_device", "readonly_device", device, (mount, *after), api, "rw", kind
-            )
+            steps = (mount, *after)
+            label = kind if images else ""
+            yield Cell("readonly_device", "readonly_device", device, steps, api, "rw", label)
         for mode in MODES:
             held = usual_device(fs, held=True)
             mount = step(fs, api, mode, expect=fs.expected("held_device"))
