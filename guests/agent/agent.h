@@ -67,11 +67,23 @@ struct device {
 	int held;   /* descriptor that holds the device exclusively, -1 without one */
 };
 
+#define DEVICES_MAX 8
+
+struct devices {
+	struct device first;
+	struct named {
+		struct device device;
+		char link[64];
+	} others[DEVICES_MAX];
+	size_t count; /* of the others */
+};
+
 int verb_image_put(struct call *call);
 int verb_image_drop(struct call *call);
-int device_attach(struct call *call, json_t *spec, struct device *device);
-/* 0, or -EBUSY where somebody still holds the device: a leak that kmemleak cannot see. */
-int device_detach(struct device *device);
+/* "device" of the request, which is mounted, and "devices", each with a name. */
+int devices_attach(struct call *call, struct devices *devices);
+/* 0, or -EBUSY where somebody still holds a device: a leak that kmemleak cannot see. */
+int devices_detach(struct devices *devices);
 
 /* steps.c: what a case's own task does. */
 #define STEPS_MAX 128

@@ -193,7 +193,7 @@ static int run_task(struct call *call, struct work *work, struct messages *messa
 	return wait_for(call, pid, timeout_ms, messages);
 }
 
-static void take_down(struct call *call, struct device *device)
+static void take_down(struct call *call, struct devices *devices)
 {
 	int mounts = 0;
 
@@ -201,11 +201,11 @@ static void take_down(struct call *call, struct device *device)
 	while (mounts < MOUNTS_MAX && umount2(STEP_ROOT, 0) == 0)
 		mounts++;
 	json_object_set_new(call->reply, "left_mounted", json_integer(mounts));
-	json_object_set_new(call->reply, "device_errno", json_integer(-device_detach(device)));
+	json_object_set_new(call->reply, "device_errno", json_integer(-devices_detach(devices)));
 }
 
-/* A case with its device attached. */
-static int run_attached(struct call *call, struct device *device, struct messages *messages)
+/* A case with its devices attached. */
+static int run_attached(struct call *call, struct devices *devices, struct messages *messages)
 {
 	static struct step_result results[STEPS_MAX];
 	json_t *steps = json_object_get(call->request, "steps");
@@ -216,7 +216,7 @@ static int run_attached(struct call *call, struct device *device, struct message
 		.name = json_string_value(json_object_get(call->request, "name")),
 		.steps = steps,
 		.trace = json_is_true(json_object_get(call->request, "trace")),
-		.context = { .source = device->path, .report = open_report(steps) },
+		.context = { .source = devices->first.path, .report = open_report(steps) },
 		.coverage = &coverage,
 		.results = results,
 	};
@@ -240,13 +240,14 @@ static int run_attached(struct call *call, struct device *device, struct message
 	int uncovered = coverage_take(call, &coverage);
 	/* A hung task may hold the locks that the take-down needs: leave that guest alone. */
 	if (!json_object_get(call->reply, "hung"))
-		take_down(call, device);
+		take_down(call, devices);
 	return error ? error : uncovered;
 }
 
 /*
- * {"name": task name, "device": …, "fault": {"function", "retval", "times"}, {"arm"} or null,
- *  "steps": […], "timeout_ms": n, "trace": bool, "coverage": bool}. The reply's blob holds what a walk reported
+ * {"name": task name, "device": …, "devices": […],
+ *  "fault": {"function", "retval", "times"}, {"arm"} or null, "steps": […],
+ *  "timeout_ms": n, "trace": bool, "coverage": bool}. The reply's blob holds what a walk reported
  * ("walk" bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step
  * that fails ends the case, unless it has "go_on". "kmsg" is what the kernel printed from the
  * device's attachment to its end, "kmsg_before" what it printed since the case before.
@@ -255,7 +256,7 @@ int verb_case_run(struct call *call)
 {
 	size_t count = json_array_size(json_object_get(call->request, "steps"));
 	struct messages before = { 0 }, messages = { 0 };
-	struct device device;
+	static struct devices devices;
 
 	if (!json_is_string(json_object_get(call->request, "name")) || count > STEPS_MAX) {
 		snprintf(call->what, sizeof(call->what),
@@ -266,9 +267,9 @@ int verb_case_run(struct call *call)
 	if (error)
 		return error;
 	int unread = kmsg_read(&before);
-	error = device_attach(call, json_object_get(call->request, "device"), &device);
+	error = devices_attach(call, &devices);
 	if (!error)
-		error = run_attached(call, &device, &messages);
+		error = run_attached(call, &devices, &messages);
 	if (!unread)
 		unread = kmsg_read(&messages);
 	if (unread)

@@ -17,29 +17,33 @@
 
 /* A block node of the major and minor that a case names, whether or not a driver has them. */
 #define NODE "/dev/errpath-node"
+/* Links to a case's further devices, by the names that it gives them. */
+#define NAMED "/dev/errpath"
 
 static void image_path(char *path, size_t size, const char *id)
 {
 	snprintf(path, size, "/images/%s", id);
 }
 
-static int write_extents(int file, json_t *extents, const uint8_t *data, size_t size)
+/* Takes the extents' bytes from the front of `rest`. */
+static int write_extents(int file, json_t *extents, struct blob *rest)
 {
 	json_t *extent;
-	size_t i, used = 0;
+	size_t i;
 
 	json_array_foreach(extents, i, extent) {
 		json_int_t offset = json_integer_value(json_array_get(extent, 0));
 		size_t length = json_integer_value(json_array_get(extent, 1));
-		if (length > size - used)
+		if (length > rest->size)
 			return -EBADMSG;
 		/* A short write sets no errno. */
-		ssize_t put = pwrite(file, data + used, length, offset);
+		ssize_t put = pwrite(file, rest->data, length, offset);
 		if (put != (ssize_t)length)
 			return put < 0 ? -errno : -ENOSPC;
-		used += length;
+		rest->data += length;
+		rest->size -= length;
 	}
-	return used == size ? 0 : -EBADMSG;
+	return 0;
 }
 
 /* {"image": id, "size": bytes, "extents": [[offset, length], …]} and the extents' bytes. */
@@ -58,9 +62,11 @@ int verb_image_put(struct call *call)
 	int error = file < 0 ? -errno : 0;
 	if (!error && ftruncate(file, size) != 0)
 		error = -errno;
+	struct blob rest = call->in;
 	if (!error)
-		error = write_extents(file, json_object_get(call->request, "extents"),
-				      call->in.data, call->in.size);
+		error = write_extents(file, json_object_get(call->request, "extents"), &rest);
+	if (!error && rest.size != 0)
+		error = -EBADMSG;
 	if (file >= 0)
 		close(file);
 	if (error)
@@ -130,11 +136,32 @@ static int copy_image(const char *id, const char *path)
 	return error ? error : to;
 }
 
+static int detach(struct device *device)
+{
+	int busy = 0;
+
+	if (device->held >= 0)
+		close(device->held);
+	device->held = -1;
+	if (device->number < 0)
+		return 0;
+	int loop = open(device->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (loop < 0) {
+		busy = -errno;
+		loop = open(device->path, O_RDONLY | O_CLOEXEC);
+	}
+	int error = loop < 0 || ioctl(loop, LOOP_CLR_FD) != 0 ? -errno : 0;
+	if (loop >= 0)
+		close(loop);
+	device->number = -1;
+	return busy ? busy : error;
+}
+
 /*
  * {"image": id, "size": bytes, "extents": [...] (bytes from the call's blob), "readonly": bool,
  *  "held": bool, "block_size": bytes} or {"node": [major, minor]} or {} for no device at all.
  */
-int device_attach(struct call *call, json_t *spec, struct device *device)
+static int attach(struct call *call, json_t *spec, struct blob *rest, struct device *device)
 {
 	const char *id = json_string_value(json_object_get(spec, "image"));
 	json_t *extents = json_object_get(spec, "extents");
@@ -176,7 +203,7 @@ int device_attach(struct call *call, json_t *spec, struct device *device)
 	if (size && ftruncate(file, json_integer_value(size)) != 0)
 		error = -errno;
 	if (!error && extents)
-		error = write_extents(file, extents, call->in.data, call->in.size);
+		error = write_extents(file, extents, rest);
 	int loop = open(device->path, O_RDWR | O_CLOEXEC);
 	if (!error && loop < 0)
 		error = -errno;
@@ -199,27 +226,68 @@ int device_attach(struct call *call, json_t *spec, struct device *device)
 			error = -errno;
 	}
 	if (error && device->number >= 0)
-		device_detach(device);
+		detach(device);
 	return error;
 }
 
-int device_detach(struct device *device)
+/* An extra device under its name. */
+static int attach_named(struct call *call, json_t *spec, struct blob *rest, struct named *named)
 {
-	int busy = 0;
+	const char *name = json_string_value(json_object_get(spec, "name"));
+	int error = attach(call, spec, rest, &named->device);
 
-	if (device->held >= 0)
-		close(device->held);
-	device->held = -1;
-	if (device->number < 0)
-		return 0;
-	int loop = open(device->path, O_RDONLY | O_EXCL | O_CLOEXEC);
-	if (loop < 0) {
-		busy = -errno;
-		loop = open(device->path, O_RDONLY | O_CLOEXEC);
+	if (error)
+		return error;
+	snprintf(named->link, sizeof(named->link), NAMED "/%.32s", name ? name : "");
+	unlink(named->link);
+	if (symlink(named->device.path, named->link) != 0) {
+		error = -errno;
+		snprintf(call->what, sizeof(call->what), "name %s", named->link);
+		detach(&named->device);
 	}
-	int error = loop < 0 || ioctl(loop, LOOP_CLR_FD) != 0 ? -errno : 0;
-	if (loop >= 0)
-		close(loop);
-	device->number = -1;
-	return busy ? busy : error;
+	return error;
+}
+
+int devices_attach(struct call *call, struct devices *devices)
+{
+	json_t *others = json_object_get(call->request, "devices"), *spec;
+	struct blob rest = call->in;
+	size_t i;
+	int error;
+
+	devices->count = 0;
+	if (json_array_size(others) > DEVICES_MAX) {
+		snprintf(call->what, sizeof(call->what),
+			 "devices: expected at most %d beside the first", DEVICES_MAX);
+		return -EINVAL;
+	}
+	error = attach(call, json_object_get(call->request, "device"), &rest, &devices->first);
+	if (error)
+		return error;
+	if (others && mkdir(NAMED, 0755) != 0 && errno != EEXIST)
+		error = -errno;
+	json_array_foreach(others, i, spec) {
+		if (!error)
+			error = attach_named(call, spec, &rest, &devices->others[i]);
+		devices->count += !error;
+	}
+	if (!error && rest.size != 0)
+		error = -EBADMSG;
+	if (error)
+		devices_detach(devices);
+	return error;
+}
+
+int devices_detach(struct devices *devices)
+{
+	int error = detach(&devices->first);
+
+	while (devices->count > 0) {
+		struct named *named = &devices->others[--devices->count];
+		int other = detach(&named->device);
+
+		unlink(named->link);
+		error = error ? error : other;
+	}
+	return error;
 }

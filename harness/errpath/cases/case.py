@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from errpath.images import Image
 from errpath.util.errnos import errno_name
 
 __all__ = ["Device", "MountCase", "Outcome", "StepOutcome"]
+
+# guests/agent/agent.h, DEVICES_MAX
+_DEVICES_MAX = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,12 @@ class Device:
     block_size: int = 0
     # Major and minor of a block node, with or without a driver behind it.
     node: tuple[int, int] | None = None
+    # Of a further device of a case: the steps find it as /dev/errpath/NAME.
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name and not re.fullmatch(r"[\w-]{1,32}", self.name):
+            raise ValueError(f"name: got {self.name!r}; expected letters, digits, _ and -")
 
     def as_request(self, image_id: str | None) -> dict[str, Any]:
         """The agent's form (guests/agent/device.c)."""
@@ -89,6 +99,8 @@ class MountCase:
     checks: tuple[Callable[[Outcome], str], ...] = ()
     # It is known to take its guest down: it shares none with cases that do not.
     alone: bool = False
+    # Further devices, each with a name: an external log, a second member of a volume.
+    devices: tuple[Device, ...] = ()
     # Collect the addresses of the code that the case's task runs (needs a kernel with KCOV).
     coverage: bool = False
 
@@ -98,17 +110,40 @@ class MountCase:
         if len({step.fail for step in self.steps if step.fail is not None}) > 1:
             raise ValueError(f"case {self.id}: expected one fault, in whatever steps it is armed")
 
+        names = [device.name for device in self.devices]
+        if len({*names, ""}) <= len(names) or len(names) > _DEVICES_MAX:
+            text = f"{_DEVICES_MAX} further devices at most, each with a name of its own"
+            raise ValueError(f"case {self.id}: expected {text}")
+
+    @property
+    def every_device(self) -> tuple[Device, ...]:
+        """The one that is mounted, and the further ones."""
+        return (self.device, *self.devices)
+
+    @property
+    def blob(self) -> bytes:
+        """What goes beside the request: the pieces of all devices."""
+        return b"".join(device.blob for device in self.every_device)
+
     @property
     def fault(self) -> Fault | None:
         """What fails in the steps that are armed; its `times` count over all of them."""
         return next((step.fail for step in self.steps if step.fail is not None), None)
 
-    def as_request(self, task: str, image_id: str | None, *, trace: bool = False) -> dict[str, Any]:
-        """The agent's form (guests/agent/case.c); `trace` switches the tracer on."""
+    def as_request(
+        self, task: str, image_ids: Sequence[str | None], *, trace: bool = False
+    ) -> dict[str, Any]:
+        """The agent's form (guests/agent/case.c), with the names that the images of `every_device`
+        have in the guest; `trace` switches the tracer on."""
+        further = [
+            {**device.as_request(image_id), "name": device.name}
+            for device, image_id in zip(self.devices, image_ids[1:], strict=True)
+        ]
         return {
             "name": task,
             "trace": trace,
-            "device": self.device.as_request(image_id),
+            "device": self.device.as_request(image_ids[0]),
+            **({"devices": further} if further else {}),
             "fault": self.fault.as_request() if self.fault else None,
             "steps": [step.as_request() for step in self.steps],
             "timeout_ms": int(self.seconds * 1000),

@@ -23,13 +23,12 @@ def run_case(guest: Guest, case: MountCase, task: str, *, trace: bool = False) -
         AgentError: the guest could not set the case up (device, fault).
         GuestPoisonedError: the guest did not survive it.
     """
-    image = case.device.image
-    image_id = guest.put_image(image) if image is not None else None
+    image_ids = _put_images(guest, case)
     began = time.monotonic()
     reply = guest.call(
         "case.run",
-        case.as_request(task, image_id, trace=trace),
-        blob=case.device.blob,
+        case.as_request(task, image_ids, trace=trace),
+        blob=case.blob,
         seconds=case.seconds + _SLACK_SECONDS,
     )
     return _outcome(task, reply, began)
@@ -44,18 +43,17 @@ def run_cases(
     Raises:
         GuestPoisonedError: at the case that the guest did not survive.
     """
-    ready: list[tuple[MountCase, str, str | None] | AgentError] = []
+    ready: list[tuple[MountCase, str, list[str | None]] | AgentError] = []
     for case, task in work:
-        image = case.device.image
         try:
-            ready.append((case, task, guest.put_image(image) if image is not None else None))
+            ready.append((case, task, _put_images(guest, case)))
         except AgentError as error:
             ready.append(error)
     replies = guest.stream(
         "case.run",
         (
-            (case.as_request(task, image_id), case.seconds + _SLACK_SECONDS, case.device.blob)
-            for case, task, image_id in (item for item in ready if isinstance(item, tuple))
+            (case.as_request(task, image_ids), case.seconds + _SLACK_SECONDS, case.blob)
+            for case, task, image_ids in (item for item in ready if isinstance(item, tuple))
         ),
     )
     began = time.monotonic()
@@ -67,6 +65,14 @@ def run_cases(
         # Several are under way at once: a case's time is from the answer before to its own.
         yield reply if isinstance(reply, AgentError) else _outcome(item[1], reply, began)
         began = time.monotonic()
+
+
+def _put_images(guest: Guest, case: MountCase) -> list[str | None]:
+    """Names in the guest of the images of the case's devices."""
+    return [
+        guest.put_image(device.image) if device.image is not None else None
+        for device in case.every_device
+    ]
 
 
 def _outcome(task: str, reply: Reply, began: float) -> Outcome:

@@ -46,8 +46,10 @@ def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path
             if decoder is not None:
                 decoded = "\n".join(decode_record(record, decoder) for record in records)
                 (folder / "kmemleak.decoded").write_text(decoded + "\n")
-        if (content := case.device.content) is not None:
-            content.write(folder / "image.img")
+        for device in case.every_device:
+            if (content := device.content) is not None:
+                mark = f"-{device.name}" if device.name else ""
+                content.write(folder / f"image{mark}.img")
     except OSError as error:
         raise InfrastructureError(
             f"{folder}: {error.strerror}; expected room for artefacts"
@@ -57,5 +59,5 @@ def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path
 
 def _plan(result: Result) -> dict[str, object]:
     case = result.verdict.case
-    image = case.device.image.name if case.device.image is not None else None
-    return {"id": case.id, "image": image, **case.as_request("TASK", image)}
+    images = [device.image.name if device.image else None for device in case.every_device]
+    return {"id": case.id, "image": images[0], **case.as_request("TASK", images)}

@@ -88,7 +88,7 @@ def test_a_case_in_the_agents_form() -> None:
         ),
         seconds=1.5,
     )
-    assert case.as_request("task", None, trace=True) == {
+    assert case.as_request("task", [None], trace=True) == {
         "name": "task",
         "trace": True,
         "device": {"node": [7, 0]},
@@ -149,3 +149,18 @@ def test_a_case_has_one_fault() -> None:
     assert MountCase("id", "hfs", Device(), (Umount(),)).fault is None
     with pytest.raises(ValueError, match="case id: expected one fault, in whatever steps"):
         MountCase("id", "hfs", Device(), tuple(steps))
+
+
+def test_further_devices_have_names() -> None:
+    log = Device(blank(4096, name="log"), pieces=((0, b"ab"),), name="log")
+    first = Device(blank(4096, name="x"), pieces=((512, b"c"),))
+    case = MountCase("id", "xfs", first, (Umount(),), devices=(log,))
+    request = case.as_request("task", ["one", "two"])
+    assert request["device"]["image"] == "one"
+    assert [(one["image"], one["name"]) for one in request["devices"]] == [("two", "log")]
+    assert case.blob == b"cab"
+    for devices in ((Device(),), (log, log), (log, Device())):
+        with pytest.raises(ValueError, match="case id: expected 8 further devices at most, each"):
+            MountCase("id", "xfs", first, (Umount(),), devices=devices)
+    with pytest.raises(ValueError, match=r"name: got '\.\./x'; expected letters, digits, _ and -"):
+        Device(name="../x")
