@@ -1,4 +1,4 @@
-"""Filesystem definitions: one YAML file per filesystem, beside this loader."""
+"""Filesystem definitions: one YAML file per filesystem, beside this loader or beside a suite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from errpath.errors import UsageError
+from errpath.errors import DefinitionError, UsageError
 from errpath.util import yamlfile
 from errpath.util.resources import FILESYSTEMS, GUESTS
 
@@ -18,6 +18,7 @@ __all__ = [
     "SWEEP_EVENTS",
     "Filesystem",
     "ImageRecipe",
+    "add_filesystems",
     "known_filesystems",
     "load_filesystem",
 ]
@@ -86,11 +87,12 @@ EXPECTATIONS = {
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """How to make the smallest valid image: a program of the host, or a writer of ours."""
+    """How to make the smallest valid image: a program of the host, a writer of ours, or a file."""
 
     # Bytes of the device.
     size: int
-    # Program and arguments; {image} is the file to fill, {tree} a directory with one small file.
+    # Program and arguments; {image} is the file to fill, {tree} a directory with one small file. A
+    # program that begins with ./ lies beside the definition.
     mkfs: tuple[str, ...] = ()
     # Debian package that brings the program.
     package: str = ""
@@ -98,6 +100,8 @@ class ImageRecipe:
     environment: dict[str, str] = field(default_factory=dict)
     # Name in `errpath.images.simple.WRITERS`, instead of a program.
     writer: str = ""
+    # An image file beside the definition, instead of both.
+    file: str = ""
     # Byte of the superblock's field that is inverted, and how many, to break a valid image.
     broken_at: int = 0
     broken_bytes: int = 4
@@ -107,9 +111,10 @@ class ImageRecipe:
     def __post_init__(self) -> None:
         if self.size < 512 or self.size % 512:
             raise ValueError(f"size: got {self.size}; expected sectors of 512 bytes")
-        if self.mkfs and self.writer:
-            raise ValueError("mkfs and writer: got both; expected one")
-        if self.mkfs and not self.package:
+        ways = [name for name in ("mkfs", "writer", "file") if getattr(self, name)]
+        if len(ways) > 1:
+            raise ValueError(f"{' and '.join(ways)}: got both; expected one")
+        if self.mkfs and not self.package and not self.mkfs[0].startswith("./"):
             raise ValueError("package: missing; expected the Debian package of mkfs")
         if self.mkfs and not any("{image}" in word for word in self.mkfs):
             raise ValueError("mkfs: expected the word {image}")
@@ -121,7 +126,7 @@ class ImageRecipe:
     @property
     def valid(self) -> bool:
         """Whether there is a way to a valid image; otherwise only blank ones are used."""
-        return bool(self.mkfs or self.writer)
+        return bool(self.mkfs or self.writer or self.file)
 
 
 @dataclass(frozen=True)
@@ -132,13 +137,17 @@ class Filesystem:
     fstype: str
     # Configuration lines that build it as a module.
     kconfig: tuple[str, ...]
-    # Modules that carry it, without what they depend on.
+    # Modules that carry it, without what they depend on; beside `kbuild`, the modules of the kernel
+    # that it needs.
     modules: tuple[str, ...]
     # Its fill_super, the function that get_tree_bdev() calls, and the file that defines it.
     fill_super: str
     # Its fs_context_operations.reconfigure; "" where it has none.
     reconfigure: str
     source: str
+    # Directory beside the definition with the sources and the Kbuild file of its module, where that
+    # is not in the kernel.
+    kbuild: str = ""
     # An option that its parser refuses, as key and value, with the errno that it gives.
     bad_option: tuple[str, ...] = ()
     bad_option_errno: str = "EINVAL"
@@ -162,6 +171,8 @@ class Filesystem:
     # What it cannot do, and why, by event ("e") or by event and variant ("e:injected").
     lacks: dict[str, str] = field(default_factory=dict)
     name: str = field(default="", init=False)
+    # Directory of its definition.
+    directory: Path = field(default=FILESYSTEMS, init=False)
 
     def __post_init__(self) -> None:
         for key, errno in self.expect.items():
@@ -176,6 +187,8 @@ class Filesystem:
                 raise ValueError(f"lacks: got {key!r}; expected an event: {', '.join(EVENTS)}")
             if not reason.strip():
                 raise ValueError(f"lacks: {key}: expected the reason")
+        if not self.modules and not self.kbuild:
+            raise ValueError("modules: expected the names of its modules, or kbuild")
         if not all(fragment.is_file() for fragment in self.own_fragments):
             raise ValueError(f"own_kernel: got {self.own_kernel!r}; expected a file's name")
         for option in (*self.options, *self.good_options, self.bad_option):
@@ -187,6 +200,11 @@ class Filesystem:
         """The configuration fragments of `own_kernel`, over those of the guest."""
         return (GUESTS / "kconfig" / f"{self.own_kernel}.config",) if self.own_kernel else ()
 
+    @property
+    def kbuild_directory(self) -> Path | None:
+        """Sources of a module that is not in the kernel."""
+        return self.directory / self.kbuild if self.kbuild else None
+
     def expected(self, what: str) -> str:
         """The errno's name that a kind of attempt gives, or "" for success."""
         if what == "bad_option" and what not in self.expect:
@@ -196,9 +214,28 @@ class Filesystem:
         return self.expect.get(what, EXPECTATIONS[what])
 
 
+# Directories of definitions beside suites, in the order in which they were added.
+_ADDED: dict[Path, None] = {}
+
+
+def add_filesystems(directory: Path) -> None:
+    """Add the definitions of a directory, for the rest of the process."""
+    _ADDED[directory.resolve()] = None
+
+
+def _find(name: str) -> Path | None:
+    """The file that defines a filesystem."""
+    places = (directory / f"{name}.yaml" for directory in (FILESYSTEMS, *_ADDED))
+    files = [path for path in places if path.is_file()]
+    if len(files) > 1:
+        raise DefinitionError(f"{files[1]}: filesystem {name}: also defined in {files[0]}")
+    return files[0] if files else None
+
+
 def known_filesystems() -> tuple[str, ...]:
     """Names of the filesystems that are defined, sorted."""
-    return tuple(sorted(path.stem for path in FILESYSTEMS.glob("*.yaml")))
+    files = (path for place in (FILESYSTEMS, *_ADDED) for path in place.glob("*.yaml"))
+    return tuple(sorted({path.stem for path in files}))
 
 
 @cache
@@ -206,12 +243,17 @@ def load_filesystem(name: str) -> Filesystem:
     """The definition of one filesystem.
 
     Raises:
-        UsageError: it is not defined; DefinitionError: its file is wrong.
+        UsageError: it is not defined; DefinitionError: its file is wrong, or there are two.
     """
-    path = FILESYSTEMS / f"{name}.yaml"
-    if not path.is_file():
+    path = _find(name)
+    if path is None:
         known = ", ".join(known_filesystems())
         raise UsageError(f"filesystem {name}: not defined; expected one of: {known}")
     filesystem = yamlfile.load(path, Filesystem)
     object.__setattr__(filesystem, "name", name)
+    object.__setattr__(filesystem, "directory", path.parent)
+    image = filesystem.image.file if filesystem.image is not None else ""
+    for key, place in (("kbuild", filesystem.kbuild), ("file", image)):
+        if place and not (path.parent / place).exists():
+            raise DefinitionError(f"{path}: {key}: no {place} beside this file")
     return filesystem

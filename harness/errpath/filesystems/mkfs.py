@@ -14,7 +14,7 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from errpath.errors import InfrastructureError, ToolMissingError
+from errpath.errors import DefinitionError, InfrastructureError, ToolMissingError
 from errpath.filesystems import Filesystem, ImageRecipe, load_filesystem
 from errpath.images import Image, blank
 from errpath.images.simple import WRITERS
@@ -42,9 +42,18 @@ def image_kinds(filesystem: Filesystem) -> tuple[str, ...]:
 def missing_tool(filesystem: Filesystem) -> str:
     """Why a valid image cannot be made on this machine; "" where it can be."""
     recipe = filesystem.image
-    if recipe is None or not recipe.mkfs or find_tool(recipe.mkfs[0]):
+    if recipe is None or not recipe.mkfs or _program(filesystem):
         return ""
+    if recipe.mkfs[0].startswith("./"):
+        return f"{filesystem.directory / recipe.mkfs[0]}: not there, or not executable"
     return f"{recipe.mkfs[0]}: not found on PATH (Debian package {recipe.package})"
+
+
+def _program(filesystem: Filesystem) -> str | None:
+    """The path of its mkfs."""
+    assert filesystem.image is not None
+    name = filesystem.image.mkfs[0]
+    return shutil.which(filesystem.directory / name) if name.startswith("./") else find_tool(name)
 
 
 @cache
@@ -71,19 +80,29 @@ def image(name: str, kind: str = VALID) -> Image:
 
 @cache
 def _valid(name: str) -> Image:
-    recipe = load_filesystem(name).image
+    filesystem = load_filesystem(name)
+    recipe = filesystem.image
     assert recipe is not None, name
     if recipe.writer:
         return WRITERS[recipe.writer](recipe.size)
-    program = find_tool(recipe.mkfs[0])
+    if recipe.file:
+        return _from_file(filesystem.directory / recipe.file, recipe)
+    program = _program(filesystem)
     if program is None:
-        raise ToolMissingError(missing_tool(load_filesystem(name)))
+        raise ToolMissingError(missing_tool(filesystem))
     key = hashlib.sha256(json.dumps([_TREE, asdict(recipe)], sort_keys=True).encode())
     key.update(Path(program).read_bytes())
     cached = cache_root() / "images" / f"{name}-{key.hexdigest()[:24]}.img"
     if not cached.is_file():
         _make(name, recipe, program, cached)
     return Image.from_file(cached)
+
+
+def _from_file(file: Path, recipe: ImageRecipe) -> Image:
+    found = Image.from_file(file)
+    if found.size > recipe.size:
+        raise DefinitionError(f"{file}: {found.size} bytes; expected at most {recipe.size}")
+    return found if found.size == recipe.size else found.placed(0, recipe.size)
 
 
 def _make(name: str, recipe: ImageRecipe, program: str, cached: Path) -> None:

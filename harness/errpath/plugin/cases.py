@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -296,9 +297,13 @@ def _kernel(item: pytest.Item) -> str:
 
 def verdict(request: pytest.FixtureRequest, case: MountCase, kernel_name: str) -> Verdict:
     """The verdict on the test's `case`; an infrastructure failure is an error of the set-up."""
-    config = request.config
+    return _verdict_of(request.node, case)
+
+
+def _verdict_of(item: pytest.Item, case: MountCase) -> Verdict:
+    config = item.config
     session = config.stash[_run_key]
-    group = config.stash[_groups_key][kernel_name, case.id]
+    group = config.stash[_groups_key][_kernel(item), case.id]
     try:
         result = session.result(group, case)
     except ErrpathError as error:
@@ -318,14 +323,38 @@ def expect_pass(
     request: pytest.FixtureRequest, case: MountCase, kernel_name: str, verdict: Verdict
 ) -> Callable[[], None]:
     """A function that fails the test with the whole story unless the verdict is a pass."""
+    return partial(_require_pass, request.node, case, verdict)
 
-    def check() -> None:
-        if verdict.status is not Status.PASS:
-            session = request.config.stash[_run_key]
-            group = request.config.stash[_groups_key][kernel_name, case.id]
-            pytest.fail(session.report(group, case), pytrace=False)
 
-    return check
+def _require_pass(item: pytest.Item, case: MountCase, verdict: Verdict) -> None:
+    if verdict.status is not Status.PASS:
+        session = item.config.stash[_run_key]
+        group = item.config.stash[_groups_key][_kernel(item), case.id]
+        pytest.fail(session.report(group, case), pytrace=False)
+
+
+def _judged(item: pytest.Item) -> MountCase | None:
+    """The case of a test that fails unless its case passes: each with a `case` that does not drive
+    a guest itself and is not marked `unjudged`."""
+    own = {"guest", "testbed"} & {*getattr(item, "fixturenames", ())}
+    return None if own or item.get_closest_marker("unjudged") else _case(item)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have the verdict, whether or not the test asks for it."""
+    case = _judged(item)
+    if case is not None:
+        _verdict_of(item, case)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Fail a test that has not looked at its case's verdict, or has ignored it."""
+    yield
+    case = _judged(item)
+    if case is not None:
+        _require_pass(item, case, _verdict_of(item, case))
 
 
 def kernel_choice(request: pytest.FixtureRequest, kernel_name: str) -> Choice:

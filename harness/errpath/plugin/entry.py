@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,6 +37,7 @@ _GROUPS = (*RUN_GROUPS, ResultOptions, SelectionOptions, MatrixOptions, SweepOpt
 # Markers that a test module may use before anything else of errpath is loaded.
 _MARKERS = {
     "filesystems(*names)": "filesystems that the `guest` fixture loads",
+    "unjudged": "the test passes whatever the verdict on its case is",
     "qemu": "boots a guest; needs QEMU and a built kernel",
 }
 _active_key = pytest.StashKey[bool]()
@@ -124,8 +126,20 @@ def _activate(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin, plugin.__name__)
 
 
+def pytest_collect_file(file_path: Path) -> None:
+    """Know the filesystems that are defined beside a suite before it is imported."""
+    directory = file_path.parent / "filesystems"
+    if file_path.suffix == ".py" and directory.is_dir():
+        from errpath.filesystems import add_filesystems
+
+        add_filesystems(directory)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    # A test with a case need not ask for a fixture of ours, and runs on every kernel all the same.
+    if "case" in metafunc.fixturenames and len(metafunc.config.getoption("kernel") or ()) > 1:
+        metafunc.fixturenames += {"kernel_name"} - {*metafunc.fixturenames}
     if "kernel_name" in metafunc.fixturenames:
         _activate(metafunc.config)
         from errpath.plugin.cases import parametrize_kernels

@@ -26,6 +26,7 @@ def register_markers(config: pytest.Config) -> None:
     """Register what `pytest --markers` lists before anything is collected."""
     markers = {
         "filesystems(*names)": "filesystems that the `guest` fixture loads",
+        "unjudged": "the test passes whatever the verdict on its case is",
         "qemu": "boots a guest; needs QEMU and a built kernel",
     }
     for name in known_filesystems():

@@ -5,12 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import pytest
+
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_case
 from errpath.errors import UnknownFunctionError
 from errpath.guest.machine import Guest, ProgramOutput
+from errpath.kernel import BuiltModule
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import Record
+from errpath.oracles.ownership import trace_case
+from errpath.results.reports.text import decode_record, ownership_lines
 from errpath.runner.batch_runner import PreparedGuest
 from errpath.runner.testbed import Testbed
 
@@ -26,6 +31,8 @@ class UserGuest:
         self._functions: tuple[str, ...] = ()
         self._numbers = itertools.count(1)
         self._prepared: PreparedGuest | None = None
+        # The cases that ran, by the task of each.
+        self._ran: dict[tuple[str, int], MountCase] = {}
 
     @property
     def machine(self) -> Guest:
@@ -48,7 +55,12 @@ class UserGuest:
         assert self._prepared is not None
         if case.fault is not None and case.fault.function in self._prepared.unknown:
             raise UnknownFunctionError(self._prepared.unknown[case.fault.function])
-        return run_case(guest, case, f"errpath-u{next(self._numbers):05d}")
+        outcome = run_case(guest, case, self._task())
+        self._ran[outcome.task, outcome.pid] = case
+        return outcome
+
+    def _task(self) -> str:
+        return f"errpath-u{next(self._numbers):05d}"
 
     def run(self, argv: Sequence[str], *, seconds: float = 30.0) -> ProgramOutput:
         """Run a program in the guest (busybox's applets are in /bin)."""
@@ -72,6 +84,51 @@ class UserGuest:
             CanaryMissedError: the check cannot be believed in this guest.
         """
         return canary.check_with_canary(self.machine, kmemleak.slow_check)
+
+    def expect_no_leaks(self, *, repeats: int = 2) -> None:
+        """Fail the test if anything is unreferenced now, with source positions of where it was
+        allocated. A case whose task allocated it is repeated and traced: the text has how often it
+        leaked again, and where the object changed its owner.
+
+        Raises:
+            CanaryMissedError: the check cannot be believed in this guest.
+        """
+        found = self.leaks()
+        if not found:
+            return
+        lines = [f"leak: {len(found)} unreferenced objects, {sum(r.size for r in found)} bytes"]
+        tasks = {(record.comm, record.pid): None for record in found}
+        with self._testbed.symbolizer(self._filesystems) as symbolizer:
+            for task in tasks:
+                records = [record for record in found if (record.comm, record.pid) == task]
+                case = self._ran.get(task)
+                if case is None:
+                    lines += ["", f"  allocated by task {task[0]!r}, which ran no case"]
+                else:
+                    again = self._leaks_again(case, records, repeats)
+                    lines += ["", f"  case {case.id}, confirmed {again} of {repeats}"]
+                for record in records:
+                    text = decode_record(record, symbolizer)
+                    lines += ["", *(f"  {line}" for line in text.splitlines())]
+                if case is not None:
+                    modules = [module.name for module in self._modules]
+                    story = trace_case(self.machine, case, self._task(), modules)
+                    lines += ["", *ownership_lines(case, records, story, symbolizer)]
+        pytest.fail("\n".join(lines), pytrace=False)
+
+    def _leaks_again(self, case: MountCase, records: Sequence[Record], repeats: int) -> int:
+        """In how many of so many runs a case leaked the same again."""
+        wanted = {record.signature for record in records}
+        count = 0
+        for _ in range(repeats):
+            outcome = self.run_case(case)
+            mine = [r for r in self.leaks() if (r.comm, r.pid) == (outcome.task, outcome.pid)]
+            count += any(record.signature in wanted for record in mine)
+        return count
+
+    @property
+    def _modules(self) -> list[BuiltModule]:
+        return [one for name in self._filesystems for one in self._testbed.modules(name)]
 
     def close(self) -> None:
         """End the guest."""

@@ -143,6 +143,8 @@ class Testbed:
         definition = load_filesystem(filesystem)
         check_configured(self.kernel, definition)
         modules = self._store.modules(self.kernel, definition.modules)
+        if (directory := definition.kbuild_directory) is not None:
+            modules = (*modules, self._store.external(self.kernel, directory))
         check_symbols(self.kernel, definition, modules)
         return modules
 

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from errpath import filesystems
 from errpath.errors import DefinitionError, UsageError
 from errpath.filesystems import (
     EXPECTATIONS,
     Filesystem,
     ImageRecipe,
+    add_filesystems,
     known_filesystems,
     load_filesystem,
+    mkfs,
 )
 from errpath.guest.definition import load_guest
 from errpath.images.simple import WRITERS
@@ -136,3 +139,39 @@ def test_an_unknown_filesystem_lists_the_known() -> None:
 def test_a_recipe_is_a_program_or_a_writer() -> None:
     with pytest.raises(ValueError, match="got both; expected one"):
         ImageRecipe(512, mkfs=("mkfs.x", "{image}"), package="p", writer="omfs")
+
+
+def test_a_definition_beside_a_suite_names_what_lies_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filesystems, "_ADDED", {})
+    text = MINIMAL.replace("modules: [x]", "modules: []")
+    (tmp_path / "mine.yaml").write_text(text + "kbuild: src\nimage: {size: 512, file: x.img}\n")
+    add_filesystems(tmp_path)
+    assert "mine" in known_filesystems()
+    with pytest.raises(DefinitionError, match=r"mine\.yaml: kbuild: no src beside this file"):
+        load_filesystem("mine")
+    (tmp_path / "src").mkdir()
+    with pytest.raises(DefinitionError, match=r"mine\.yaml: file: no x\.img beside this file"):
+        load_filesystem("mine")
+    (tmp_path / "x.img").write_bytes(b"x" * 100)
+    mine = load_filesystem("mine")
+    assert (mine.name, mine.kbuild_directory) == ("mine", tmp_path / "src")
+    assert mkfs.image("mine").read(0, 100) == b"x" * 100
+    assert mkfs.image("mine").size == 512
+
+
+def test_a_filesystem_has_modules_or_sources(tmp_path: Path) -> None:
+    text = MINIMAL.replace("modules: [x]", "modules: []")
+    with pytest.raises(DefinitionError, match=r"modules: expected the names of its modules, or kb"):
+        _load(tmp_path, text)
+
+
+def test_a_mkfs_may_lie_beside_the_definition(tmp_path: Path) -> None:
+    image = 'image: {size: 512, mkfs: [./mkfs.x, "{image}"]}\n'
+    filesystem = _load(tmp_path, MINIMAL + image)
+    object.__setattr__(filesystem, "directory", tmp_path)
+    assert mkfs.missing_tool(filesystem) == f"{tmp_path}/mkfs.x: not there, or not executable"
+    (tmp_path / "mkfs.x").write_text("#!/bin/sh\n")
+    (tmp_path / "mkfs.x").chmod(0o755)
+    assert mkfs.missing_tool(filesystem) == ""

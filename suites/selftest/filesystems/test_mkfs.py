@@ -114,7 +114,7 @@ def recipe_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Calla
 
     def define(script: str) -> None:
         recipe = ImageRecipe(4096, mkfs=(_program(tmp_path, script), "{image}"), package="test")
-        filesystem = Filesystem("test", (), (), "f", "", "fs/test/super.c", image=recipe)
+        filesystem = Filesystem("test", (), ("x",), "f", "", "fs/test/super.c", image=recipe)
         monkeypatch.setattr(subject, "load_filesystem", lambda name: filesystem)
         subject._valid.cache_clear()
         subject.image.cache_clear()
@@ -148,7 +148,7 @@ def test_an_image_that_grew_is_an_error(recipe_of: Callable[[str], None]) -> Non
 
 def test_a_missing_program_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = ImageRecipe(4096, mkfs=("mkfs.nowhere", "{image}"), package="nowhere-progs")
-    filesystem = Filesystem("test", (), (), "f", "", "fs/test/super.c", image=recipe)
+    filesystem = Filesystem("test", (), ("x",), "f", "", "fs/test/super.c", image=recipe)
     assert "mkfs.nowhere: not found on PATH (Debian package nowhere-progs)" in subject.missing_tool(
         filesystem
     )

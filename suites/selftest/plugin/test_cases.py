@@ -417,3 +417,54 @@ def test_markers_stay_strict(suite: pytest.Pytester) -> None:
     suite.makepyfile("import pytest\n\n@pytest.mark.no_such\ndef test_it():\n    pass\n")
     result = suite.runpytest("--strict-markers")
     result.stdout.fnmatch_lines(["*'no_such' not found in `markers` configuration option*"])
+
+
+def test_a_case_that_fails_fails_its_test_whatever_the_test_does(suite: pytest.Pytester) -> None:
+    """The check is no call that could be forgotten; an infrastructure error stays an ERROR."""
+    suite.makepyfile(
+        f"""{_TESTS}
+@cases(good="", leaks="leak=512", vanishes="vanish")
+def test_forgets(case):
+    pass
+
+@cases(late="leak=64")
+def test_forgets_to_ask(case, verdict):
+    assert verdict.status
+
+@cases(other="leak=64")
+def test_never_calls(case, expect_pass):
+    pass
+
+@pytest.mark.unjudged
+@cases(shown="leak=64")
+def test_shows(case, verdict):
+    assert verdict.status.value == "fail"
+"""
+    )
+    result = suite.runpytest("-rA")
+    result.assert_outcomes(passed=2, failed=3, errors=1)
+    result.stdout.fnmatch_lines_random(
+        ["ERROR *test_forgets[[]vanishes[]]*", "FAILED *test_forgets[[]leaks[]]*"]
+    )
+    result.stdout.fnmatch_lines(["leaks: FAIL", "  leak: 1 unreferenced object, 512 bytes*"])
+
+
+def test_a_judged_test_runs_on_every_kernel(suite: pytest.Pytester) -> None:
+    suite.makepyfile(f"{_TESTS}\n@cases(good='', bad='leak=64')\ndef test_it(case):\n    pass\n")
+    kernels = ("--kernel", "before=a", "--kernel", "after=b")
+    suite.runpytest(*kernels).assert_outcomes(passed=2, failed=2)
+
+
+def test_a_filesystem_beside_a_suite_is_known_to_it(suite: pytest.Pytester) -> None:
+    directory = suite.mkdir("filesystems")
+    keys = "fstype: x, kconfig: [], modules: [], kbuild: ., fill_super: f, source: x.c"
+    text = f"{{{keys}, reconfigure: ''}}"
+    (directory / "beside.yaml").write_text(text)
+    load = "from errpath.filesystems import load_filesystem\n"
+    suite.makepyfile(f"{load}def test_it():\n    assert load_filesystem('beside').fstype == 'x'\n")
+    suite.runpytest_subprocess().assert_outcomes(passed=1)
+    (directory / "hfs.yaml").write_text(text)
+    suite.makepyfile(f"{load}load_filesystem('hfs')\n")
+    result = suite.runpytest_subprocess()
+    line = "E   *DefinitionError: */hfs.yaml: filesystem hfs: also defined in */hfs.yaml"
+    result.stdout.fnmatch_lines([line])

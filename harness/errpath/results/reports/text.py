@@ -12,7 +12,7 @@ from errpath.oracles.ownership import OwnershipTrace
 from errpath.runner.batch_runner import Result
 from errpath.runner.verdict import Status
 
-__all__ = ["Decoder", "decode_record", "render"]
+__all__ = ["Decoder", "decode_record", "ownership_lines", "render"]
 
 # Frames below the allocator's own are what a reader wants first.
 _ALLOCATORS = (
@@ -73,7 +73,7 @@ def render(result: Result, decoder: Decoder | None, *, rerun: str, folder: Path 
     for crash in verdict.crashes:
         lines += ["", _indent(crash.text)]
     if verdict.status is Status.FAIL and verdict.leak is not None and decoder is not None:
-        lines += ["", *_story(case, verdict.leak.records, result.story, decoder)]
+        lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder)]
     lines += ["", f"  rerun      {rerun}"]
     if folder is not None:
         lines.append(f"  artefacts  {folder}")
@@ -111,7 +111,7 @@ def _traits(case: MountCase) -> str:
     return f" ({', '.join(traits)})" if traits else ""
 
 
-def _story(
+def ownership_lines(
     case: MountCase, records: Sequence[Record], story: OwnershipTrace | None, decoder: Decoder
 ) -> list[str]:
     """Who allocated, who took over, who should have freed; from the backtrace and the trace."""
