@@ -31,6 +31,9 @@ ARTEFACTS = {
     r"\w*_(?:evict_inode|put_super|kill_sb|drop_inode|destroy_inode|free_inode)": (
         "takes something down; its caller cannot do so in its place"
     ),
+    r"\w*_read_bh(?:_nowait|_lock)?|jbd2_write_superblock|lbm(?:IOWait|Write|Read)": (
+        "takes a locked buffer, which its end unlocks"
+    ),
     r"(?:jbd2_journal_stop|__ext4_journal_stop|\w*_trans_cancel|gfs2_trans_end|\w*_abort)": (
         "ends a transaction that it was given"
     ),

@@ -1,0 +1,114 @@
+"""Sweeps on a real kernel: the points that there are, and leaks planted behind three of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from errpath.cases.case import MountCase
+from errpath.cases.sweeping import sequence
+from errpath.errors import UsageError
+from errpath.faults.model import Alloc, Call, Fault, Read
+from errpath.filesystems import load_filesystem
+from errpath.runner.batch_runner import BatchRunner, Result
+from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
+from errpath.runner.testbed import Testbed, guest_factory
+from errpath.runner.verdict import Status
+from errpath.util.progress import silent
+
+pytestmark = pytest.mark.qemu
+
+
+def _sweep(testbed: Testbed, kind: str) -> SweepResult:
+    sweeper = Sweeper(testbed)
+    return sweeper.run(sweeper.plan(SweepUnit("hfs", "mount-ro", kind)))
+
+
+def _leaks(result: SweepResult) -> dict[str, set[int]]:
+    """Sizes of what was lost, by the name of the point."""
+    found = {}
+    for case_id, one in result.results.items():
+        leak = one.verdict.leak
+        if one.verdict.status is Status.FAIL and leak is not None:
+            name = case_id.removeprefix(f"{result.plan.unit.id}-")
+            found[name] = {record.size for record in leak.records}
+    return found
+
+
+def test_planted_leaks_are_found_at_the_points_that_lead_to_them(
+    make_testbed: Callable[..., Testbed],
+) -> None:
+    testbed = make_testbed(patches=["hfs-sweep-leaks.patch"])
+    allocations = _leaks(_sweep(testbed, "alloc"))
+    # The inode of either tree cannot be allocated: the tree itself is lost.
+    tree = "hfs_fill_super>hfs_mdb_get>hfs_btree_open>hfs_alloc_inode"
+    assert {tree, f"{tree}#2"} <= allocations.keys()
+    calls = _leaks(_sweep(testbed, "call"))
+    # kmalloc() rounds up: 700 bytes to 1024, 300 to 512.
+    assert 1024 in calls["hfs_btree_open#2"]
+    assert "hfs_btree_open" not in calls
+    # Nothing else is read before the MDB is known.
+    assert 512 in next(iter(_leaks(_sweep(testbed, "io")).values()))
+
+
+def test_a_sweep_of_a_stock_mount_finds_nothing(make_testbed: Callable[..., Testbed]) -> None:
+    testbed = make_testbed()
+    for kind in ("alloc", "io"):
+        result = _sweep(testbed, kind)
+        assert len(result.results) > 4
+        assert {one.verdict.status for one in result.results.values()} == {Status.PASS}
+
+
+def _run(testbed: Testbed, faults: dict[str, Fault]) -> dict[str, Result]:
+    steps = sequence(load_filesystem("hfs"), "mount-ro")
+    cases = [
+        MountCase(name, "hfs", steps.device, steps.steps, fault) for name, fault in faults.items()
+    ]
+    names = tuple(dict.fromkeys(fault.function for fault in faults.values()))
+    runner = BatchRunner(guest_factory(testbed, ("hfs",), (), points=names), progress=silent())
+    try:
+        return runner.run(cases)
+    finally:
+        runner.close()
+
+
+def test_faults_as_a_suite_gives_them(make_testbed: Callable[..., Testbed]) -> None:
+    faults: dict[str, Fault] = {
+        "by-name": Call("hfs_btree_open", "NULL", nth=2),
+        "in-the-kernel": Call("setup_bdev_super", "ENOSPC"),
+        "below": Call("__bread_gfp", "NULL", caller="hfs_mdb_get"),
+        "below-nobody": Call("hfs_btree_open", "NULL", caller="ext4_fill_super"),
+        "third-allocation": Alloc(nth=3),
+        "read": Read(),
+        "never": Read(nth=1000),
+        "unknown": Call("hfs_no_such_function"),
+    }
+    results = {name: one.verdict for name, one in _run(make_testbed(), faults).items()}
+
+    def errno(name: str) -> int:
+        outcome = results[name].outcome
+        assert outcome is not None
+        return outcome.steps[0].errno
+
+    # hfs has one errno for whatever is wrong with a volume.
+    assert (errno("by-name"), errno("in-the-kernel"), errno("read")) == (22, 28, 22)
+    assert errno("third-allocation") == 12
+    assert errno("below") == 22
+    for name in ("by-name", "in-the-kernel", "third-allocation", "read", "below"):
+        assert results[name].status is Status.PASS, results[name].reasons
+    assert results["never"].reasons == (
+        "never reached: the fault (1000th read request = -EIO) did not fire",
+    )
+    assert "did not fire" in results["below-nobody"].reasons[0]
+    assert "hfs_no_such_function: not in the running kernel" in results["unknown"].reasons[0]
+    assert results["unknown"].status is Status.ERROR
+
+
+def test_a_point_that_is_not_there_is_one_line(make_testbed: Callable[..., Testbed]) -> None:
+    unit = SweepUnit("hfs", "mount-ro", "call")
+    sweeper = Sweeper(make_testbed())
+    with pytest.raises(UsageError, match=r"-nobody: no such point; expected one of the \d+ of"):
+        sweeper.plan(unit, [f"{unit.id}-nobody"])
+    with pytest.raises(UsageError, match=r"-hfs_bnode_put: not failed: hfs_bnode_put gives"):
+        sweeper.plan(unit, [f"{unit.id}-hfs_bnode_put"])
