@@ -63,7 +63,7 @@ def test_a_sweep_of_a_stock_mount_finds_nothing(make_testbed: Callable[..., Test
 def _run(testbed: Testbed, faults: dict[str, Fault]) -> dict[str, Result]:
     steps = sequence(load_filesystem("hfs"), "mount-ro")
     cases = [
-        MountCase(name, "hfs", steps.device, steps.steps, fault) for name, fault in faults.items()
+        MountCase(name, "hfs", steps.device, steps.failing(fault)) for name, fault in faults.items()
     ]
     names = tuple(dict.fromkeys(fault.function for fault in faults.values()))
     runner = BatchRunner(guest_factory(testbed, ("hfs",), (), points=names), progress=silent())
