@@ -387,13 +387,29 @@ class _Start:
     gdb_port: int | None = None
 
 
+@contextlib.contextmanager
+def _artefact_errors(directory: Path) -> Iterator[None]:
+    """Whoever starts guests may be writing the cache meanwhile: this is another disk, perhaps.
+
+    Raises:
+        InfrastructureError: a file cannot be written there.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InfrastructureError(
+            f"{directory}: {error.strerror}; expected room for a guest's logs"
+        ) from None
+
+
 class _Qemu:
     """A QEMU process and our ends of what it inherited."""
 
     def __init__(self, start: _Start, ram: GuestRam, *, waits: bool = False) -> None:
         """With `waits`, the guest stands still until a state is loaded."""
         process.find_program(QEMU)
-        start.artefacts.mkdir(parents=True, exist_ok=True)
+        with _artefact_errors(start.artefacts):
+            start.artefacts.mkdir(parents=True, exist_ok=True)
         initramfs = build_initramfs()
         host_console, guest_console = socket.socketpair()
         host_agent, guest_agent = socket.socketpair()
@@ -415,7 +431,8 @@ class _Qemu:
             *("--pdeathsig", "KILL"),
             *qemu_argv(start.definition, launch),
         )
-        (start.artefacts / "qemu.argv").write_text("\n".join(argv) + "\n")
+        with _artefact_errors(start.artefacts):
+            (start.artefacts / "qemu.argv").write_text("\n".join(argv) + "\n")
         self._log = start.artefacts / "qemu.log"
         inherited = [guest_console.fileno(), guest_agent.fileno(), guest_monitor.fileno(), ram.fd]
         with guest_console, guest_agent, guest_monitor, self._log.open("wb") as errors:

@@ -418,7 +418,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"ERROR: {config.stash[_problem_key]}", red=True)
     lines = [*config.stash.get(_stray_key, []), *_stray(config)]
     if lines:
-        terminalreporter.section("what no case is to blame for alone, or did not come again")
+        terminalreporter.section("Unattributed leaks and failures that did not reproduce")
         for line in lines:
             terminalreporter.write_line(line)
 

@@ -6,6 +6,7 @@ Beside `errpath.plugin.cases`, which runs the cases: this only listens, and sele
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from errpath import __version__
-from errpath.errors import UsageError
+from errpath.errors import ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import KernelStore
 from errpath.plugin.cases import case_of, kernel_of, session_of
 from errpath.plugin.sweep import POINT_PROPERTY
@@ -49,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_shard_key] = _shard(config.option)
         if config.option.results is not None and not hasattr(config, "workerinput"):
             config.pluginmanager.register(_Recorder(config), "errpath-recorder")
-    except UsageError as error:
+    except ErrpathError as error:
         raise pytest.UsageError(str(error)) from None
 
 
@@ -230,12 +231,34 @@ def _from_properties(pairs: list[tuple[str, object]]) -> tuple[str, CaseRecord] 
     return values.pop("kernel"), from_json(CaseRecord, values)
 
 
+class _RunWriter(ResultWriter):
+    """Results of a run that ends, with one line, where they cannot be written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._failed = False
+
+    def write(self, type: str, **values: Any) -> None:
+        if self._failed:
+            return
+        try:
+            super().write(type, **values)
+        except InfrastructureError as error:
+            self._failed = True
+            pytest.exit(str(error), returncode=error.exit_status)
+
+    def close(self) -> None:
+        # What could not be written would be tried again.
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 class _Recorder:
     """Writes the file; only in the process that the user started."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._writer = ResultWriter(config.option.results.absolute())
+        self._writer = _RunWriter(config.option.results.absolute())
         self._planned = False
         self._kernels: set[str] = set()
         self._reason = ""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import socket
 import threading
 from pathlib import Path
 
 import pytest
 
+from errpath.errors import InfrastructureError
 from errpath.guest.channel import SocketChannel
+from errpath.guest.definition import load_guest
 from errpath.guest.host_log import AGENT, QMP, HostLog
+from errpath.guest.machine import boot
+from errpath.guest.qemu import QEMU
 from errpath.guest.qmp import Qmp
 from errpath.util.deadline import Deadline
 from suites.selftest.guest.test_channel import _frame, _take
@@ -90,3 +95,12 @@ def test_a_full_disk_is_a_warning_and_a_directory_that_is_gone_is_none(
         log.sent(AGENT, b"ping")
         log.write()
     assert caplog.messages == ["/dev/full: No space left on device"]
+
+
+@pytest.mark.skipif(shutil.which(QEMU) is None, reason=f"no {QEMU}")
+def test_a_guest_whose_logs_have_no_room_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    place = tmp_path / "file" / "guest-1"
+    with pytest.raises(InfrastructureError) as caught:
+        boot(load_guest("microvm"), tmp_path / "no-kernel", artefacts=place)
+    assert str(caught.value) == f"{place}: Not a directory; expected room for a guest's logs"

@@ -279,7 +279,7 @@ def test_workers_get_whole_groups_and_plain_ids(suite: pytest.Pytester) -> None:
             "PASSED *::test_mount[[]a[]]",
             "FAILED *::test_mount[[]b[]]*",
             "ERROR *::test_mount[[]e[]]*",
-            "*no case is to blame for alone, or did not come again*",
+            "*Unattributed leaks and failures that did not reproduce*",
             '  comm "kworker/0:1", pid 7,*',
         ]
     )

@@ -209,3 +209,41 @@ def test_statuses_are_plain_values() -> None:
 
     assert type(to_json(records("F")[0])["status"]) is str
     assert CaseStatus("fail") is CaseStatus.FAIL
+
+
+_SMALL_DISK = """
+import resource
+def pytest_sessionstart(session):
+    # The kernel answers a longer file with EFBIG, as a full disk answers with ENOSPC.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2500, resource.RLIM_INFINITY))
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_disk_that_fills_up_ends_the_run_in_one_line(suite: Path, workers: int) -> None:
+    conftest = suite.parent / "conftest.py"
+    conftest.write_text(conftest.read_text() + _SMALL_DISK)
+    words = ["-n", str(workers), "-p", "no:cacheprovider"]
+    done = _pytest(suite, "--results", "r.jsonl", *words, PYTHONDONTWRITEBYTECODE="1")
+    text = done.stdout + done.stderr
+    assert done.returncode == 125, text
+    assert text.count("r.jsonl: File too large; expected room for results") == 1
+    assert "Traceback" not in text
+    assert "INTERNALERROR" not in text
+    results = read_results(suite.parent / "r.jsonl")
+    assert results.cases, "what was written before is kept"
+    assert not results.whole
+
+
+def test_a_disk_that_is_full_at_once_is_one_line(suite: Path) -> None:
+    done = _pytest(suite, "--results", "/dev/full")
+    text = done.stdout + done.stderr
+    assert done.returncode == 125
+    assert text.count("/dev/full: No space left on device; expected room for results") == 1
+    assert "Traceback" not in text
+    (suite.parent / "file").touch()
+    done = _pytest(suite, "--results", "file/r.jsonl")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert len(lines) == 1
+    assert lines[0].endswith("expected a file to write to")
