@@ -17,6 +17,9 @@ from errpath.errors import BuildError
 
 
 class _Testbed:
+    def check(self) -> None:
+        pass
+
     def modules(self, filesystem: str) -> tuple[()]:
         return ()
 
@@ -139,3 +142,19 @@ def test_require_and_json_reach_the_status_and_a_file(
     assert capsys.readouterr().err == "errpath: --json /dev/full: No space left on device\n"
     assert main.main([*words, "--require", "nothing"]) == 125
     assert "--require: invalid choice: 'nothing'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["bisect"], ["compare", "--after", "debian:7.2"]])
+def test_no_qemu_is_said_before_anything_is_built(
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("ERRPATH_CACHE", str(tmp_path / "cache"))
+    assert main.main([*words, "--fs", "hfs", "--artefacts", str(tmp_path / "a")]) == 125
+    err = capsys.readouterr().err
+    assert err.startswith("errpath: qemu-system-x86_64: not found on PATH (Debian package")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "cache" / "builds").exists()

@@ -33,7 +33,9 @@ def check_kernel(
     session = RunSession(chosen, directory, progress)
     try:
         for filesystem in dict.fromkeys(one.filesystem for one in wanted):
-            session.testbed(choice.name, filesystem).modules(filesystem)
+            testbed = session.testbed(choice.name, filesystem)
+            testbed.check()
+            testbed.modules(filesystem)
     finally:
         session.close()
     groups = batches(choice.name, [one.case for one in wanted if one.case is not None])

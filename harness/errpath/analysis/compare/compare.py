@@ -67,6 +67,9 @@ def compare(request: Request, progress: Progress) -> Summary:
     both = {"before": request.before, "after": request.after}
     session = RunSession(both, request.directory, progress)
     try:
+        for name in both:
+            # Also that there is a QEMU: without one, every case would be a case that did not run.
+            session.testbed(name).check()
         kernels = {name: session.testbed(name).kernel for name in both}
         store = KernelStore(progress=progress)
         changed = store.changed(kernels["before"], kernels["after"])
