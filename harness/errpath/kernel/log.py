@@ -37,6 +37,7 @@ _STARTS: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
         ("bug", r"kernel BUG at ", True),
         ("slab", r"^\[.+ overwritten\] 0x[0-9a-f]+-0x", True),
         ("slab", r"BUG \S+ \((?:Not tainted|Tainted)", True),
+        ("warning", r"^ODEBUG: ", False),
         ("bug", r"BUG: (?!workqueue lockup)", True),
         ("warning", r"WARNING: ", False),
         ("vfs", r"VFS: Busy inodes after unmount", False),
