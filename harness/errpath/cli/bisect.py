@@ -30,7 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the `bisect` command."""
     parser = commands.add_parser(
         "bisect",
-        help="is this revision good? for `git bisect run`",
+        help="check one kernel, for `git bisect run`",
         description="Exit status: 0 every case that ran is clean, 1 one leaks, crashes or hangs, "
         "125 no answer is possible (it does not build or boot). The kernel is the current "
         "directory unless --kernel says otherwise.",

@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the `compare` command."""
     parser = commands.add_parser(
         "compare",
-        help="what a patch fixes and what it breaks, on every filesystem",
+        help="compare two kernels: what a patch fixes and what it breaks",
         description="Exit status: 0 what --require asks for, 1 not that, or something regressed, "
         "125 no answer is possible.",
     )

@@ -133,7 +133,9 @@ NEEDS: tuple[Need, ...] = (
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `doctor` command."""
-    parser = commands.add_parser("doctor", help="what is missing here, and how to get it")
+    parser = commands.add_parser(
+        "doctor", help="list missing programs and packages, or install them"
+    )
     parser.add_argument(
         "--install", action="store_true", help="install the missing Debian packages with apt-get"
     )

@@ -53,7 +53,7 @@ def add_diff_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     """Add the `diff` command."""
     parser = commands.add_parser(
         "diff",
-        help="what two runs answer differently",
+        help="list the cases that differ between two runs",
         description="Status 1 if a case that passed fails now, else 0.",
     )
     parser.add_argument("before", metavar="RUN", help="an id, its beginning, or latest~N")
@@ -170,7 +170,7 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _change_lines(changes: Iterable[Change], limit: int) -> Iterable[str]:
-    """The kinds in the order of `Kind`, then what says nothing about a kernel."""
+    """The kinds in the order of `Kind`, then changes that are not about a kernel."""
     kinds = list(Kind)
 
     def rank(change: Change) -> int:

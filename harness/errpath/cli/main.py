@@ -92,7 +92,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. Errors are one line on standard error; the status tells whose they are."""
+    """Run one command. An error is one line on standard error, with the status of its kind."""
     try:
         arguments = _parse(argv)
         if LogOptions.from_namespace(arguments).verbose:

@@ -63,10 +63,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     run.add_argument("--webhook", default="", metavar="URL", help="POST a JSON summary there")
     run.set_defaults(handler=_run)
-    show = actions.add_parser("plan", help="what a job would run, and how long it may take")
+    show = actions.add_parser("plan", help="list the units of a job, with an estimate of the time")
     show.add_argument("job", type=Path, metavar="JOB.yaml", help="the job's file")
     show.set_defaults(handler=_plan)
-    report = actions.add_parser("report", help="judge a run again and write its pages again")
+    report = actions.add_parser("report", help="evaluate a run again and rewrite its pages")
     report.add_argument("job", type=Path, metavar="JOB.yaml", help="the job's file")
     report.add_argument(
         "run", nargs="?", default="latest", metavar="RUN", help="its id (default: the latest)"
@@ -104,17 +104,19 @@ def _run(arguments: argparse.Namespace) -> int:
                 launcher,
                 known=known,
                 deadline=deadline,
-                say=_Told(),
+                say=_ProgressLines(),
             )
             judged = nightly.run()
-    return _tell(judged, [*job.mail_to, *arguments.mail_to], arguments.webhook or job.webhook)
+    return _report_result(
+        judged, [*job.mail_to, *arguments.mail_to], arguments.webhook or job.webhook
+    )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-class _Told:
+class _ProgressLines:
     """Progress on standard error, each line once, with the time."""
 
     def __init__(self) -> None:
@@ -126,7 +128,7 @@ class _Told:
             print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def _tell(judged: JudgedRun, mail_to: list[str], webhook: str) -> int:
+def _report_result(judged: JudgedRun, mail_to: list[str], webhook: str) -> int:
     print(render_summary(judged), end="", flush=True)
     for problem in notify(judged, mail_to=mail_to, webhook=webhook):
         print(f"errpath: {problem}", file=sys.stderr)
@@ -155,14 +157,16 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _planned(unit: Unit, past: tuple[float, ...]) -> str:
-    took = f"{sorted(past)[len(past) // 2]:.0f} s on {len(past)} nights" if past else "never ran"
+    took = (
+        f"{sorted(past)[len(past) // 2]:.0f} s on {len(past)} nights" if past else "no earlier run"
+    )
     return f"{unit.id:<60} {unit.cores} cores {unit.memory_mib:>6} MiB  {took}"
 
 
 def _estimate(left: float, unknown: int, limits: Limits) -> str:
     have = f"{limits.cores} cores, {limits.memory_mib} MiB"
     if unknown:
-        return f"{unknown} parts never ran, so no telling how long it takes ({have})"
+        return f"no estimate: {unknown} parts have no earlier run ({have})"
     return f"about {max(1, round(left / 60))} min, as on past nights ({have})"
 
 

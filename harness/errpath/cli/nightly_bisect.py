@@ -50,7 +50,7 @@ def _bisect(arguments: argparse.Namespace) -> int:
         tree = arguments.tree.resolve()
         ask = asker(arguments.case, commit_options(given, tree), say=_say)
         found = bisect_revisions(tree, arguments.good, arguments.bad, ask)
-    _tell(found, arguments.tree)
+    _report(found, arguments.tree)
     return 0
 
 
@@ -58,9 +58,9 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _tell(found: Found, tree: Path | None) -> None:
+def _report(found: Found, tree: Path | None) -> None:
     if len(found.first_bad) > 1:
-        print(f"first bad: one of these {len(found.first_bad)} (the others gave no answer)")
+        print(f"first bad: one of these {len(found.first_bad)} (no answer between them)")
     else:
         print("first bad:")
     for kernel in found.first_bad:
@@ -70,4 +70,4 @@ def _tell(found: Found, tree: Path | None) -> None:
             done = subprocess.run(argv, capture_output=True, text=True, check=False)
             subject = f"  {done.stdout.strip()}"
         print(f"  {kernel}{subject}")
-    print(f"{len(found.asked)} kernels asked")
+    print(f"{len(found.asked)} kernels tested")

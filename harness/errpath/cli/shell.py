@@ -29,7 +29,7 @@ _LEAVE = b"\x1d"
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `shell` command."""
-    parser = commands.add_parser("shell", help="an interactive guest")
+    parser = commands.add_parser("shell", help="start an interactive guest")
     add_groups(parser, KernelOptions, GuestOptions, LogOptions)
     parser.add_argument(
         "--fs", default="", metavar="NAME,NAME", help="load the modules of these filesystems"

@@ -18,7 +18,7 @@ __all__ = ["Answer", "Ask", "Found", "bisect_list", "bisect_revisions"]
 
 
 class Answer(enum.Enum):
-    """What a kernel says."""
+    """The result of the cases on one kernel."""
 
     GOOD = "good"
     BAD = "bad"
@@ -31,7 +31,7 @@ Ask = Callable[[str], Answer]
 
 @dataclass(frozen=True)
 class Found:
-    """Where it went bad. With several, kernels between them gave no answer."""
+    """The first bad kernel; several where those between them give no answer."""
 
     first_bad: tuple[str, ...]
     # What was asked, in order.
@@ -108,7 +108,7 @@ def _check_ends(good: str, bad: str, question: _Questions) -> None:
     for kernel, wanted in ((good, Answer.GOOD), (bad, Answer.BAD)):
         answer = question(kernel)
         if answer is not wanted:
-            raise UsageError(f"bisect: {kernel} says {answer.value}; expected {wanted.value}")
+            raise UsageError(f"bisect: {kernel} is {answer.value}; expected {wanted.value}")
 
 
 def _commit(tree: Path, revision: str) -> str:

@@ -190,7 +190,7 @@ class Schedule:
         if running:
             words.append("running " + ", ".join(unit.id for unit in running))
         if unknown:
-            words.append(f"{unknown} never ran before, so no telling how long")
+            words.append(f"no estimate: {unknown} have no earlier run")
         elif left > 0:
             words.append(f"about {max(1, round(left / 60))} min left, as on past nights")
         self.progress("; ".join(words))

@@ -42,9 +42,9 @@ def test_kernels_without_an_answer_stay_in_doubt(count: int, data: st.DataObject
 
 
 def test_ends_that_say_otherwise() -> None:
-    with pytest.raises(UsageError, match="a says bad; expected good"):
+    with pytest.raises(UsageError, match="a is bad; expected good"):
         bisect_list(["a", "b"], lambda _: Answer.BAD)
-    with pytest.raises(UsageError, match="b says good; expected bad"):
+    with pytest.raises(UsageError, match="b is good; expected bad"):
         bisect_list(["a", "b"], lambda _: Answer.GOOD)
     with pytest.raises(UsageError, match="two"):
         bisect_list(["a"], lambda _: Answer.BAD)
