@@ -13,6 +13,7 @@ __all__ = [
     "ConfigError",
     "DefinitionError",
     "ErrpathError",
+    "GuestLostError",
     "GuestPoisonedError",
     "InfrastructureError",
     "KernelError",
@@ -83,4 +84,9 @@ class ToolMissingError(InfrastructureError):
 
 
 class GuestPoisonedError(ErrpathError):
-    """The guest is past use after a fatal event; the text is the original cause."""
+    """The guest is unusable after a fatal event; the text is the original cause."""
+
+
+class GuestLostError(GuestPoisonedError):
+    """The guest went away and its kernel said nothing: QEMU was killed, or the channel broke. What
+    it had not finished may be tried again in another guest."""

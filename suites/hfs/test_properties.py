@@ -23,7 +23,7 @@ from errpath.images.hfs.hfs import HfsVolume
 from errpath.images.hfs.hfsplus import HfsPlusVolume
 from errpath.plugin import profiles
 from errpath.runner.known_texts import load_known_issues
-from errpath.runner.testbed import Testbed, guest_factory
+from errpath.runner.testbed import Testbed
 
 _KNOWN = Path(__file__).with_name("known_issues.yaml")
 
@@ -75,7 +75,7 @@ def test_a_mutated_image_ends_in_success_or_an_errno(
         profile = profiles.QUICK
     search = FuzzSearch(
         filesystem,
-        guest_factory(testbed, (filesystem,), ()),
+        testbed.guest_source((filesystem,), ()),
         load_known_issues(_KNOWN),
         testbed.progress,
     )

@@ -10,8 +10,9 @@ import pytest
 from errpath.cases.case import MountCase
 from errpath.guest.definition import load_guest
 from errpath.kernel import KernelRequest, KernelStore
-from errpath.runner.batch_runner import BatchRunner, Result
-from errpath.runner.testbed import Testbed, TestbedOptions, guest_factory
+from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.result import Result
+from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.util.progress import silent
 from errpath.util.resources import GUESTS
 
@@ -49,7 +50,7 @@ def run_cases(make_testbed: Callable[..., Testbed]) -> Iterator[RunCases]:
         testbed = make_testbed(patches=patches, append=append)
         filesystems = tuple(dict.fromkeys(case.filesystem for case in cases))
         functions = tuple(dict.fromkeys(case.fault.function for case in cases if case.fault))
-        runner = BatchRunner(guest_factory(testbed, filesystems, functions), progress=silent())
+        runner = BatchRunner(testbed.guest_source(filesystems, functions), progress=silent())
         runners.append(runner)
         return runner.run(cases)
 

@@ -11,8 +11,8 @@ import pytest
 
 from errpath.plugin.sweep import Swept, sweep_parameters
 from errpath.results.records import CaseStatus
-from errpath.runner.batch_runner import Result
 from errpath.runner.options import Choice
+from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 from suites.known import expect_pass_or_known
 

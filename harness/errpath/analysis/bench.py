@@ -24,9 +24,10 @@ from errpath.kernel import KernelStore
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import LeakGuest, Record
 from errpath.oracles.modules import PLANT
-from errpath.runner.batch_runner import BatchRunner, PreparedGuest
+from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.guests import PreparedGuest
 from errpath.runner.options import Choice
-from errpath.runner.testbed import Testbed, batch_size, guest_factory
+from errpath.runner.testbed import Testbed, batch_size
 from errpath.runner.verdict import Status
 from errpath.util.progress import Progress, silent
 
@@ -171,10 +172,10 @@ class Bench:
     # -- guests ----------------------------------------------------------------------------------
 
     def _clone(self, *, fast: bool) -> PreparedGuest:
-        return self.testbed.prepare(*self._wanted, fast=fast)
+        return self.testbed.guests.prepare(*self._wanted, fast=fast)
 
     def _boot(self) -> PreparedGuest:
-        return self.testbed.prepare_by_boot(*self._wanted)
+        return self.testbed.guests.prepare_by_boot(*self._wanted)
 
     def _task(self) -> str:
         return f"bench-{next(self._tasks):06d}"
@@ -235,7 +236,7 @@ class Bench:
             prepared = self._clone(fast=True)
             try:
                 self._plant(prepared, 1)
-                found += self._found(canary.check_with_canary(prepared.guest, _check_of(prepared)))
+                found += self._found(canary.check_with_canary(prepared.guest, prepared.check))
             finally:
                 prepared.guest.close()
         return Way(name, len(cases), seconds, found)
@@ -250,7 +251,7 @@ class Bench:
                 for case in cases[number * every : (number + 1) * every]:
                     run_case(prepared.guest, case, self._task())
                 self._plant(prepared, 1)
-            found = self._found(canary.check_with_canary(prepared.guest, _check_of(prepared)))
+            found = self._found(canary.check_with_canary(prepared.guest, prepared.check))
         finally:
             prepared.guest.close()
         return Way(name, len(cases), seconds, found)
@@ -266,8 +267,8 @@ class Bench:
         testbed = testbed or self.testbed
         began = time.monotonic()
         runner = BatchRunner(
-            guest_factory(testbed, *self._wanted),
-            confirm=guest_factory(testbed, *self._wanted, confirm=True),
+            testbed.guest_source(*self._wanted),
+            confirm=testbed.guest_source(*self._wanted, confirm=True),
             batch=batch,
             progress=silent(),
         )
@@ -287,7 +288,7 @@ class Bench:
 
     def _times(self, cases: Sequence[MountCase]) -> Times:
         began = time.monotonic()
-        self.testbed.boot().close()
+        self.testbed.guests.boot().close()
         boot = time.monotonic() - began
         clones = []
         for _ in range(3):
@@ -300,7 +301,7 @@ class Bench:
             for case in cases:
                 run_case(prepared.guest, case, self._task())
             began = time.monotonic()
-            _check_of(prepared)(prepared.guest)
+            prepared.check(prepared.guest)
             fast = time.monotonic() - began
             began = time.monotonic()
             kmemleak.slow_check(prepared.guest)
@@ -339,7 +340,3 @@ class Bench:
         finally:
             testbed.close()
         return time.monotonic() - began
-
-
-def _check_of(prepared: PreparedGuest) -> canary.Check:
-    return prepared.check or kmemleak.slow_check

@@ -21,12 +21,9 @@ from errpath.filesystems import load_filesystem
 from errpath.guest.channel import AgentError
 from errpath.images.crafted.mutant import Mutant
 from errpath.images.crafted.show import show
-from errpath.runner.batch_runner import (
-    BatchRunner,
-    PreparedGuest,
-    classify_guest_loss,
-    is_guest_unusable,
-)
+from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
+from errpath.runner.guests import PreparedGuest
 from errpath.runner.known_texts import KnownIssue, find_issue
 from errpath.runner.verdict import Status, Verdict, infrastructure_error, judge
 from errpath.util.progress import Progress
@@ -165,22 +162,15 @@ class FuzzSearch:
         return fatal, harmless
 
     def _batch(
-        self, cases: Sequence[tuple[MutatedMount, MountCase]], *, halve: bool = True
+        self, cases: Sequence[tuple[MutatedMount, MountCase]]
     ) -> list[tuple[MutatedMount, Verdict]]:
-        """Verdicts after a leak check. Where it missed its canary, of two smaller batches in fresh
-        guests: what the volumes of one left behind must not cost the verdicts on all."""
+        """Verdicts after a leak check."""
         runner = BatchRunner(self.boot, repeats=self.repeats, progress=self.progress)
         try:
             results = runner.run([case for _, case in cases])
         finally:
             runner.close()
-        verdicts = [(mutated, results[case.id].verdict) for mutated, case in cases]
-        blind = all(verdict.status is Status.ERROR for _, verdict in verdicts)
-        if not (blind and halve and len(cases) > 1):
-            return verdicts
-        middle = len(cases) // 2
-        parts = (cases[:middle], cases[middle:])
-        return [one for part in parts for one in self._batch(part, halve=False)]
+        return [(mutated, results[case.id].verdict) for mutated, case in cases]
 
     def _smaller(self, finding: FuzzFinding) -> FuzzFinding:
         """The failing mutant with the fewest changes that still fails the same way."""

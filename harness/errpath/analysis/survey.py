@@ -84,7 +84,7 @@ def _filesystem(kernel: BuiltKernel, store: KernelStore, name: str) -> Filesyste
 
 def _canary(testbed: Testbed) -> str:
     try:
-        testbed.prepare((), ()).guest.close()
+        testbed.guests.prepare((), ()).guest.close()
     except ErrpathError as error:
         return str(error)
     return "found"

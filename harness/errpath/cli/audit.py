@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errpath.analysis.audit.facts import Reading, Said, candidates, read_files
-from errpath.analysis.compare.observe import BAD, Observed, batches, observe_all
+from errpath.analysis.compare.observe import BAD, Observed, observe_all
 from errpath.cases.lifecycle import parse_filesystems, plan
 from errpath.cli.parser import add_groups
 from errpath.filesystems import known_filesystems, load_filesystem
@@ -141,7 +141,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, list[Observed]]:
     directory = run_directory(arguments.artefacts.absolute())
     found = observe_all(
         chosen,
-        batches("audit", cases),
+        {"audit": cases},
         directory,
         jobs=arguments.jobs,
         repeats=options.oracles.repeats,

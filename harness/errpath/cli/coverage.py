@@ -83,7 +83,7 @@ def _coverage(arguments: argparse.Namespace) -> int:
     ):
         run = collect(
             cases,
-            lambda: testbed.prepare((name,), ()),
+            lambda: testbed.guests.prepare((name,), ()),
             lines,
             lambda number, note: step.update(number, note=note),
         )

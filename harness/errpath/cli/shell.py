@@ -60,7 +60,7 @@ def _shell(arguments: argparse.Namespace) -> int:
         testbed = Testbed(chosen[0].testbed, store=store, artefacts=scratch, progress=progress)
         filesystems = [name for name in arguments.fs.split(",") if name]
         modules = {m.name: m for name in filesystems for m in testbed.modules(name)}
-        guest = testbed.boot(append=("errpath.shell",), gdb_port=arguments.gdb)
+        guest = testbed.guests.boot(append=("errpath.shell",), gdb_port=arguments.gdb)
         try:
             for module in modules.values():
                 guest.load_module(module.name, module.stripped.read_bytes())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from errpath.errors import BootError, GuestPoisonedError, InfrastructureError
+from errpath.errors import BootError, GuestLostError, GuestPoisonedError, InfrastructureError
 from errpath.guest.agent import build_initramfs
 from errpath.guest.channel import (
     AgentError,
@@ -67,7 +67,7 @@ class Guest:
     """What tests and the harness do with a guest.
 
     The first fatal event poisons it: every later use raises `GuestPoisonedError` with the original
-    cause, so that nothing is ever concluded from a guest past use.
+    cause, so that nothing is ever concluded from an unusable guest.
     """
 
     def __init__(self, channel: Channel, *, release: str = "", console: Console | None = None):
@@ -75,7 +75,7 @@ class Guest:
         self.console = console
         # What uname says in the guest.
         self.release = release
-        self._poison: str | None = None
+        self._poison: GuestPoisonedError | None = None
         self._images: set[str] = set()
         # The guest's memory as we can change it; None where it cannot be.
         self.ram: GuestRam | None = None
@@ -94,10 +94,10 @@ class Guest:
 
         Raises:
             AgentError: it failed in the guest, with the guest's errno.
-            GuestPoisonedError: the guest is past use, now or since earlier.
+            GuestPoisonedError: the guest is unusable, now or since earlier.
         """
         if self._poison is not None:
-            raise GuestPoisonedError(self._poison)
+            raise self._again(self._poison)
         try:
             return self._channel.call(
                 verb, arguments or {}, blob=blob, deadline=Deadline.after(seconds, verb)
@@ -148,23 +148,37 @@ class Guest:
             except ChannelClosedError as error:
                 raise self.poison(str(error)) from None
             yield reply
-        raise GuestPoisonedError(self._poison)
+        raise self._again(self._poison)
 
     def poison(self, cause: str) -> GuestPoisonedError:
-        """Put the guest past use; the kernel's own last word beats `cause` where there is one."""
+        """Make the guest unusable; the kernel's own last word beats `cause` where there is one.
+        Without one, the guest is lost."""
         if self._poison is None:
             fatal = None
             if self.console is not None:
                 # The console may still hold what the kernel said before the channel broke.
                 self.console.wait_end(Deadline.after(1.0, "the console"))
                 fatal = next((crash for crash in self.console.crashes() if crash.fatal), None)
-            self._poison = f"guest is past use: {fatal.title if fatal else cause}"
-        return GuestPoisonedError(self._poison)
+            self._poison = (
+                GuestPoisonedError(f"guest is unusable: {fatal.title}")
+                if fatal
+                else GuestLostError(f"guest is lost: {self._lost_by() or cause}")
+            )
+        return self._again(self._poison)
+
+    @staticmethod
+    def _again(error: GuestPoisonedError) -> GuestPoisonedError:
+        """Another error of the same cause: each is raised with a traceback of its own."""
+        return type(error)(*error.args)
+
+    def _lost_by(self) -> str:
+        """What the host did to the guest, where it is known."""
+        return ""
 
     @property
     def poisoned(self) -> str | None:
         """The original cause, or None while the guest is good."""
-        return self._poison
+        return str(self._poison) if self._poison is not None else None
 
     def write_file(
         self, path: str, data: bytes | str, *, mode: int | None = None, task: str | None = None
@@ -263,6 +277,14 @@ class Machine(Guest):
         """Ids of the images that are in the guest."""
         return frozenset(self._images)
 
+    @property
+    def killed_by(self) -> str:
+        """What ended QEMU from outside; "" if nothing did."""
+        return self._qemu.killed_by()
+
+    def _lost_by(self) -> str:
+        return self._qemu.killed_by()
+
     def memory_bytes(self) -> tuple[int, int]:
         """What the guest's RAM takes, and what QEMU takes beside it."""
         return self._qemu.memory_bytes()
@@ -307,7 +329,10 @@ def boot(
         booted = console.text.strip()
         last = console.last_line
         fatal = next((crash.title for crash in console.crashes() if crash.fatal), None)
+        killed = "" if fatal else qemu.killed_by()
         qemu.end()
+        if killed:
+            raise GuestLostError(f"guest is lost: {killed} before the agent answered") from None
         if not booted and said:
             raise InfrastructureError(f"{QEMU}: {said}") from None
         raise BootError(
@@ -320,6 +345,8 @@ def boot(
     return Machine(qemu, str(hello["release"]))
 
 
+# Seconds that a process may take to end once it has closed its sockets.
+_DYING_SECONDS = 0.5
 # Seconds that a frozen guest may take to answer again, on a busy machine.
 _RESUME_SECONDS = 20.0
 
@@ -358,6 +385,12 @@ def resume(
             go_on(qemu.monitor, incoming)
         finally:
             os.close(incoming)
+    except CloneError as error:
+        killed = qemu.killed_by()
+        qemu.end()
+        if killed:
+            raise GuestLostError(f"guest is lost: {killed} ({error})") from None
+        raise
     except BaseException:
         qemu.end()
         raise
@@ -366,8 +399,10 @@ def resume(
     try:
         machine.call("ping", seconds=_RESUME_SECONDS)
     except GuestPoisonedError as error:
-        said = qemu.said()
+        said, killed = qemu.said(), qemu.killed_by()
         machine.close()
+        if killed:
+            raise
         raise CloneError(f"{QEMU}: a frozen guest does not go on: {said or error}") from None
     except BaseException:
         machine.close()
@@ -455,6 +490,16 @@ class _Qemu:
         """The first line that QEMU itself printed, or nothing."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[0] if lines else ""
+
+    def killed_by(self) -> str:
+        """What ended QEMU from outside, such as the kernel that was out of memory; "" if QEMU runs
+        or ended by itself."""
+        try:
+            # Its sockets close a little before it can be waited for.
+            status = self._process.wait(_DYING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return ""
+        return f"{QEMU} was killed by signal {-status}" if status < 0 else ""
 
     def memory_bytes(self) -> tuple[int, int]:
         rows = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()

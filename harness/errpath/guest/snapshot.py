@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from errpath.errors import InfrastructureError
+from errpath.errors import GuestLostError, InfrastructureError
 from errpath.guest.machine import Machine
 from errpath.guest.qemu import QEMU
 from errpath.guest.qmp import CloneError, save_state
@@ -123,6 +123,10 @@ class SnapshotStore:
                 try:
                     with self._layout.making(directory) as scratch:
                         _freeze(machine, scratch, notes)
+                except CloneError as error:
+                    if machine.killed_by:
+                        raise GuestLostError(f"{machine.killed_by}, being frozen") from error
+                    raise
                 finally:
                     machine.close()
                 self._drop_old()

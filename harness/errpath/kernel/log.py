@@ -15,7 +15,7 @@ __all__ = ["Crash", "find_crashes", "strip_prefix"]
 # "[   12.345678][  T123] " of the console.
 _PREFIX = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ", re.MULTILINE)
 
-# (kind, first line, whether the guest is past use). The first that matches a line names it.
+# (kind, first line, whether the guest is unusable). The first that matches a line names it.
 _STARTS: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
     (kind, re.compile(pattern), fatal)
     for kind, pattern, fatal in (

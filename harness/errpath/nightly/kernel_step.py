@@ -86,7 +86,7 @@ class _Steps:
         if built:
             for name in filesystems:
                 self._step(f"module-builds-{name}", functools.partial(self._testbed.modules, name))
-            self._step("kernel-boots", lambda: self._testbed.boot().close())
+            self._step("kernel-boots", lambda: self._testbed.guests.boot().close())
 
     def _step(self, case: str, action: Callable[[], object]) -> bool:
         self.tried.append(case)

@@ -9,7 +9,6 @@ failure is an error of the test's set-up, so that pytest reports ERROR and never
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -24,17 +23,19 @@ from errpath.errors import ErrpathError
 from errpath.plugin.markers import mark_case, register_markers
 from errpath.plugin.profiles import register
 from errpath.plugin.user_guest import UserGuest
-from errpath.results.session import Group, RunSession, run_directory, split_evenly
+from errpath.results.session import RunSession, run_directory
+from errpath.results.testbeds import make_testbed
 from errpath.runner.options import (
     Choice,
     RunOptions,
     choices,
     settled,
 )
+from errpath.runner.scheduler import Batch, schedule
 from errpath.runner.sweep import SweepUnit
-from errpath.runner.testbed import BATCH_MAX, Testbed
+from errpath.runner.testbed import Testbed
 from errpath.runner.verdict import Status, Verdict
-from errpath.util.lanes import processors
+from errpath.util.background import processors
 from errpath.util.progress import Progress
 
 __all__ = [
@@ -50,14 +51,11 @@ __all__ = [
     "verdict",
 ]
 
-# Fewer cases than these are done before a second guest is there.
-_WORTH_A_LANE = 64
-
 _run_key = pytest.StashKey[RunSession]()
 _stray_key = pytest.StashKey[list[str]]()
 _problem_key = pytest.StashKey[str]()
 _options_key = pytest.StashKey[RunOptions]()
-_groups_key = pytest.StashKey[dict[tuple[str, str], Group]]()
+_batches_key = pytest.StashKey[dict[tuple[str, str], Batch]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -83,7 +81,8 @@ def pytest_configure(config: pytest.Config) -> None:
         run_directory(config.option.artefacts.absolute(), worker=worker),
         _progress(config, worker),
         repeats=options.oracles.repeats,
-        lanes=_lanes(config),
+        make=config.hook.pytest_errpath_testbed_factory(config=config) or make_testbed,
+        jobs=_jobs(config),
     )
 
 
@@ -183,8 +182,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             kept = []
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = kept
-    if _lanes(config) > 1:
-        # Tests that drive guests themselves work while the lanes do; the others only wait for them.
+    if _jobs(config) > 1:
+        # Tests that drive guests themselves work while the batches do; the others only wait.
         items.sort(key=lambda item: "testbed" not in getattr(item, "fixturenames", ()))
 
 
@@ -214,56 +213,29 @@ def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
 
 def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
     """Note the batches; the batch's name by kernel and case id."""
-    by_kernel: dict[str, dict[str, MountCase]] = {}
+    config = session.config
+    kernels: dict[str, dict[str, MountCase]] = {}
     for item in session.items:
         case = _case(item)
         if case is not None:
-            cases = by_kernel.setdefault(_kernel(item), {})
+            cases = kernels.setdefault(_kernel(item), {})
             if case.id in cases:
                 raise pytest.UsageError(f"case {case.id}: twice; expected every id once")
             cases[case.id] = case
-    groups: dict[tuple[str, str], Group] = {}
-    names: dict[tuple[str, str], str] = {}
-    for kernel, cases in by_kernel.items():
-        batches: dict[str, list[MountCase]] = {}
-        for case in cases.values():
-            # Cases that take guests down would have the others run again.
-            batch = f"{case.batch}-alone" if case.alone else case.batch
-            batches.setdefault(batch, []).append(case)
-        for batch, members in batches.items():
-            # Another function to fail costs the guest a walk over all that could be traced, so that
-            # cases which fail the same one run one after another.
-            members.sort(key=lambda case: case.fault.function if case.fault else "")
-            # A named batch stays whole; the others are spread evenly over the workers.
-            workers = 1 if batch else _worker_count(session.config, len(members))
-            count = -(-len(members) // (BATCH_MAX * workers)) * workers
-            for number, part in enumerate(split_evenly(members, count)):
-                group = Group(kernel, part)
-                for case in part:
-                    groups[kernel, case.id] = group
-                    names[kernel, case.id] = f"{kernel}-{batch}{number}".replace("@", "_")
-    session.config.stash[_groups_key] = groups
-    # What takes guests down waits more than it works: it begins first, each group beside others.
-    every = dict.fromkeys(groups.values())
-    alone = sorted((group for group in every if group.cases[0].alone), key=_count, reverse=True)
-    others = [group for group in every if not group.cases[0].alone]
-    pairs = itertools.zip_longest(alone, others)
-    ahead = [group for pair in pairs for group in pair if group is not None]
-    session.config.stash[_run_key].expect(ahead)
-    return names
-
-
-def _count(group: Group) -> int:
-    return len(group.cases)
-
-
-def _worker_count(config: pytest.Config, cases: int) -> int:
-    """Over how many guests so many cases are spread, in xdist's workers or in this process."""
     values = getattr(config, "workerinput", None)
-    return int(values["workercount"]) if values else min(_lanes(config), -(-cases // _WORTH_A_LANE))
+    batches = schedule(
+        {kernel: cases.values() for kernel, cases in kernels.items()},
+        jobs=_jobs(config),
+        workers=int(values["workercount"]) if values else None,
+    )
+    config.stash[_batches_key] = {
+        (batch.kernel, case.id): batch for batch in batches for case in batch.cases
+    }
+    config.stash[_run_key].expect(batches)
+    return {key: batch.name for key, batch in config.stash[_batches_key].items()}
 
 
-def _lanes(config: pytest.Config) -> int:
+def _jobs(config: pytest.Config) -> int:
     """A guest for each processor; with `-n N`, N workers with a guest each."""
     workers = hasattr(config, "workerinput") or config.getoption("numprocesses", None) is not None
     return 1 if workers else processors()
@@ -303,9 +275,9 @@ def verdict(request: pytest.FixtureRequest, case: MountCase, kernel_name: str) -
 def _verdict_of(item: pytest.Item, case: MountCase) -> Verdict:
     config = item.config
     session = config.stash[_run_key]
-    group = config.stash[_groups_key][_kernel(item), case.id]
+    batch = config.stash[_batches_key][_kernel(item), case.id]
     try:
-        result = session.result(group, case)
+        result = session.result(batch, case)
     except ErrpathError as error:
         # What cannot be built or booted at all is said once, not once per case. Where other cases
         # have run, it is only these that have no verdict.
@@ -315,7 +287,7 @@ def _verdict_of(item: pytest.Item, case: MountCase) -> Verdict:
     if result.verdict.status is Status.SKIP:
         pytest.skip(result.verdict.reasons[0])
     if result.verdict.status is Status.ERROR:
-        pytest.fail(session.report(group, case), pytrace=False)
+        pytest.fail(session.report(batch, case), pytrace=False)
     return result.verdict
 
 
@@ -329,8 +301,8 @@ def expect_pass(
 def _require_pass(item: pytest.Item, case: MountCase, verdict: Verdict) -> None:
     if verdict.status is not Status.PASS:
         session = item.config.stash[_run_key]
-        group = item.config.stash[_groups_key][_kernel(item), case.id]
-        pytest.fail(session.report(group, case), pytrace=False)
+        batch = item.config.stash[_batches_key][_kernel(item), case.id]
+        pytest.fail(session.report(batch, case), pytrace=False)
 
 
 def _judged(item: pytest.Item) -> MountCase | None:
@@ -366,7 +338,7 @@ def testbed(request: pytest.FixtureRequest, kernel_name: str) -> Testbed:
     """The test bed of the kernel that a test runs on, for tests that drive guests themselves."""
     session = request.config.stash[_run_key]
     session.begin()
-    return session.testbed(kernel_name)
+    return session.testbeds.get(kernel_name)
 
 
 def guest(request: pytest.FixtureRequest, kernel_name: str) -> Iterator[UserGuest]:
@@ -375,7 +347,7 @@ def guest(request: pytest.FixtureRequest, kernel_name: str) -> Iterator[UserGues
     mark = request.node.get_closest_marker("filesystems")
     names = tuple(mark.args) if mark is not None else ()
     try:
-        running = UserGuest(session.testbed(kernel_name), names)
+        running = UserGuest(session.testbeds.get(kernel_name), names)
     except ErrpathError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     yield running

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from errpath.plugin import hooks
 from errpath.runner.options import (
     RUN_GROUPS,
     MatrixOptions,
@@ -41,6 +42,10 @@ _MARKERS = {
     "qemu": "boots a guest; needs QEMU and a built kernel",
 }
 _active_key = pytest.StashKey[bool]()
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hooks)
 
 
 # -- options -------------------------------------------------------------------------------------

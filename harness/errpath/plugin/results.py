@@ -39,6 +39,8 @@ __all__: list[str] = []
 _PREFIX = "errpath."
 _shard_key = pytest.StashKey[tuple[ShardRecord, str]]()
 _header_key = pytest.StashKey[bool]()
+# What is kept of each built kernel, by name.
+_described_key = pytest.StashKey[dict[str, dict[str, Any]]]()
 _collected_key = pytest.StashKey[list[str]]()
 _reports_key = pytest.StashKey[dict[str, pytest.TestReport]]()
 
@@ -170,7 +172,7 @@ def _record(
         if verdict.leak is not None:
             confirmed, repeats = verdict.leak.confirmed, verdict.leak.repeats
     passed = status is CaseStatus.PASS
-    folder = session.folders.get((kernel, case.id))
+    folder = session.reporter.folder(kernel, case.id)
     return CaseRecord(
         case.id,
         status,
@@ -321,11 +323,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _kernels(config: pytest.Config) -> list[dict[str, Any]]:
     """The kernels that have been built so far, each described once."""
     session = session_of(config)
+    described = config.stash.setdefault(_described_key, {})
     store = KernelStore(progress=session.progress)
     found = []
-    for name, testbed in session.built_testbeds():
-        if name not in session.described:
+    for name, testbed in session.testbeds.built():
+        if name not in described:
             record = kernel_record(testbed.options.kernel, store, testbed.kernel, name=name)
-            session.described[name] = to_json(record)
-        found.append(session.described[name])
+            described[name] = to_json(record)
+        found.append(described[name])
     return found

@@ -1,7 +1,7 @@
 """pytest: options and fixtures of suites/sweep.
 
 A test takes a `unit` (parametrized with `SweepUnit`) and `swept`, which plans and runs it. Units
-run ahead in lanes, as groups of cases do.
+run ahead in threads, as batches of cases do.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from errpath.faults.points import parse_point_kinds
 from errpath.filesystems import load_filesystem
 from errpath.plugin.cases import kernel_of, session_of
 from errpath.results.records import CaseRecord, CaseStatus, to_json
-from errpath.results.session import Group, RunSession
-from errpath.runner.batch_runner import Result
+from errpath.results.session import RunSession
+from errpath.runner.result import Result
+from errpath.runner.scheduler import Batch
 from errpath.runner.signature import signature
 from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
 from errpath.runner.verdict import Status
-from errpath.util.lanes import Lanes
+from errpath.util.background import Background
 
 __all__ = ["POINT_PROPERTY", "Swept", "sweep_parameters", "unit_of"]
 
@@ -72,7 +73,7 @@ class Swept:
 
     result: SweepResult
     session: RunSession
-    group: Group
+    group: Batch
     item: pytest.Item
 
     @property
@@ -94,7 +95,7 @@ class Swept:
         passed = status is CaseStatus.PASS
         case = verdict.case
         seconds = verdict.outcome.extra.get("seconds", 0.0) if verdict.outcome else 0.0
-        folder = self.session.folders.get((self.group.kernel, case.id))
+        folder = self.session.reporter.folder(self.group.kernel, case.id)
         record = CaseRecord(
             case.id,
             status,
@@ -126,21 +127,21 @@ class _Runs:
             for item in items
             if (unit := unit_of(item)) is not None and item.get_closest_marker("skip") is None
         ]
-        self._lanes: Lanes[tuple[str, SweepUnit]] | None = None
+        self._ahead: Background[tuple[str, SweepUnit]] | None = None
 
     def result(self, kernel: str, unit: SweepUnit) -> SweepResult:
         key = (kernel, unit)
-        if self._lanes is None and self._session.lanes > 1 and len(self._expected) > 1:
+        if self._ahead is None and self._session.jobs > 1 and len(self._expected) > 1:
             for name, other in self._expected:
                 self._sweeper(name, other.filesystem)
-            self._lanes = Lanes(
+            self._ahead = Background(
                 self._expected,
                 self._run,
-                count=self._session.lanes,
+                jobs=self._session.jobs,
                 progress=self._session.progress,
             )
-        if self._lanes is not None and key in self._lanes:
-            self._lanes.wait(key)
+        if self._ahead is not None and key in self._ahead:
+            self._ahead.wait(key)
         elif key not in self._results:
             self._run(key)
         return self._results[key]
@@ -148,7 +149,7 @@ class _Runs:
     def _sweeper(self, kernel: str, filesystem: str) -> Sweeper:
         """The sweeper of a test bed, with all built that its guests need: builds have their own
         parallelism."""
-        testbed = self._session.testbed(kernel, filesystem)
+        testbed = self._session.testbeds.get(kernel, filesystem)
         key = (kernel, load_filesystem(filesystem).own_kernel)
         if key not in self._sweepers:
             testbed.check()
@@ -166,12 +167,12 @@ class _Runs:
 
     def close(self) -> None:
         """End the guests of units that are still under way."""
-        if self._lanes is not None:
+        if self._ahead is not None:
             self._session.close()
             for sweeper in self._sweepers.values():
                 for runner in tuple(sweeper.runners):
                     runner.close()
-            self._lanes.stop()
+            self._ahead.stop()
 
 
 @pytest.hookimpl(trylast=True)

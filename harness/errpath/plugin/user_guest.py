@@ -16,7 +16,7 @@ from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import trace_case
 from errpath.results.reports.text import decode_record, ownership_lines
-from errpath.runner.batch_runner import PreparedGuest
+from errpath.runner.guests import PreparedGuest
 from errpath.runner.testbed import Testbed
 
 __all__ = ["UserGuest"]
@@ -38,7 +38,7 @@ class UserGuest:
     def machine(self) -> Guest:
         """The guest itself, for what is not offered here."""
         if self._prepared is None:
-            self._prepared = self._testbed.prepare(self._filesystems, self._functions)
+            self._prepared = self._testbed.guests.prepare(self._filesystems, self._functions)
         return self._prepared.guest
 
     def run_case(self, case: MountCase) -> Outcome:
@@ -50,7 +50,7 @@ class UserGuest:
         if case.fault is not None and case.fault.function not in self._functions:
             self._functions = (*self._functions, case.fault.function)
             if self._prepared is not None:
-                self._testbed.add_targets(self._prepared, self._functions)
+                self._prepared = self._testbed.guests.add_targets(self._prepared, self._functions)
         guest = self.machine
         assert self._prepared is not None
         if case.fault is not None and case.fault.function in self._prepared.unknown:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from errpath.errors import InfrastructureError
 from errpath.results.reports.text import Decoder, decode_record
-from errpath.runner.batch_runner import Result
+from errpath.runner.result import Result
 
 __all__ = ["write_artefacts"]
 

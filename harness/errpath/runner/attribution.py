@@ -26,7 +26,7 @@ from errpath.oracles.resources import (
     read_modules,
     read_traces,
 )
-from errpath.runner.batch_runner import PreparedGuest
+from errpath.runner.guests import PreparedGuest
 
 __all__ = ["attribute_leaks", "growth", "repeat"]
 

@@ -7,7 +7,7 @@ given, and no other case is concerned.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from errpath.cases.case import MountCase
 from errpath.errors import AbsentError, BuildError, ErrpathError
@@ -68,9 +68,9 @@ def known_points(filesystems: Iterable[str]) -> frozenset[str]:
 def lacking(
     case: MountCase,
     *,
-    unknown: dict[str, str],
-    absent: dict[str, str],
-    broken: dict[str, str],
+    unknown: Mapping[str, str],
+    absent: Mapping[str, str],
+    broken: Mapping[str, str],
 ) -> Verdict | None:
     """The verdict on a case that cannot be run in a guest; None where it can be.
 

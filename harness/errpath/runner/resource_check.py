@@ -9,7 +9,7 @@ filesystems' modules must unload, with their caches empty.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from errpath.cases.case import MountCase
@@ -21,7 +21,9 @@ from errpath.kernel.log import find_crashes
 from errpath.oracles.resources import ResourceLeak, grown, read_ledger
 from errpath.oracles.superblocks import supers_left
 from errpath.runner.attribution import attribute_leaks, growth, repeat
-from errpath.runner.batch_runner import PreparedGuest, Result
+from errpath.runner.guests import Boot, PreparedGuest, retried
+from errpath.runner.result import Result
+from errpath.runner.subset import smallest_subset
 from errpath.runner.verdict import Status, infrastructure_error
 from errpath.util.progress import Progress
 
@@ -32,8 +34,6 @@ __all__ = ["Findings", "check_resources", "examine"]
 # modules never does.
 PASSES = 2
 CHANCE = 16
-
-Boot = Callable[[], PreparedGuest]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def examine(boot: Boot, cases: Sequence[MountCase], progress: Progress) -> Findi
         remains = {}
         if left:
             step.update(len(cases) // 2, note=f"whose: {left[0]}")
-            culprits = _culprits(boot, clean)
+            culprits = smallest_subset(clean, lambda some: bool(_left_by(boot, some)))
             remains[tuple(case.id for case in culprits)] = left
     return Findings(losses, remains, together)
 
@@ -98,7 +98,7 @@ def check_resources(
         return dict(results), ()
     judged = dict(results)
     try:
-        findings = examine(boot, passed, progress)
+        findings = retried(lambda: examine(boot, passed, progress))
     except ErrpathError as error:
         for case in passed:
             verdict = infrastructure_error(
@@ -183,14 +183,3 @@ def _left_by(boot: Boot, cases: Sequence[MountCase]) -> tuple[str, ...]:
         return _left(prepared)
     finally:
         prepared.guest.close()
-
-
-def _culprits(boot: Boot, cases: Sequence[MountCase]) -> Sequence[MountCase]:
-    """The fewest neighbours of `cases` after which something is left, by halving."""
-    while len(cases) > 1:
-        halves = cases[: len(cases) // 2], cases[len(cases) // 2 :]
-        worse = next((half for half in halves if _left_by(boot, half)), None)
-        if worse is None:
-            break
-        cases = worse
-    return cases

@@ -23,8 +23,10 @@ from errpath.faults.points import POINT_KINDS, LeftOut, Point, points_of
 from errpath.faults.shapes import Shape, definition_at, shape_of
 from errpath.filesystems import load_filesystem
 from errpath.kernel.symbols.symbolizer import Symbolizer
-from errpath.runner.batch_runner import BatchRunner, PreparedGuest, Result
-from errpath.runner.testbed import Testbed, batch_size, guest_factory
+from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.guests import Boot
+from errpath.runner.result import Result
+from errpath.runner.testbed import Testbed, batch_size
 
 __all__ = ["SweepPlan", "SweepResult", "SweepUnit", "Sweeper"]
 
@@ -84,7 +86,7 @@ class Sweeper:
     testbed: Testbed
     repeats: int = 2
     # Wraps what boots a guest, so that a session that has ended gets none.
-    guests: Callable[[Callable[[], PreparedGuest]], Callable[[], PreparedGuest]] = lambda boot: boot
+    guests: Callable[[Boot], Boot] = lambda boot: boot
     _found: dict[tuple[str, str], _Points] = field(default_factory=dict)
     _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -125,8 +127,8 @@ class Sweeper:
         began = time.monotonic()
         names = (plan.unit.filesystem,)
         runner = BatchRunner(
-            self.guests(guest_factory(self.testbed, names, (), points=())),
-            confirm=self.guests(guest_factory(self.testbed, names, (), points=(), confirm=True)),
+            self.guests(self.testbed.guest_source(names, (), points=())),
+            confirm=self.guests(self.testbed.guest_source(names, (), points=(), confirm=True)),
             batch=batch_size(self.testbed.options),
             repeats=self.repeats,
             progress=self.testbed.progress,
@@ -178,7 +180,7 @@ class Sweeper:
             steps.device,
             steps.steps,
         )
-        prepared = self.guests(partial(self.testbed.prepare, (filesystem,), (), points=()))()
+        prepared = self.guests(partial(self.testbed.guests.prepare, (filesystem,), (), points=()))()
         try:
             chains: tuple[Chain, ...] = ()
             for task in _TASKS:

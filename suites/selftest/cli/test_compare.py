@@ -30,7 +30,11 @@ class _Session:
     def __init__(self, *arguments: object) -> None:
         pass
 
-    def testbed(self, kernel: str, filesystem: str = "") -> _Testbed:
+    @property
+    def testbeds(self) -> _Session:
+        return self
+
+    def get(self, kernel: str, filesystem: str = "") -> _Testbed:
         return _Testbed()
 
     def close(self) -> None:
@@ -63,7 +67,7 @@ def test_what_does_not_build_is_passed_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(_Session):
-        def testbed(self, kernel: str, filesystem: str = "") -> _Testbed:
+        def get(self, kernel: str, filesystem: str = "") -> _Testbed:
             raise BuildError("fs/hfs/super.c:1: error: x")
 
     monkeypatch.setattr(bisect, "RunSession", Broken)

@@ -34,10 +34,11 @@ from errpath.oracles.canary import CanaryMissedError
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.modules import CORRUPT, HOLD, PLANT, PLANTS
 from errpath.oracles.resources import grown, read_ledger
-from errpath.runner.batch_runner import BatchRunner, PreparedGuest
+from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.guests import PreparedGuest
 from errpath.runner.options import ISOLATIONS
 from errpath.runner.resource_check import Findings, examine
-from errpath.runner.testbed import Testbed, TestbedOptions, batch_size, guest_factory
+from errpath.runner.testbed import Testbed, TestbedOptions, batch_size
 from errpath.runner.verdict import Status
 from errpath.util.progress import Progress, silent
 from errpath.util.resources import GUESTS
@@ -103,7 +104,7 @@ def _cases() -> tuple[MountCase, ...]:
 
 
 def test_clones_share_nothing(testbed: Testbed) -> None:
-    one, other = (testbed.prepare(_FILESYSTEMS, _FUNCTIONS).guest for _ in range(2))
+    one, other = (testbed.guests.prepare(_FILESYSTEMS, _FUNCTIONS).guest for _ in range(2))
     try:
         one.write_file("/images/mine", b"one", mode=0o600)
         assert one.read_file("/images/mine") == b"one"
@@ -117,12 +118,12 @@ def test_clones_share_nothing(testbed: Testbed) -> None:
 
 
 def test_a_clone_is_ready_long_before_a_boot(testbed: Testbed) -> None:
-    testbed.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
+    testbed.guests.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
     began = time.monotonic()
-    testbed.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
+    testbed.guests.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
     clone = time.monotonic() - began
     began = time.monotonic()
-    testbed.boot().close()
+    testbed.guests.boot().close()
     boot = time.monotonic() - began
     assert clone * 4 < boot, f"clone {clone:.2f} s, boot {boot:.2f} s"
 
@@ -132,14 +133,14 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from suites.selftest.guest.test_guests import _testbed, _FILESYSTEMS, _FUNCTIONS
-prepared = _testbed(Path(sys.argv[1])).prepare(_FILESYSTEMS, _FUNCTIONS)
+prepared = _testbed(Path(sys.argv[1])).guests.prepare(_FILESYSTEMS, _FUNCTIONS)
 print("QEMU", prepared.guest._qemu._process.pid, flush=True)
 time.sleep(600)
 """
 
 
 def test_a_clone_dies_with_its_harness_and_leaves_nothing(testbed: Testbed, tmp_path: Path) -> None:
-    testbed.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
+    testbed.guests.prepare(_FILESYSTEMS, _FUNCTIONS).guest.close()
     root = str(ROOT)
     argv = [sys.executable, "-c", _CHILD, str(tmp_path), root]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as child:
@@ -170,7 +171,7 @@ def test_where_cloning_cannot_work_guests_are_booted(
     monkeypatch.setattr(clones, "resume", refuse)
     one = _testbed(tmp_path)
     for _ in range(2):
-        prepared = one.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+        prepared = one.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
         assert run_case(prepared.guest, _cases()[0], "errpath-test").fired == 1
         prepared.guest.close()
     one.close()
@@ -188,7 +189,7 @@ def _lost(records: tuple[Record, ...]) -> int:
 def test_fast_finds_all_that_slow_finds(planted: Testbed) -> None:
     found = {}
     for fast in (True, False):
-        prepared = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=fast)
+        prepared = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=fast)
         assert prepared.check is not None
         for number in range(PLANTED):
             prepared.guest.write_file(PLANT.file, "lose", task=f"lose-{number}")
@@ -201,7 +202,7 @@ def test_fast_finds_all_that_slow_finds(planted: Testbed) -> None:
 
 
 def test_without_a_lowered_threshold_the_canary_tells(testbed: Testbed) -> None:
-    prepared = testbed.prepare(_FILESYSTEMS, _FUNCTIONS, fast=False)
+    prepared = testbed.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=False)
     try:
         with pytest.raises(CanaryMissedError):
             canary.check_with_canary(prepared.guest, kmemleak.fast_check)
@@ -218,8 +219,8 @@ def _verdicts(
     """Status and number of leaked objects of each case."""
     testbed.options = replace(testbed.options, isolation=isolation, leak_check=leak_check)
     runner = BatchRunner(
-        guest_factory(testbed, _FILESYSTEMS, _FUNCTIONS),
-        confirm=guest_factory(testbed, _FILESYSTEMS, _FUNCTIONS, confirm=True),
+        testbed.guest_source(_FILESYSTEMS, _FUNCTIONS),
+        confirm=testbed.guest_source(_FILESYSTEMS, _FUNCTIONS, confirm=True),
         batch=batch_size(testbed.options),
         progress=silent(),
     )
@@ -278,8 +279,8 @@ def test_cases_that_crash_or_hang_cost_nobody_else_a_verdict(
     ]
     one.options = replace(one.options, isolation=isolation)
     runner = BatchRunner(
-        guest_factory(one, _FILESYSTEMS, _FUNCTIONS),
-        confirm=guest_factory(one, _FILESYSTEMS, _FUNCTIONS, confirm=True),
+        one.guest_source(_FILESYSTEMS, _FUNCTIONS),
+        confirm=one.guest_source(_FILESYSTEMS, _FUNCTIONS, confirm=True),
         batch=batch_size(one.options),
         progress=silent(),
     )
@@ -314,7 +315,7 @@ def _printing(words: str) -> MountCase:
 
 def test_a_log_of_any_length_is_the_cases_own(planted: Testbed) -> None:
     """More than the kernel's ring buffer holds, read while the case runs."""
-    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS).guest
+    guest = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS).guest
     try:
         outcome = run_case(guest, _printing("print 8000"), "errpath-prints")
         lines = outcome.kmsg.splitlines()
@@ -328,7 +329,7 @@ def test_a_log_of_any_length_is_the_cases_own(planted: Testbed) -> None:
 
 
 def test_a_cut_log_is_reported(planted: Testbed) -> None:
-    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS).guest
+    guest = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS).guest
     try:
         outcome = run_case(guest, _printing("flood 8000"), "errpath-floods")
         lines = [x for x in outcome.kmsg.splitlines() if x.startswith("errpath_plant: line")]
@@ -340,7 +341,7 @@ def test_a_cut_log_is_reported(planted: Testbed) -> None:
 
 
 def test_what_is_printed_between_cases_is_no_cases_own(planted: Testbed) -> None:
-    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS).guest
+    guest = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS).guest
     try:
         run_case(guest, _cases()[0], "errpath-first")
         guest.write_file(PLANT.file, "print 3")
@@ -378,7 +379,7 @@ def _kept(guest: Guest, what: str, times: int = 32) -> set[str]:
     ],
 )
 def test_each_oracle_alone_finds_what_is_kept(planted: Testbed, what: str, oracle: str) -> None:
-    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
+    guest = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
     try:
         assert _kept(guest, what) == {oracle}
         # Something points to all of it: kmemleak has nothing to say.
@@ -389,7 +390,7 @@ def test_each_oracle_alone_finds_what_is_kept(planted: Testbed, what: str, oracl
 
 def test_a_page_without_a_file_is_lost_only_while_its_buffers_are_in_use(planted: Testbed) -> None:
     """What truncation leaves behind, drop_caches does not see; reclaim does."""
-    prepared = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+    prepared = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
     guest = prepared.guest
 
     def buffers() -> int:
@@ -438,7 +439,7 @@ def test_allocations_are_named_by_their_line(
     source = (GUESTS / "modules" / "plant" / "errpath_plant.c").read_text().splitlines()
     (line,) = (number for number, text in enumerate(source, 1) if call in text)
     where = f"errpath_plant.c:{line} [errpath_plant] func:keep_{what}"
-    guest = profiling.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
+    guest = profiling.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
     try:
         assert _kept(guest, what) == {f"allocations: {where}", *others}
         assert canary.check_with_canary(guest, kmemleak.fast_check) == ()
@@ -447,7 +448,7 @@ def test_allocations_are_named_by_their_line(
 
 
 def test_areas_of_vmalloc_name_their_caller(planted: Testbed) -> None:
-    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
+    guest = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True).guest
     try:
         assert "vmalloc areas: keep_vmalloc" in _kept(guest, "vmalloc", 8)
     finally:
@@ -466,8 +467,8 @@ def _holding(what: str) -> MountCase:
 
 def test_a_device_that_stays_held_fails_its_case_and_nothing_else_tells(planted: Testbed) -> None:
     runner = BatchRunner(
-        guest_factory(planted, _FILESYSTEMS, _FUNCTIONS),
-        confirm=guest_factory(planted, _FILESYSTEMS, _FUNCTIONS, confirm=True),
+        planted.guest_source(_FILESYSTEMS, _FUNCTIONS),
+        confirm=planted.guest_source(_FILESYSTEMS, _FUNCTIONS, confirm=True),
         progress=silent(),
     )
     try:
@@ -493,7 +494,7 @@ def test_what_is_left_once_is_found_at_the_end_alone(
     """No count grows with repeats, and something points to all of it."""
 
     def boot() -> PreparedGuest:
-        prepared = planted.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
+        prepared = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
         outcome = run_case(prepared.guest, _holding(what), "errpath-holds")
         assert [step.errno for step in outcome.steps] == [0, 0, 0]
         assert not outcome.device_errno
@@ -511,7 +512,7 @@ def test_what_is_left_once_is_found_at_the_end_alone(
 
 
 def test_a_superblock_that_each_case_leaves_is_blamed_on_it(planted: Testbed) -> None:
-    boot = guest_factory(planted, _FILESYSTEMS, _FUNCTIONS)
+    boot = planted.guest_source(_FILESYSTEMS, _FUNCTIONS)
     findings = examine(boot, [*_cases(), _holding("super")], silent())
     assert (set(findings.losses), dict(findings.remains)) == ({"holds-super"}, {})
     found = {str(loss.holding) for loss in findings.losses["holds-super"]}
@@ -522,7 +523,7 @@ def test_a_buffer_that_is_not_given_back_is_named(tmp_path: Path) -> None:
     """kmemleak cannot see it: the page still points to its buffers."""
     one = _testbed(tmp_path, patch=GUESTS / "patches" / "hfs-lost-buffer.patch")
     try:
-        boot = guest_factory(one, _FILESYSTEMS, _FUNCTIONS)
+        boot = one.guest_source(_FILESYSTEMS, _FUNCTIONS)
         findings = examine(boot, _cases(), silent())
         assert (set(findings.losses), findings.together) == ({"hfs-works"}, ())
         (loss,) = [x for x in findings.losses["hfs-works"] if x.holding.oracle == "buffer heads"]
@@ -532,7 +533,7 @@ def test_a_buffer_that_is_not_given_back_is_named(tmp_path: Path) -> None:
 
 
 def test_nothing_is_lost_by_these_cases_on_a_stock_kernel(testbed: Testbed) -> None:
-    findings = examine(guest_factory(testbed, _FILESYSTEMS, _FUNCTIONS), _cases(), silent())
+    findings = examine(testbed.guest_source(_FILESYSTEMS, _FUNCTIONS), _cases(), silent())
     assert findings == Findings({}, {})
 
 
@@ -553,7 +554,7 @@ def _corrupting(words: str) -> MountCase:
     ],
 )
 def test_corruption_is_seen_when_it_happens(planted: Testbed, words: str, title: str) -> None:
-    guest = planted.prepare(_FILESYSTEMS, _FUNCTIONS).guest
+    guest = planted.guests.prepare(_FILESYSTEMS, _FUNCTIONS).guest
     try:
         outcome = run_case(guest, _corrupting(words), "errpath-corrupt")
         crash = find_crashes(outcome.kmsg)[0]

@@ -29,6 +29,7 @@ class FakeMachine:
         self.release = "7.2-fake"
         self.images = frozenset({"image"})
         self.closed = False
+        self.killed_by = ""
 
     def close(self) -> None:
         self.closed = True

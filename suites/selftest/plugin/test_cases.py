@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
-from errpath.results.session import RunSession
+from errpath.results.testbeds import TestbedFactory
+from errpath.runner.testbed import TestbedOptions
+from errpath.util.progress import Progress
 from suites.selftest.paths import ROOT
 from suites.selftest.runner import simsession
+from suites.selftest.runner.simsession import SimTestbed
 
 pytest_plugins = ["pytester"]
 
@@ -27,7 +31,7 @@ def cases(**does):
 @pytest.fixture
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty suite with the plugin and the simulated session."""
-    simsession.install(monkeypatch)
+    pytester.makeconftest(simsession.CONFTEST)
     monkeypatch.setenv("PYTHONPATH", str(_ROOT))
     monkeypatch.setenv("ERRPATH_CACHE", str(pytester.path / "cache"))
     return pytester
@@ -115,16 +119,20 @@ def test_a_run_that_is_cut_short_leaves_no_guest(
     monkeypatch.setattr("errpath.plugin.cases.processors", lambda: 2)
     # The first to be asked for fails while the groups behind it still wait or run.
     _tests(suite, **{f"c{number}": "warn" for number in range(200)})
-    still_open: list[int] = []
-    close = RunSession.close
+    testbeds: list[SimTestbed] = []
 
-    def watched(session: RunSession) -> None:
-        close(session)
-        still_open.extend(testbed.world.open for testbed in session._testbeds.values())  # type: ignore[attr-defined]
+    class Watched:
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_errpath_testbed_factory(self) -> TestbedFactory:
+            def make(options: TestbedOptions, artefacts: Path, progress: Progress) -> SimTestbed:
+                testbeds.append(SimTestbed(options, artefacts, progress))
+                return testbeds[-1]
 
-    monkeypatch.setattr(RunSession, "close", watched)
-    suite.runpytest_inprocess("-x").assert_outcomes(failed=1)
-    assert still_open == [0]
+            return make
+
+    suite.runpytest_inprocess("-x", plugins=[Watched()]).assert_outcomes(failed=1)
+    assert [testbed.world.open for testbed in testbeds] == [0]
+    assert testbeds[0].world.boots > 0
 
 
 def test_two_kernels_run_every_case_each(suite: pytest.Pytester) -> None:
@@ -362,8 +370,7 @@ def test_own(request, kernel_name):
 
 def test_drives(testbed, request):
     from errpath.plugin.cases import _run_key
-    session = request.config.stash[_run_key]
-    assert session._ahead is not None
+    assert request.config.stash[_run_key].working
     ORDER.append("drives")
 
 def test_order():
@@ -376,7 +383,7 @@ def test_order():
 def test_cases_that_fail_the_same_function_run_one_after_another(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         f"""{_TESTS}
-from errpath.plugin.cases import _groups_key
+from errpath.plugin.cases import _batches_key
 
 CASES = [
     make_case(f"c{{n}}", "", fault=point) for n, point in enumerate(["b", "c", "a", "b", "c", "a"])
@@ -384,7 +391,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=[c.id for c in CASES])
 def test_mount(case, expect_pass, pytestconfig):
-    (group,) = set(pytestconfig.stash[_groups_key].values())
+    (group,) = set(pytestconfig.stash[_batches_key].values())
     assert [c.id for c in group.cases] == ["c2", "c5", "c0", "c3", "c1", "c4"]
     expect_pass()
 """

@@ -19,7 +19,7 @@ from errpath.guest.channel import AgentError, ChannelClosedError, Reply
 from errpath.guest.machine import Guest
 from errpath.oracles import canary
 from errpath.oracles.kmemleak import CallSite, LeakGuest, Record
-from errpath.runner.batch_runner import PreparedGuest
+from errpath.runner.guests import PreparedGuest
 from errpath.util.deadline import Deadline
 
 __all__ = ["FakeChannel", "FakeMonitor", "Lab", "case", "record"]

@@ -4,11 +4,13 @@ What a case does in it is written in its first step's `data`, as comma-separated
 
     leak=512            the case's task loses an object of 512 bytes
     worker=64           a kernel worker loses one on the case's behalf
-    once                what is lost is lost in the first boot only
+    once                what is lost, or vanishes, does so in the first boot only
     warn                the kernel logs a WARNING meanwhile
     oops                the kernel logs an oops and kills the task
     panic               the console says so, and the guest is gone
     vanish              the guest is gone without a word
+    crowd               what is lost hides every canary of this guest
+    blind               kmemleak sees nothing any more in this guest
     hang                the task does not end
     later               it oopses, hangs or is not hit in a later boot than the first only
     refuse              the agent cannot set the case up
@@ -36,7 +38,7 @@ from errpath.guest.channel import AgentError, ChannelClosedError, Reply
 from errpath.guest.console import Console
 from errpath.guest.machine import Guest
 from errpath.oracles import canary, kmemleak
-from errpath.runner.batch_runner import PreparedGuest
+from errpath.runner.guests import PreparedGuest
 from errpath.util.deadline import Deadline
 from errpath.util.errnos import errno_value
 from suites.selftest.oracles.kmemleak_model import KmemleakModel, RefusedError
@@ -77,6 +79,8 @@ class World:
     # Functions that the kernel does not have, and filesystems that do not load, and why.
     absent: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    # Guests that are lost, counted from 1, at the first use of a verb.
+    lost: set[tuple[int, str]] = field(default_factory=set)
     # Called with each new guest's channel, and with its number.
     on_boot: Callable[[SimChannel, int], None] = lambda channel, number: None
     boots: int = 0
@@ -100,7 +104,7 @@ class World:
             guest,
             folder,
             dict(self.unknown),
-            {"hfs": ("hfs",)},
+            modules={"hfs": ("hfs",)},
             absent=dict(self.absent),
             broken=dict(self.broken),
         )
@@ -122,6 +126,7 @@ class SimChannel:
         host, self._serial = socket.socketpair()
         self.console = Console(host, log)
         self._gone = False
+        self._crowded = False
         self._closed = False
         world.open += 1
 
@@ -138,6 +143,9 @@ class SimChannel:
     def call(
         self, verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
     ) -> Reply:
+        if (self.number, verb) in self.world.lost:
+            self.world.lost.remove((self.number, verb))
+            self._gone = True
         if self._gone or self._closed:
             raise ChannelClosedError("agent: channel closed by the guest")
         handlers = {
@@ -173,7 +181,8 @@ class SimChannel:
             except RefusedError as error:
                 raise AgentError("file.write", error.number, path) from None
         elif path == canary.CANARY_FILE and text == "plant":
-            for size in (int(word) for word in self.files[path].split()):
+            # Where it is crowded, something points to each of them.
+            for size in self._sizes(path):
                 frames = ("__kmalloc_noprof+0x1/0x2", "errpath_canary_plant+0x1/0x9 [canary]")
                 self.model.leak(size, str(arguments["as"]), next(self._pids), frames)
         elif path == canary.CANARY_FILE and text == "reap":
@@ -181,6 +190,9 @@ class SimChannel:
         elif not path.startswith("/sys/kernel/tracing/"):
             raise AgentError("file.write", errno.ENOENT, path)
         return Reply({}, b"")
+
+    def _sizes(self, path: str) -> list[int]:
+        return [] if self._crowded else [int(word) for word in self.files[path].split()]
 
     def _sleep(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
         self.model.sleep(arguments["ms"] / 1000)
@@ -199,11 +211,14 @@ class SimChannel:
             raise AgentError("case.run", errno.ENOSPC, "loop device")
         if "panic" in does:
             self.say(_PANIC)
-        if "panic" in does or "vanish" in does:
+        first = "once" not in does or self.number == 1
+        if "blind" in does:
+            self.model.sheaves = True
+        if "panic" in does or ("vanish" in does and first):
             self._gone = True
             self._serial.close()
             raise ChannelClosedError("agent: channel closed by the guest")
-        if "once" not in does or self.number == 1:
+        if first:
             self._lose(does, arguments["name"], pid)
         fault = arguments["fault"]
         expected = -fault["retval"] if fault else 0
@@ -232,6 +247,7 @@ class SimChannel:
         )
         if "leak" in does:
             self.model.leak(int(does["leak"]), task, pid, frames)
+        self._crowded |= "crowd" in does
         if "worker" in does:
             frames = ("__kmalloc_cache_noprof+0x1/0x2", "hfs_flush_work+0x2/0x9 [hfs]")
             self.model.leak(int(does["worker"]), "kworker/0:1", 7, frames)

@@ -1,26 +1,27 @@
-"""A session whose testbeds hand out simulated guests: what pytest's users see, without a kernel."""
+"""A pytest plugin that gives runs simulated guests: what pytest's users see, without a kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from errpath.errors import AbsentError, BuildError, ErrpathError, SourceError
-from errpath.results import session
-from errpath.runner.batch_runner import PreparedGuest
-from errpath.runner.testbed import TestbedOptions
+from errpath.kernel import KernelStore
+from errpath.results.testbeds import TestbedFactory
+from errpath.runner.guests import Boot
+from errpath.runner.testbed import Testbed, TestbedOptions
+from errpath.util.progress import Progress
 from suites.selftest.runner.simguest import World
 
-__all__ = ["CONFTEST", "SimDecoder", "SimFrame", "install"]
+__all__ = ["CONFTEST", "SimDecoder", "SimFrame", "SimTestbed", "pytest_errpath_testbed_factory"]
 
-# Text of a conftest.py for runs in processes of their own.
+
+# Text of a conftest.py for suites whose guests are simulated.
 CONFTEST = """
-import pytest
-from suites.selftest.runner import simsession
-simsession.install(pytest.MonkeyPatch())
+from suites.selftest.runner.simsession import pytest_errpath_testbed_factory
 """
 
 
@@ -46,36 +47,27 @@ class SimDecoder:
         )
 
 
-class SimTestbed:
-    """The part of a test bed that a session uses. A kernel spec `broken` cannot be had."""
+class SimTestbed(Testbed):
+    """A test bed of simulated guests. A kernel spec `broken` cannot be had."""
 
-    accel = "tcg"
-    definition = None
-
-    def __init__(
-        self, options: TestbedOptions, *, store: object, artefacts: Path, progress: object
-    ) -> None:
-        self.options = options
+    def __init__(self, options: TestbedOptions, artefacts: Path, progress: Progress) -> None:
+        store = KernelStore(progress=progress)
+        super().__init__(options, store=store, artefacts=artefacts, progress=progress)
         self.world = World(artefacts)
 
-    @property
-    def kernel(self) -> str:
+    def check(self) -> None:
+        """As a test bed's: what is missing is reported before any guest is asked for."""
         spec = self.options.kernel.spec
         if spec == "broken":
             print("asked for the kernel")
             raise SourceError("broken: no such kernel")
         if spec == "bug":
             raise ErrpathError("bug")
-        return spec
 
-    def check(self) -> None:
-        """As a test bed's: what is missing is said before any guest is asked for."""
-        assert self.kernel
-
-    def modules(self, filesystem: str) -> tuple[()]:
+    def modules(self, filesystem: str) -> tuple[()]:  # type: ignore[override]
         return ()
 
-    def build_each(self, filesystems: Sequence[str]) -> dict[str, ErrpathError]:
+    def build(self, filesystems: Sequence[str], *, points: bool = False) -> dict[str, ErrpathError]:
         """Why filesystems cannot be had: `absent:NAME` and `broken:NAME` kernels lack one."""
         kind, _, name = self.options.kernel.spec.partition(":")
         lost: dict[str, ErrpathError] = {}
@@ -85,21 +77,20 @@ class SimTestbed:
             lost[name] = BuildError(f"fs/{name}/super.c:1: error: expected expression")
         return lost
 
-    def symbolizer(self, filesystems: Sequence[str]) -> SimDecoder:
+    def symbolizer(self, filesystems: Sequence[str]) -> SimDecoder:  # type: ignore[override]
         return SimDecoder()
 
-    def close(self) -> None:
-        """Nothing is kept."""
+    def guest_source(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        *,
+        points: Sequence[str] | None = None,
+        confirm: bool = False,
+    ) -> Boot:
+        return self.world.boot
 
 
-def _boot(testbed: SimTestbed, *_: object, **__: object) -> Callable[[], PreparedGuest]:
-    return testbed.world.boot
-
-
-def install(patch: pytest.MonkeyPatch) -> None:
-    """Make sessions use simulated testbeds; `patch` undoes it."""
-    patch.setattr(session, "Testbed", SimTestbed)
-    patch.setattr(session, "guest_factory", _boot)
-    patch.setattr(session, "KernelStore", lambda **_: None)
-    # What a host without QEMU has as well.
-    patch.setattr(session, "QEMU", "sh", raising=False)
+def pytest_errpath_testbed_factory(config: pytest.Config) -> TestbedFactory:
+    """Test beds of simulated guests for this run."""
+    return SimTestbed

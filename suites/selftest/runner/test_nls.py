@@ -18,7 +18,7 @@ from errpath.images.hfs import hfsplus as hfsplus_images
 from errpath.kernel import KernelRequest, KernelStore
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.resource_check import examine
-from errpath.runner.testbed import Testbed, TestbedOptions, guest_factory
+from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.runner.verdict import Status
 from errpath.util.progress import Progress, silent
 from suites.selftest.paths import ROOT
@@ -74,7 +74,7 @@ def _lost(folder: Path, *patches: Path) -> dict[str, set[str]]:
     request = KernelRequest(fragments=load_guest("microvm").fragments, patches=patches)
     store = KernelStore(progress=progress)
     testbed = Testbed(TestbedOptions(request), store=store, artefacts=folder, progress=progress)
-    boot = guest_factory(testbed, tuple(_IMAGES), ())
+    boot = testbed.guest_source(tuple(_IMAGES), ())
     try:
         runner = BatchRunner(boot, progress=silent())
         try:

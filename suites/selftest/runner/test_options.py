@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errpath.errors import UsageError
-from errpath.results.session import folder_name, split_evenly
+from errpath.results.case_reporter import folder_name
 from errpath.runner import options
 from errpath.runner.options import (
     RUN_GROUPS,
@@ -30,6 +30,7 @@ from errpath.runner.options import (
     rerun_words,
     settled,
 )
+from errpath.runner.scheduler import split_evenly
 from errpath.util.option_group import Option, OptionGroup
 from suites.selftest.runner.simguest import make_case
 

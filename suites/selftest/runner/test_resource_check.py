@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from errpath.guest.channel import AgentError, ChannelClosedError, Reply
 from errpath.guest.machine import Guest
-from errpath.runner.batch_runner import PreparedGuest, Result
+from errpath.runner.guests import PreparedGuest
 from errpath.runner.resource_check import Findings, check_resources, examine
+from errpath.runner.result import Result
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.deadline import Deadline
 from errpath.util.progress import silent

@@ -11,9 +11,10 @@ from errpath.cases.sweeping import sequence
 from errpath.errors import UsageError
 from errpath.faults.model import Alloc, Call, Fault, Read
 from errpath.filesystems import load_filesystem
-from errpath.runner.batch_runner import BatchRunner, Result
+from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.result import Result
 from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
-from errpath.runner.testbed import Testbed, guest_factory
+from errpath.runner.testbed import Testbed
 from errpath.runner.verdict import Status
 from errpath.util.progress import silent
 
@@ -66,7 +67,7 @@ def _run(testbed: Testbed, faults: dict[str, Fault]) -> dict[str, Result]:
         MountCase(name, "hfs", steps.device, steps.failing(fault)) for name, fault in faults.items()
     ]
     names = tuple(dict.fromkeys(fault.function for fault in faults.values()))
-    runner = BatchRunner(guest_factory(testbed, ("hfs",), (), points=names), progress=silent())
+    runner = BatchRunner(testbed.guest_source(("hfs",), (), points=names), progress=silent())
     try:
         return runner.run(cases)
     finally:

@@ -143,3 +143,21 @@ def test_the_fault_hits_the_cases_own_task_only(run_cases: RunCases) -> None:
     assert verdict.status is Status.PASS, verdict.reasons
     assert verdict.outcome is not None
     assert verdict.outcome.fired == 1
+
+
+def test_leaks_that_hide_the_canary_are_failures(run_cases: RunCases) -> None:
+    """Trees that no umount closes: so many pages point anywhere that no canary is seen in a batch.
+    What was found counts, and what is clean is seen in a smaller batch."""
+    refused = replace(
+        mount_case("refused"),
+        steps=(Mount("hfs", options="errpath_no_such_option", expect="EINVAL"),),
+    )
+    cases = [mount_case(f"open-{number}") for number in range(300)]
+    results = run_cases([*cases, refused], patches=["hfs-trees-stay-open.patch"])
+    verdicts = {name: result.verdict for name, result in results.items()}
+    assert verdicts.pop("hfs-refused").status is Status.PASS
+    assert {verdict.status for verdict in verdicts.values()} == {Status.FAIL}
+    first = verdicts["hfs-open-0"]
+    assert first.leak is not None
+    functions = {site.function for record in first.leak.records for site in record.backtrace}
+    assert "hfs_btree_open" in functions

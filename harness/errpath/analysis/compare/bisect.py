@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from errpath.analysis.compare.observe import Observed, batches, observe_all
+from errpath.analysis.compare.observe import Observed, observe_all
 from errpath.cases.lifecycle import Planned
 from errpath.results.session import RunSession
 from errpath.runner.options import Choice
@@ -33,10 +33,10 @@ def check_kernel(
     session = RunSession(chosen, directory, progress)
     try:
         for filesystem in dict.fromkeys(one.filesystem for one in wanted):
-            testbed = session.testbed(choice.name, filesystem)
+            testbed = session.testbeds.get(choice.name, filesystem)
             testbed.check()
             testbed.modules(filesystem)
     finally:
         session.close()
-    groups = batches(choice.name, [one.case for one in wanted if one.case is not None])
-    return tuple(observe_all(chosen, groups, directory, jobs=jobs, repeats=repeats).values())
+    cases = {choice.name: [one.case for one in wanted if one.case is not None]}
+    return tuple(observe_all(chosen, cases, directory, jobs=jobs, repeats=repeats).values())

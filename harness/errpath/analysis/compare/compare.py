@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from errpath.analysis.compare.judge import SAME_CODE, Comparison, compare_case, group_runs
-from errpath.analysis.compare.observe import Observed, batches, observe_all
+from errpath.analysis.compare.observe import Observed, observe_all
 from errpath.cases.lifecycle import Planned
 from errpath.errors import UsageError
 from errpath.filesystems import known_filesystems, load_filesystem
@@ -69,8 +69,8 @@ def compare(request: Request, progress: Progress) -> Summary:
     try:
         for name in both:
             # Also that there is a QEMU: without one, every case would be a case that did not run.
-            session.testbed(name).check()
-        kernels = {name: session.testbed(name).kernel for name in both}
+            session.testbeds.get(name).check()
+        kernels = {name: session.testbeds.get(name).kernel for name in both}
         store = KernelStore(progress=progress)
         changed = store.changed(kernels["before"], kernels["after"])
         planned = tuple(
@@ -78,7 +78,7 @@ def compare(request: Request, progress: Progress) -> Summary:
         )
         for name in both:
             _build_modules(session, name, planned)
-        built = {name: testbed.kernel for name, testbed in session.built_testbeds()}
+        built = {name: testbed.kernel for name, testbed in session.testbeds.built()}
     finally:
         session.close()
     found = _run(request, both, planned)
@@ -105,7 +105,7 @@ def describe(kernel: BuiltKernel) -> str:
 def config_hashes(hashes: Mapping[str, str]) -> str:
     """The configurations of both kernels, and of what else was built for them, in one line.
 
-    `hashes` are of the final `.config`, by the names of `RunSession.built_testbeds`: "before",
+    `hashes` are of the final `.config`, by the names of `Testbeds.built`: "before",
     "after", and the same with "-apart" behind it.
     """
     parts = []
@@ -147,7 +147,7 @@ def _build_modules(session: RunSession, kernel: str, planned: Iterable[Planned])
     A filesystem that this kernel does not have is left for its cases to say so.
     """
     for name in dict.fromkeys(one.filesystem for one in planned if one.case is not None):
-        testbed = session.testbed(kernel, name)
+        testbed = session.testbeds.get(kernel, name)
         try:
             testbed.modules(name)
         except UsageError as error:
@@ -159,8 +159,8 @@ def _run(
 ) -> dict[tuple[str, str], Observed]:
     """Every case once on each kernel, and again what is not plainly clean on both."""
     cases = [one.case for one in planned if one.case is not None]
-    groups = [group for name in both for group in batches(name, cases)]
-    found = observe_all(both, groups, request.directory / "1", jobs=request.jobs, repeats=1)
+    first = dict.fromkeys(both, cases)
+    found = observe_all(both, first, request.directory / "1", jobs=request.jobs, repeats=1)
     doubtful = [
         case
         for case in cases
@@ -172,8 +172,8 @@ def _run(
         for number in range(2, request.repeats + 1)
     ]
     if again:
-        groups = [group for name in both for group in batches(name, again)]
-        found |= observe_all(both, groups, request.directory / "2", jobs=request.jobs, repeats=1)
+        more = dict.fromkeys(both, again)
+        found |= observe_all(both, more, request.directory / "2", jobs=request.jobs, repeats=1)
     return found
 
 

@@ -1,28 +1,24 @@
-"""Results of the matrix as plain values, gathered by several processes.
-
-A comparison needs no more of a result than this, and it can be sent between processes.
-"""
+"""Results of the matrix as plain values: a comparison needs no more of a result than this."""
 
 from __future__ import annotations
 
-import concurrent.futures
-import multiprocessing
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
-from errpath.results.session import Group, RunSession
-from errpath.runner.batch_runner import Result
+from errpath.results.session import RunSession
+from errpath.results.testbeds import TestbedFactory, make_testbed
 from errpath.runner.options import Choice
+from errpath.runner.result import Result
+from errpath.runner.scheduler import Batch, schedule
 from errpath.runner.verdict import Status
+from errpath.util.background import processors
 from errpath.util.errnos import errno_name
-from errpath.util.logs import show_logs, shown_level
 from errpath.util.progress import Progress
 
-__all__ = ["BAD", "CLEAN", "Observed", "batches", "observe", "observe_all"]
+__all__ = ["BAD", "CLEAN", "Observed", "observe", "observe_all"]
 
 CLEAN = "clean"
 # Kinds of what can be wrong with a kernel, the worst first. A wrong errno alone is not among them.
@@ -85,81 +81,48 @@ def _kind(result: Result) -> tuple[str, str]:
     return "errno", " ".join(verdict.reasons)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """One batch for one process."""
-
-    choices: Mapping[str, Choice]
-    group: Group
-    directory: Path
-    repeats: int
-    # Shown before each line of its progress.
-    name: str
-
-
-def _run(task: _Task) -> list[Observed]:
-    session = RunSession(
-        task.choices,
-        task.directory,
-        Progress(prefix=task.name),
-        repeats=task.repeats,
-    )
-    try:
-        found = []
-        for case in task.group.cases:
-            result = session.result(task.group, case)
-            report = ""
-            if result.verdict.status is not Status.PASS:
-                report = session.report(task.group, case)
-            found.append(observe(result, report))
-        return found
-    except ErrpathError as error:
-        return [Observed(case.id, "error", reasons=(str(error),)) for case in task.group.cases]
-    finally:
-        session.close()
-
-
 def observe_all(
     choices: Mapping[str, Choice],
-    groups: Sequence[Group],
+    cases: Mapping[str, Iterable[MountCase]],
     directory: Path,
     *,
     jobs: int | None = None,
     repeats: int = 2,
+    make: TestbedFactory = make_testbed,
 ) -> dict[tuple[str, str], Observed]:
-    """Run batches, `jobs` at a time (one per CPU); what came of each case, by kernel and id.
+    """Run the cases of each kernel, `jobs` batches at a time (one per CPU); what came of each case,
+    by kernel and id.
 
-    Nothing survives an interrupt: a worker's guests end with it.
+    Nothing survives an interrupt: the guests end with the run.
     """
     found: dict[tuple[str, str], Observed] = {}
-    tasks = [
-        _Task(choices, group, directory / str(number), repeats, f"{group.kernel} {_name(group)}")
-        for number, group in enumerate(groups)
-    ]
-    workers = min(jobs or len(os.sched_getaffinity(0)), len(tasks))
-    if workers == 0:
-        return found
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, mp_context=context, initializer=show_logs, initargs=(shown_level(),)
-    ) as pool:
-        try:
-            for task, observed in zip(tasks, pool.map(_run, tasks), strict=True):
-                for one in observed:
-                    found[task.group.kernel, one.case] = one
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    jobs = jobs or processors()
+    batches = schedule(cases, jobs=jobs)
+    run = RunSession(
+        choices,
+        directory,
+        Progress(),
+        repeats=repeats,
+        jobs=jobs,
+        make=make,
+    )
+    try:
+        run.expect(batches)
+        for batch in batches:
+            for one in _observe_batch(run, batch):
+                found[batch.kernel, one.case] = one
+    finally:
+        run.close()
     return found
 
 
-def _name(group: Group) -> str:
-    return group.cases[0].batch or group.cases[0].filesystem
-
-
-def batches(kernel: str, cases: Iterable[MountCase]) -> list[Group]:
-    """Cases as batches of one kernel: those of one filesystem share their guests."""
-    by_name: dict[str, list[MountCase]] = {}
-    for case in cases:
-        by_name.setdefault(case.batch or case.filesystem, []).append(case)
-    return [Group(kernel, tuple(members)) for members in by_name.values()]
+def _observe_batch(run: RunSession, batch: Batch) -> list[Observed]:
+    observed = []
+    try:
+        for case in batch.cases:
+            result = run.result(batch, case)
+            failed = result.verdict.status is not Status.PASS
+            observed.append(observe(result, run.report(batch, case) if failed else ""))
+    except ErrpathError as error:
+        return [Observed(case.id, "error", reasons=(str(error),)) for case in batch.cases]
+    return observed

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from elftools.elf.elffile import ELFFile
 
-from errpath.cases.case import MountCase, Outcome
+from errpath.cases.case import MountCase
 from errpath.cases.run import run_case
 from errpath.errors import GuestPoisonedError, InfrastructureError
 from errpath.guest.channel import AgentError
 from errpath.guest.machine import Guest
 from errpath.kernel import BuiltKernel, BuiltModule
-from errpath.kernel.log import find_crashes
 from errpath.kernel.symbols.addr2line import Addr2line
-from errpath.runner.batch_runner import PreparedGuest
+from errpath.runner.guest_loss import is_guest_unusable
+from errpath.runner.guests import PreparedGuest
 
 __all__ = ["Line", "Lines", "Run", "collect"]
 
@@ -139,15 +139,10 @@ def collect(
             run.count += 1
             for line in lines.of(outcome.coverage, places):
                 run.cases.setdefault(line, []).append(case.id)
-            if _spent(outcome):
+            if is_guest_unusable(outcome):
                 prepared.guest.close()
                 prepared = None
     finally:
         if prepared is not None:
             prepared.guest.close()
     return run
-
-
-def _spent(outcome: Outcome) -> bool:
-    """Whether the guest is past use."""
-    return outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg))

@@ -9,7 +9,7 @@ from typing import Protocol
 from errpath.cases.case import MountCase
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import OwnershipTrace
-from errpath.runner.batch_runner import Result
+from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
 __all__ = ["Decoder", "decode_record", "ownership_lines", "render"]

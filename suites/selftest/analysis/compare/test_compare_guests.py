@@ -9,7 +9,7 @@ import pytest
 from errpath.analysis.compare.compare import Request, Summary, compare
 from errpath.analysis.compare.judge import Cell, State, exit_status, summarize
 from errpath.analysis.compare.mail import Subject, mail_text
-from errpath.analysis.compare.observe import batches, observe_all
+from errpath.analysis.compare.observe import observe_all
 from errpath.cases.lifecycle import plan, plan_crafted
 from errpath.cli import main
 from errpath.kernel import KernelRequest
@@ -144,7 +144,7 @@ def test_a_task_that_dies_with_a_lock_costs_nobody_else_a_verdict(tmp_path: Path
     """The planted crash keeps a lock that every later mount of hfs in that guest would wait for."""
     patched = _choice("k", PATCHES / "hfs-crash-and-hang.patch")
     cases = [one.case for one in plan(("hfs", "minix"), ("d",)) if one.case is not None]
-    found = observe_all({"k": patched}, batches("k", cases), tmp_path, repeats=1)
+    found = observe_all({"k": patched}, {"k": cases}, tmp_path, repeats=1)
     kinds = {name: one.kind for (_, name), one in found.items()}
     crashing = {f"killsb-hfs-d-plain-{api}-ro" for api in ("mount", "fsopen")}
     assert {name for name, kind in kinds.items() if kind == "crash"} == crashing

@@ -29,7 +29,7 @@ from errpath.cases.case import Outcome, StepOutcome
 from errpath.cases.lifecycle import Planned, plan
 from errpath.cases.steps import Mount
 from errpath.oracles.resources import Resource, ResourceLeak
-from errpath.runner.batch_runner import Result
+from errpath.runner.result import Result
 from errpath.runner.verdict import Status, Verdict, judge
 
 CLEAN = Observed("x", "clean", errnos=("-EIO",))

@@ -19,7 +19,7 @@ from errpath.oracles.kmemleak import parse_records
 from errpath.oracles.ownership import parse_graph
 from errpath.results.artefacts import write_artefacts
 from errpath.results.reports.text import render
-from errpath.runner.batch_runner import Result
+from errpath.runner.result import Result
 from errpath.runner.verdict import Leak, infrastructure_error, judge
 from suites.selftest import golden
 from suites.selftest.runner.simsession import SimDecoder

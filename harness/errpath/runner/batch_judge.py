@@ -1,0 +1,204 @@
+"""Outcomes of a batch → verdicts: its leak check, and confirmation of what is suspected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from errpath.cases.case import MountCase, Outcome
+from errpath.errors import ErrpathError, GuestLostError
+from errpath.oracles.kmemleak import Record
+from errpath.runner.confirmation import (
+    Confirmation,
+    ConfirmedLeaks,
+    LeakSignature,
+    hinges_on_one_run,
+)
+from errpath.runner.guests import CurrentGuest, PreparedGuest
+from errpath.runner.observation import Leaks, check_late_crashes, find_leaks
+from errpath.runner.result import Result
+from errpath.runner.verdict import Leak, Status, Verdict, infrastructure_error, judge
+
+__all__ = ["BatchJudge", "Judged", "Observed"]
+
+# Of many cases that leak the same, these are confirmed; the others are counted if all of these are.
+_SAMPLE = 8
+
+# Takes what is being done.
+Show = Callable[[str], None]
+
+
+@dataclass
+class Observed:
+    """Cases that ran in one guest, not judged yet."""
+
+    prepared: PreparedGuest
+    runs: list[tuple[MountCase, Outcome]] = field(default_factory=list)
+
+    @property
+    def cases(self) -> list[MountCase]:
+        return [case for case, _ in self.runs]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What can be said of a batch."""
+
+    results: list[Result] = field(default_factory=list)
+    # Cases in which nothing was found by a check that did not find its canary: they run again in
+    # smaller batches.
+    unseen: list[MountCase] = field(default_factory=list)
+    # Why it did not; and whether it found anything else.
+    blind: str = ""
+    evidence: bool = False
+
+
+class BatchJudge:
+    """Judges the batches of one runner."""
+
+    def __init__(self, current: CurrentGuest, *, repeats: int) -> None:
+        """`repeats` is how often a suspect runs again."""
+        self._current = current
+        self._confirmation = Confirmation(current, repeats=repeats)
+        # Leaks that no case's task allocated and that did not come again.
+        self.stray: list[Record] = []
+        # Failures that did not come again.
+        self.notes: list[str] = []
+
+    def judge(self, batch: Observed, show: Show) -> Judged:
+        """The verdicts on a batch whose guest is still there.
+
+        Raises:
+            GuestLostError: it is not.
+        """
+        prepared = batch.prepared
+        try:
+            leaks = find_leaks(prepared, [outcome for _, outcome in batch.runs])
+            check_late_crashes(self._current, [outcome for _, outcome in batch.runs])
+        except GuestLostError:
+            raise
+        except ErrpathError as error:
+            self._current.close()
+            return Judged(
+                [
+                    Result(infrastructure_error(case, str(error), outcome), prepared.artefacts)
+                    for case, outcome in batch.runs
+                ]
+            )
+        if leaks.blind:
+            self._current.close()
+        verdicts, confirmed = self._verdicts(batch, leaks, show)
+        unseen = []
+        results = []
+        for verdict in verdicts:
+            if verdict.status is Status.PASS and leaks.blind:
+                if len(verdicts) > 1:
+                    unseen.append(verdict.case)
+                    continue
+                verdict = infrastructure_error(verdict.case, leaks.blind, verdict.outcome)
+            trace = confirmed.traces.get(verdict.case.id)
+            results.append(Result(verdict, prepared.artefacts, trace))
+        evidence = bool(leaks.others) or any(leaks.own.values())
+        return Judged(self._repeated(results, show), unseen, leaks.blind, evidence)
+
+    def _verdicts(
+        self, batch: Observed, leaks: Leaks, show: Show
+    ) -> tuple[list[Verdict], ConfirmedLeaks]:
+        confirmed, problem = self._confirm_leaks(batch, leaks, show)
+        origin, untraced = self._trace_others(batch, leaks, show)
+        verdicts = []
+        for case, outcome in batch.runs:
+            records = tuple(leaks.own[outcome.task])
+            leak = None
+            if records:
+                counted = case.id in confirmed.counted
+                repeats = 0 if counted else self._confirmation.repeats
+                leak = Leak(records, confirmed.counts.get(case.id, 0), repeats)
+            if leak and problem:
+                verdict = replace(infrastructure_error(case, problem, outcome), leak=leak)
+            elif case.id in origin:
+                verdict = judge(case, outcome, Leak((*records, *leaks.others)))
+            else:
+                verdict = judge(case, outcome, leak)
+                if untraced and verdict.status is Status.PASS:
+                    verdict = infrastructure_error(case, untraced, outcome)
+            verdicts.append(verdict)
+        return verdicts, confirmed
+
+    def _confirm_leaks(
+        self, batch: Observed, leaks: Leaks, show: Show
+    ) -> tuple[ConfirmedLeaks, str]:
+        """What repeats leaked again, and why there were none."""
+        signatures = {
+            case.id: {record.signature for record in leaks.own[outcome.task]}
+            for case, outcome in batch.runs
+        }
+        alike: dict[tuple[str, frozenset[LeakSignature]], list[MountCase]] = {}
+        for case in batch.cases:
+            if signatures[case.id]:
+                kind = (case.filesystem, frozenset(signatures[case.id]))
+                alike.setdefault(kind, []).append(case)
+        sample = [case for cases in alike.values() for case in cases[:_SAMPLE]]
+        if not sample:
+            return ConfirmedLeaks(), ""
+        show(f"confirming {len(sample)} suspected leaks")
+        try:
+            confirmed = self._confirmation.leaks(sample, signatures)
+            counted: set[str] = set()
+            rest: list[MountCase] = []
+            for cases in alike.values():
+                if confirmed.always(cases[:_SAMPLE], self._confirmation.repeats):
+                    counted |= {case.id for case in cases[_SAMPLE:]}
+                else:
+                    rest += cases[_SAMPLE:]
+            if rest:
+                show(f"confirming {len(rest)} suspected leaks more")
+                confirmed = confirmed.plus(self._confirmation.leaks(rest, signatures))
+            return replace(confirmed, counted=frozenset(counted)), ""
+        except ErrpathError as error:
+            return ConfirmedLeaks(), f"a suspected leak could not be confirmed: {error}"
+
+    def _trace_others(
+        self, batch: Observed, leaks: Leaks, show: Show
+    ) -> tuple[frozenset[str], str]:
+        """Ids of the cases that leave what other tasks allocated, and why they are not known."""
+        if not leaks.others:
+            return frozenset(), ""
+        origin: frozenset[str] = frozenset()
+        untraced = ""
+        try:
+            origin = self._confirmation.origin(batch.cases, leaks.others, show)
+        except ErrpathError as error:
+            untraced = f"a leak of other origin could not be traced to its case: {error}"
+        if not origin:
+            self.stray += leaks.others
+        return origin, untraced
+
+    def _repeated(self, results: Sequence[Result], show: Show) -> list[Result]:
+        """`results`, but for failures that do not come again in a fresh guest: those depend on an
+        earlier case, and are reported as notes."""
+        doubtful = [r.verdict.case for r in results if hinges_on_one_run(r.verdict)]
+        if not doubtful:
+            return list(results)
+        show(f"confirming {len(doubtful)} failures")
+        repeats = self._confirmation.failures(doubtful)
+        chance = {case.id for case in doubtful} - repeats.failed
+        return [
+            replace(result, verdict=self._unconfirmed(result.verdict, repeats.problems))
+            if result.verdict.case.id in chance
+            else result
+            for result in results
+        ]
+
+    def _unconfirmed(self, verdict: Verdict, problems: Mapping[str, str]) -> Verdict:
+        first, *rest = verdict.reasons
+        problem = problems.get(verdict.case.id)
+        if problem is not None:
+            reason = f"a failure that could not be repeated: {problem}: {first}"
+            return replace(verdict, status=Status.ERROR, reasons=(reason, *rest))
+        repeats = self._confirmation.repeats
+        self.notes.append(
+            f"{verdict.case.id} failed once, among others ({first}), and passed {repeats} of "
+            f"{repeats} in a fresh guest"
+        )
+        return replace(verdict, status=Status.PASS, reasons=())

@@ -1,0 +1,168 @@
+"""Confirmation: what is suspected runs again in a fresh guest before it is called a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from errpath.cases.case import MountCase
+from errpath.errors import ErrpathError
+from errpath.oracles.kmemleak import Record
+from errpath.oracles.ownership import OwnershipTrace, trace_case
+from errpath.runner.guests import CurrentGuest, PreparedGuest, retried
+from errpath.runner.observation import find_leaks, repeat_cases
+from errpath.runner.subset import smallest_subset
+from errpath.runner.verdict import Status, Verdict, judge
+
+__all__ = ["Confirmation", "ConfirmedLeaks", "LeakSignature", "Repeats", "hinges_on_one_run"]
+
+# Size of the object, and the functions of the stack that allocated it.
+LeakSignature = tuple[int, tuple[str, ...]]
+
+# So many different leaks get their ownership trace; more would only repeat it.
+_TRACES_MAX = 12
+
+
+@dataclass(frozen=True)
+class ConfirmedLeaks:
+    """What repeats of suspects leaked."""
+
+    # In how many repeats the same leak was found again, by case id.
+    counts: Mapping[str, int] = field(default_factory=dict)
+    # Ownership traces of those that were confirmed, by case id.
+    traces: Mapping[str, OwnershipTrace] = field(default_factory=dict)
+    # Ids of cases that were not repeated: many others that leak the same were confirmed each time.
+    counted: frozenset[str] = frozenset()
+
+    def always(self, cases: Sequence[MountCase], repeats: int) -> bool:
+        """Whether each of the cases leaked the same in each of its repeats."""
+        return all(self.counts[case.id] == repeats for case in cases)
+
+    def plus(self, other: ConfirmedLeaks) -> ConfirmedLeaks:
+        """What both found."""
+        return ConfirmedLeaks({**self.counts, **other.counts}, {**self.traces, **other.traces})
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """What repeats of failed cases gave, by case id."""
+
+    failed: frozenset[str] = frozenset()
+    # Why a case could not be repeated: what tells nothing of the kernel clears no failure.
+    problems: Mapping[str, str] = field(default_factory=dict)
+
+
+class Confirmation:
+    """Repeats cases in fresh guests; no other case has run in them."""
+
+    def __init__(self, current: CurrentGuest, *, repeats: int) -> None:
+        """`repeats` is how often a suspect runs again."""
+        self._current = current
+        self.repeats = repeats
+
+    def leaks(
+        self, suspects: Sequence[MountCase], signatures: Mapping[str, set[LeakSignature]]
+    ) -> ConfirmedLeaks:
+        """Look for the leaks `signatures`, by case id, in repeats of the suspects.
+
+        Raises:
+            ErrpathError: the suspects could not be repeated, or the check missed its canary.
+        """
+        return retried(lambda: self._leaks(suspects, signatures))
+
+    def _leaks(
+        self, suspects: Sequence[MountCase], signatures: Mapping[str, set[LeakSignature]]
+    ) -> ConfirmedLeaks:
+        prepared = self._current.fresh_to_confirm()
+        runs = repeat_cases(self._current, prepared, self._repeated(suspects))
+        own = find_leaks(prepared, [outcome for _, outcome in runs]).own
+        counts = dict.fromkeys((case.id for case in suspects), 0)
+        for case, outcome in runs:
+            counts[case.id] += _same(own[outcome.task], signatures[case.id])
+        confirmed = [case for case in suspects if counts[case.id]]
+        traces = self._traces(prepared, confirmed, signatures)
+        # The traced runs leaked as well: the next batch starts from a guest without them.
+        self._current.close()
+        return ConfirmedLeaks(counts, traces)
+
+    def _traces(
+        self,
+        prepared: PreparedGuest,
+        cases: Sequence[MountCase],
+        signatures: Mapping[str, set[LeakSignature]],
+    ) -> dict[str, OwnershipTrace]:
+        """Cases that leak the same in the same way share one trace."""
+        made: dict[tuple[object, ...], OwnershipTrace] = {}
+        traces: dict[str, OwnershipTrace] = {}
+        for case in cases:
+            kind = (case.filesystem, case.point, case.steps[0].op, *map(str, signatures[case.id]))
+            if kind not in made and len(made) < _TRACES_MAX:
+                modules = prepared.modules.get(case.filesystem, ())
+                made[kind] = trace_case(prepared.guest, case, self._current.task(), modules)
+            if kind in made:
+                traces[case.id] = made[kind]
+        return traces
+
+    def failures(self, cases: Sequence[MountCase]) -> Repeats:
+        """Repeat cases that failed once, leaks apart."""
+        try:
+            return retried(lambda: self._failures(cases))
+        except ErrpathError as error:
+            return Repeats(problems={case.id: str(error) for case in cases})
+        finally:
+            # These runs were not checked for leaks: the next batch starts without them.
+            self._current.close()
+
+    def _failures(self, cases: Sequence[MountCase]) -> Repeats:
+        failed: set[str] = set()
+        problems: dict[str, str] = {}
+        prepared = self._current.fresh()
+        for case, outcome in repeat_cases(self._current, prepared, self._repeated(cases)):
+            verdict = judge(case, outcome, None)
+            if verdict.status is Status.FAIL:
+                failed.add(case.id)
+            elif verdict.status is Status.ERROR:
+                problems[case.id] = verdict.reasons[0]
+        return Repeats(frozenset(failed), problems)
+
+    def origin(
+        self,
+        cases: Sequence[MountCase],
+        records: Iterable[Record],
+        show: Callable[[str], None],
+    ) -> frozenset[str]:
+        """Ids of the fewest cases after which `records`, which other tasks allocated, are leaked
+        again; none if they are not.
+
+        Raises:
+            ErrpathError: the cases could not be repeated, or the check missed its canary.
+        """
+        wanted = {record.signature for record in records}
+
+        def leaks(some: Sequence[MountCase]) -> bool:
+            show(f"a leak of other origin: looking among {len(some)} cases")
+            return retried(lambda: leak(some))
+
+        def leak(some: Sequence[MountCase]) -> bool:
+            prepared = self._current.fresh_to_confirm()
+            runs = repeat_cases(self._current, prepared, some)
+            others = find_leaks(prepared, [outcome for _, outcome in runs]).others
+            self._current.close()
+            return _same(others, wanted)
+
+        if not leaks(cases):
+            return frozenset()
+        return frozenset(case.id for case in smallest_subset(cases, leaks))
+
+    def _repeated(self, cases: Sequence[MountCase]) -> list[MountCase]:
+        return [case for case in cases for _ in range(self.repeats)]
+
+
+def hinges_on_one_run(verdict: Verdict) -> bool:
+    """Whether a failure has been seen in one run only. A leak has been repeated before, and what
+    the kernel said of itself is certain."""
+    return verdict.status is Status.FAIL and verdict.leak is None and not verdict.crashes
+
+
+def _same(records: Iterable[Record], signatures: set[LeakSignature]) -> bool:
+    return any(record.signature in signatures for record in records)

@@ -1,0 +1,215 @@
+"""Guests of one kernel: booted, cloned, and prepared for cases."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from errpath.faults import injection_list
+from errpath.guest.clones import Clones, MachineSpec
+from errpath.guest.machine import Guest, Machine, boot
+from errpath.guest.qmp import CloneError
+from errpath.guest.snapshot import SnapshotStore
+from errpath.oracles import kmemleak
+from errpath.oracles.canary import Check
+from errpath.oracles.kmemleak_min_age import MinAge, set_min_age
+from errpath.runner.guests import PreparedGuest
+from errpath.runner.preparation import KernelUnderTest, load_all, load_targets
+from errpath.util.progress import Progress
+
+__all__ = ["GuestFactory"]
+
+
+# Changes with the keys of what is noted of a frozen guest: one of another form is not cloned.
+_NOTES = "notes-2"
+
+
+class GuestFactory:
+    """Makes guests: clones of one that was frozen when first asked for, where clones work."""
+
+    def __init__(
+        self,
+        source: KernelUnderTest,
+        *,
+        artefacts: Path,
+        snapshots: SnapshotStore,
+        progress: Progress,
+    ) -> None:
+        """Each guest's artefacts get a directory below `artefacts`."""
+        self._source = source
+        self._artefacts = artefacts
+        self._snapshots = snapshots
+        self._progress = progress
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._clones: Clones | None = None
+        # Why guests are booted and not cloned, once that is known.
+        self._no_clones: str | None = None
+        self._said_slow = False
+
+    def get_ready(self) -> Clones:
+        """Know what frozen guests go by; after that, guests may be made in several threads."""
+        with self._lock:
+            if self._clones is None:
+                source = self._source
+                kernel = source.kernel
+                spec = MachineSpec(
+                    source.machine, kernel.bzimage, kernel.key, source.accel, source.append
+                )
+                self._clones = Clones(
+                    spec,
+                    self._snapshots,
+                    boot=lambda: self._boot()[0],
+                    artefacts=self._guest_directory,
+                )
+            return self._clones
+
+    def close(self) -> None:
+        """Let go of the frozen guests."""
+        if self._clones is not None:
+            self._clones.close()
+
+    def boot(self, *, append: Sequence[str] = (), gdb_port: int | None = None) -> Guest:
+        """A guest with an agent and nothing more."""
+        return self._boot(append, gdb_port)[0]
+
+    def _boot(
+        self, append: Sequence[str] = (), gdb_port: int | None = None
+    ) -> tuple[Machine, Path]:
+        source = self._source
+        artefacts = self._guest_directory()
+        guest = boot(
+            source.machine,
+            source.kernel.bzimage,
+            artefacts=artefacts,
+            accel=source.accel,
+            append=(*source.append, *append),
+            gdb_port=gdb_port,
+        )
+        return guest, artefacts
+
+    def _guest_directory(self) -> Path:
+        return self._artefacts / f"guest-{next(self._numbers)}"
+
+    def prepare(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        *,
+        points: Sequence[str] | None = None,
+        fast: bool = False,
+    ) -> PreparedGuest:
+        """A guest with the filesystems' modules, the canary and the injection targets loaded, in
+        which a leak check has found its canary: a clone where clones work, else freshly booted.
+
+        With `fast`, kmemleak's minimum age is lowered in it, unless that cannot be done. With
+        `points`, single calls can be failed in it (`errpath.faults.model`): of the filesystems' own
+        functions, of those that `points` names, of allocations and of block requests.
+        """
+        if self._source.may_clone and self._no_clones is None:
+            try:
+                return self._clone(_Contents.of(filesystems, functions, points), fast)
+            except CloneError as error:
+                self._no_clones = str(error)
+                self._progress.say(f"guests are booted for every use, not cloned: {error}")
+        return self.prepare_by_boot(filesystems, functions, points=points, fast=fast)
+
+    def prepare_by_boot(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        *,
+        points: Sequence[str] | None = None,
+        fast: bool = False,
+    ) -> PreparedGuest:
+        """The same, booted for this use alone."""
+        contents = _Contents.of(filesystems, functions, points)
+        guest, notes, artefacts = self._make(contents, clone=False)
+        return self._prepared(guest, notes, artefacts, fast)
+
+    def add_targets(self, prepared: PreparedGuest, functions: Sequence[str]) -> PreparedGuest:
+        """The same guest with `functions` on its injection list in place of those that it had."""
+        guest = prepared.guest
+        guest.call("fault.clear")
+        if injection_list.is_loaded(guest):
+            guest.unload_module(injection_list.MODULE)
+        unknown, absent = load_targets(self._source, guest, functions, tuple(prepared.modules))
+        return replace(prepared, unknown=unknown, absent=absent)
+
+    # -- preparation -----------------------------------------------------------------------------
+
+    def _clone(self, contents: _Contents, fast: bool) -> PreparedGuest:
+        source = self._source
+        modules = [source.modules(name) for name in contents.filesystems]
+        keys = [[module.key for module in built] for built in modules]
+        keys.append([*(built.key for _, built in source.oracle_modules), source.targets.key])
+        if contents.points is not None:
+            keys.append([source.faults_module.key])
+
+        def make() -> tuple[Machine, Mapping[str, Any]]:
+            return self._make(contents, clone=True)[:2]
+
+        guest, artefacts, notes = self.get_ready().prepared((_NOTES, contents, keys), make)
+        return self._prepared(guest, notes, artefacts, fast)
+
+    def _prepared(
+        self, guest: Machine, notes: Mapping[str, Any], artefacts: Path, fast: bool
+    ) -> PreparedGuest:
+        check: Check = kmemleak.slow_check
+        try:
+            if fast and notes["min_age"] is not None:
+                set_min_age(guest, MinAge(*notes["min_age"]), lowered=True)
+                check = kmemleak.fast_check
+            elif fast and not self._said_slow:
+                self._said_slow = True
+                self._progress.say(f"leak checks are slow: {notes['why_slow']}")
+        except BaseException:
+            guest.close()
+            raise
+        modules = {name: tuple(names) for name, names in notes["modules"].items()}
+        return PreparedGuest(
+            guest,
+            artefacts,
+            dict(notes["unknown"]),
+            modules=modules,
+            check=check,
+            proven=True,
+            absent=dict(notes["absent"]),
+            broken=dict(notes["broken"]),
+        )
+
+    def _make(self, contents: _Contents, *, clone: bool) -> tuple[Machine, Mapping[str, Any], Path]:
+        """A guest that is ready for cases, with what there is to know of it."""
+        guest, artefacts = self.get_ready().booted() if clone else self._boot()
+        try:
+            notes = load_all(
+                self._source,
+                guest,
+                contents.filesystems,
+                contents.functions,
+                points=contents.points,
+            )
+        except BaseException:
+            guest.close()
+            raise
+        return guest, notes, artefacts
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a guest is prepared for."""
+
+    filesystems: tuple[str, ...]
+    functions: tuple[str, ...]
+    # Functions of which single calls can be failed; None where none can.
+    points: tuple[str, ...] | None
+
+    @classmethod
+    def of(
+        cls, filesystems: Sequence[str], functions: Sequence[str], points: Sequence[str] | None
+    ) -> _Contents:
+        return cls(tuple(filesystems), tuple(functions), None if points is None else tuple(points))

@@ -1,0 +1,25 @@
+"""What is left of a guest after a case."""
+
+from __future__ import annotations
+
+from errpath.cases.case import MountCase, Outcome
+from errpath.guest.machine import Guest
+from errpath.kernel.log import find_crashes
+from errpath.runner.verdict import Status, Verdict, infrastructure_error
+
+__all__ = ["classify_guest_loss", "is_guest_unusable"]
+
+
+def classify_guest_loss(guest: Guest, case: MountCase, cause: str) -> Verdict:
+    """The verdict on a case in which its guest went away. The kernel is blamed only where it said
+    so itself."""
+    crashes = guest.console.crashes() if guest.console is not None else ()
+    if not any(crash.fatal for crash in crashes):
+        return infrastructure_error(case, cause)
+    reasons = tuple(f"kernel {crash.kind}: {crash.title}" for crash in crashes)
+    return Verdict(case, Status.FAIL, reasons, None, None, crashes)
+
+
+def is_guest_unusable(outcome: Outcome) -> bool:
+    """Whether nothing can be concluded any more from the guest in which this happened."""
+    return outcome.hung or any(crash.fatal for crash in find_crashes(outcome.kmsg))
