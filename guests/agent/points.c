@@ -31,7 +31,11 @@ int points_set(struct call *call, json_t *fault)
 		return -error;
 	}
 	snprintf(command, sizeof(command), "%s", text);
-	return 0;
+	/* What the kernel warns about once in a boot, it shall at every point that leads there. */
+	int error = write_text("/sys/kernel/debug/clear_warn_once", "1");
+	if (error)
+		snprintf(call->what, sizeof(call->what), "write clear_warn_once");
+	return error;
 }
 
 int points_begin(void)
