@@ -15,6 +15,7 @@
 #include <linux/spinlock.h>
 
 #include "errpath_command.h"
+#include "errpath_features.h"
 
 #define HELD_MAX 256
 
@@ -35,7 +36,7 @@ static unsigned int nr_held;
  */
 static void *take_super(struct super_block *sb)
 {
-#ifdef ERRPATH_S_PASSIVE
+#ifdef ERRPATH_HAVE_S_PASSIVE
 	refcount_inc(&sb->s_passive);
 	module_put(sb->s_type->owner);
 #else
@@ -50,6 +51,7 @@ static void *take_super(struct super_block *sb)
 	return sb;
 }
 
+#ifdef ERRPATH_HAVE_BDEV_FILE
 /* The block device once more, by the same holder with the same operations. */
 static void *take_device(struct super_block *sb)
 {
@@ -60,6 +62,7 @@ static void *take_device(struct super_block *sb)
 	opened = bdev_file_open_by_dev(sb->s_dev, BLK_OPEN_READ, sb, sb->s_bdev->bd_holder_ops);
 	return IS_ERR(opened) ? NULL : opened;
 }
+#endif
 
 /* An inode of the filesystem's own cache, which no list of the superblock knows. */
 static void *take_inode(struct super_block *sb)
@@ -105,7 +108,11 @@ static int hold_super(const char *fstype)
 
 static int hold_device(const char *fstype)
 {
+#ifdef ERRPATH_HAVE_BDEV_FILE
 	return hold_of(fstype, take_device);
+#else
+	return -EOPNOTSUPP;
+#endif
 }
 
 static int hold_inode(const char *fstype)

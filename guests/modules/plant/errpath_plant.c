@@ -24,6 +24,7 @@
 #include <linux/vmstat.h>
 
 #include "errpath_command.h"
+#include "errpath_features.h"
 
 #define KEPT_MAX 256
 
@@ -125,7 +126,12 @@ static struct buffer_head *make_orphan(void)
 		return NULL;
 	folio_lock(folio);
 	folio->mapping = d_inode(plant_file)->i_mapping;
+#ifdef ERRPATH_HAVE_FOLIO_BUFFERS
 	buffer = create_empty_buffers(folio, PAGE_SIZE, 0);
+#else
+	create_empty_buffers(&folio->page, PAGE_SIZE, 0);
+	buffer = folio_buffers(folio);
+#endif
 	folio->mapping = NULL;
 	/* Its buffers are in use until the caller has chosen. */
 	get_bh(buffer);
