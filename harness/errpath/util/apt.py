@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from errpath.errors import InfrastructureError, SourceError, ToolMissingError
 from errpath.util.deadline import Deadline
-from errpath.util.process import run
+from errpath.util.process import ProgramError, run
 
 __all__ = [
     "Apt",
     "Candidate",
     "compare",
     "find_mirror",
-    "parse_uris",
     "private_apt",
     "series_of",
 ]
@@ -134,51 +132,33 @@ def private_apt(root: Path, mirror: str, suite: str, *, component: str = "main")
 def find_mirror(etc: Path = Path("/etc/apt")) -> str:
     """The Debian mirror that the machine's own sources name, or `$ERRPATH_MIRROR`.
 
+    apt reads the sources itself: both formats, what is switched off, options.
+
     Raises:
-        SourceError: there is neither.
+        SourceError: there is neither, or apt cannot read its sources.
     """
     chosen = os.environ.get("ERRPATH_MIRROR")
     if chosen:
         return chosen.rstrip("/")
-    files = [etc / "sources.list"]
-    files += sorted(etc.glob("sources.list.d/*.list")) + sorted(
-        etc.glob("sources.list.d/*.sources")
-    )
-    for file in files:
-        try:
-            text = file.read_text(errors="replace")
-        except OSError:
-            continue
-        for uri in parse_uris(text, deb822=file.suffix == ".sources"):
-            if re.match(r"https?://", uri) and uri.rstrip("/").endswith("/debian"):
-                return uri.rstrip("/")
+    # Without lists too: what is there to be fetched, not what has been.
+    argv = ["apt-get", "-o", f"Dir::Etc={etc}", "indextargets", "--no-release-info"]
+    try:
+        done = run([*argv, "--format", "$(CREATED_BY) $(REPO_URI)"])
+    except ProgramError as error:
+        said = error.completed.stderr.decode(errors="replace").splitlines()
+        why = next((line[3:] for line in said if line.startswith("E: ")), str(error))
+        raise SourceError(f"apt: {why}; expected sources, or ERRPATH_MIRROR=URL") from None
+    for line in done.text.splitlines():
+        kind, _, uri = line.partition(" ")
+        if (
+            kind == "Packages"
+            and re.match(r"https?://", uri)
+            and uri.rstrip("/").endswith("/debian")
+        ):
+            return uri.rstrip("/")
     raise SourceError(
         f"{etc}: no Debian mirror among the sources of apt; expected one, or ERRPATH_MIRROR=URL"
     )
-
-
-def parse_uris(text: str, *, deb822: bool) -> Iterator[str]:
-    """The enabled URIs of a `.sources` file (`deb822`) or of one-line sources."""
-    if not deb822:
-        for line in text.splitlines():
-            if match := re.match(r"\s*deb\s+(?:\[[^]]*\]\s*)?(\S+)", line):
-                yield match[1]
-        return
-    for stanza in re.split(r"\n\s*\n", text):
-        fields: dict[str, str] = {}
-        name = ""
-        for line in stanza.splitlines():
-            if line.startswith("#"):
-                continue
-            if line[:1] in (" ", "\t"):
-                fields[name] = f"{fields.get(name, '')} {line.strip()}"
-            elif ":" in line:
-                name, _, value = line.partition(":")
-                name = name.strip().lower()
-                fields[name] = value.strip()
-        enabled = fields.get("enabled", "yes").lower() not in ("no", "false", "off", "0")
-        if enabled and "deb" in fields.get("types", "").split():
-            yield from fields.get("uris", "").split()
 
 
 def series_of(package: str) -> tuple[int, ...]:

@@ -16,7 +16,6 @@ from errpath.util.apt import (
     Candidate,
     compare,
     find_mirror,
-    parse_uris,
     private_apt,
     series_of,
 )
@@ -29,48 +28,51 @@ DEB822 = """\
 Types: deb
 URIs: http://security.example/debian-security
 Suites: bookworm-security
+Components: main
 
 Types: deb
 URIs: http://disabled.example/debian
+Suites: bookworm
+Components: main
 Enabled: no
 
 Types: deb-src
 URIs: http://sources.example/debian
+Suites: bookworm
+Components: main
 
 Types: deb deb-src
 # between fields
 URIs: http://first.example/debian/
  http://second.example/debian
 Suites: bookworm
+Components: main
+"""
+ONE_LINE = """\
+#deb http://off.example/debian x main
+deb-src http://src.example/debian x main
+deb [arch=amd64 signed-by=/k] http://on.example/debian bookworm main
 """
 
 
-def test_deb822_sources() -> None:
-    assert list(parse_uris(DEB822, deb822=True)) == [
-        "http://security.example/debian-security",
-        "http://first.example/debian/",
-        "http://second.example/debian",
-    ]
-
-
-def test_one_line_sources() -> None:
-    text = "#deb http://off/debian x\ndeb-src http://src/debian x\n"
-    text += "deb [arch=amd64 signed-by=/k] http://on/debian bookworm main\n"
-    assert list(parse_uris(text, deb822=False)) == ["http://on/debian"]
+def _sources(etc: Path, name: str, text: str) -> Path:
+    (etc / "sources.list.d").mkdir(exist_ok=True)
+    (etc / "sources.list").touch()
+    (etc / name).write_text(text)
+    return etc
 
 
 @pytest.mark.parametrize(
     ("name", "text", "mirror"),
     [
         ("sources.list.d/debian.sources", DEB822, "http://first.example/debian"),
+        ("sources.list", ONE_LINE, "http://on.example/debian"),
+        ("sources.list.d/m.list", ONE_LINE, "http://on.example/debian"),
         ("sources.list", "deb https://m.example/debian/ x main\n", "https://m.example/debian"),
     ],
 )
 def test_mirror(tmp_path: Path, name: str, text: str, mirror: str) -> None:
-    path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
-    assert find_mirror(tmp_path) == mirror
+    assert find_mirror(_sources(tmp_path, name, text)) == mirror
 
 
 @pytest.mark.parametrize(
@@ -78,17 +80,22 @@ def test_mirror(tmp_path: Path, name: str, text: str, mirror: str) -> None:
     [
         ("sources.list.d/o.list", "deb http://m.example/ubuntu x main\n"),
         ("sources.list", "deb cdrom:[x]/debian x main\n"),
+        ("sources.list.d/off.list.disabled", ONE_LINE),
         ("other", ""),
     ],
 )
 def test_no_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
-    path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(text)
+    etc = _sources(tmp_path, name, text)
     with pytest.raises(SourceError, match=r"no Debian mirror .* expected one, or ERRPATH_MIRROR"):
-        find_mirror(tmp_path)
+        find_mirror(etc)
     monkeypatch.setenv("ERRPATH_MIRROR", "http://mine.example/debian/")
-    assert find_mirror(tmp_path) == "http://mine.example/debian"
+    assert find_mirror(etc) == "http://mine.example/debian"
+
+
+def test_sources_that_apt_cannot_read(tmp_path: Path) -> None:
+    etc = _sources(tmp_path, "sources.list", "bogus\n")
+    with pytest.raises(SourceError, match=r"^apt: Malformed .*; expected sources, or"):
+        find_mirror(etc)
 
 
 def test_newer_series_beats_newer_version() -> None:
