@@ -15,6 +15,7 @@ from errpath.cli.parser import add_groups
 from errpath.errors import ToolMissingError, UsageError
 from errpath.guest.agent import find_busybox
 from errpath.guest.console import Console
+from errpath.guest.console_session import ConsoleSession
 from errpath.kernel import KernelStore
 from errpath.runner.options import GuestOptions, KernelOptions, LogOptions, RunOptions, choices
 from errpath.runner.testbed import Testbed
@@ -42,6 +43,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PORT",
         help="open QEMU's gdb stub on this port of the loopback address (default 1234)",
     )
+    parser.add_argument(
+        "-c",
+        dest="script",
+        metavar="COMMAND",
+        help="run this in the guest's shell instead of opening it; its status is that of errpath",
+    )
     parser.set_defaults(handler=_shell)
 
 
@@ -60,12 +67,16 @@ def _shell(arguments: argparse.Namespace) -> int:
         testbed = Testbed(chosen[0].testbed, store=store, artefacts=scratch, progress=progress)
         filesystems = [name for name in arguments.fs.split(",") if name]
         modules = {m.name: m for name in filesystems for m in testbed.modules(name)}
-        guest = testbed.guests.boot(append=("errpath.shell",), gdb_port=arguments.gdb)
+        # By a triple fault, which QEMU sees: otherwise a microvm starts its kernel again.
+        append = ("errpath.shell", "reboot=t")
+        guest = testbed.guests.boot(append=append, gdb_port=arguments.gdb)
         try:
             for module in modules.values():
                 guest.load_module(module.name, module.stripped.read_bytes())
-            _greet(testbed, arguments.gdb, tuple(modules))
             assert guest.console is not None
+            if arguments.script is not None:
+                return _run(guest.console, arguments.script)
+            _greet(testbed, arguments.gdb, tuple(modules))
             _talk(guest.console)
         finally:
             guest.close()
@@ -79,6 +90,13 @@ def _greet(testbed: Testbed, gdb_port: int | None, modules: tuple[str, ...]) -> 
     if gdb_port is not None:
         print(f"gdb      gdb {testbed.kernel.vmlinux} -ex 'target remote :{gdb_port}'")
     print("leave    Ctrl-] (or `reboot -f` in the guest)", flush=True)
+
+
+def _run(console: Console, command: str) -> int:
+    status, output = ConsoleSession(console).run(command)
+    sys.stdout.flush()
+    _write_all(sys.stdout.fileno(), output)
+    return status
 
 
 def _talk(console: Console) -> None:

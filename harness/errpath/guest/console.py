@@ -9,13 +9,13 @@ import socket
 import threading
 from pathlib import Path
 
-import pexpect
-from pexpect import fdpexpect
-
 from errpath.kernel.log import Crash, find_crashes
 from errpath.util.deadline import Deadline
 
 __all__ = ["Console"]
+
+# Bytes read at once.
+_PIECE = 65536
 
 
 class Console:
@@ -31,41 +31,34 @@ class Console:
         # A byte arrives here whenever the console has printed: for those who wait in select().
         self.wakeup, self._waker = os.pipe()
         os.set_blocking(self._waker, False)
-        self._session = fdpexpect.fdspawn(connection.fileno(), timeout=None)
-        self._session.logfile_read = self
         self._thread = threading.Thread(target=self._watch, name="console", daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
-        try:
-            while self._session.expect([b"\r?\n", pexpect.EOF]) == 0:
-                self._add(self._session.before)
-            self._add(self._session.before)
-        except (OSError, ValueError, pexpect.ExceptionPexpect):
-            pass  # the connection was closed under us: the console has ended
+        rest = b""
+        # An error: the connection was closed under us, and the console has ended.
+        with contextlib.suppress(OSError):
+            while data := self._connection.recv(_PIECE):
+                self._log_all(data)
+                *lines, rest = (rest + data).split(b"\n")
+                self._add(data, [line.removesuffix(b"\r") for line in lines])
+                self._wake()
         with self._changed:
+            self._lines.append(rest.decode(errors="replace"))
             self._ended = True
             self._changed.notify_all()
         self._wake()
 
-    def _add(self, line: object) -> None:
-        # Without an encoding pexpect gives bytes, whatever its annotations say.
-        text = line.decode(errors="replace") if isinstance(line, bytes) else ""
-        with self._changed:
-            self._lines.append(text)
-            self._changed.notify_all()
-
-    def write(self, data: bytes) -> None:
-        """What pexpect calls with every piece that it has read."""
+    def _log_all(self, data: bytes) -> None:
         # A full disk costs the log; the guest must not wait for it, nor go unwatched.
         with contextlib.suppress(OSError):
             self._log.write(data)
+
+    def _add(self, data: bytes, lines: list[bytes]) -> None:
         with self._changed:
             self._raw += data
-        self._wake()
-
-    def flush(self) -> None:
-        """What pexpect calls too; the log has no buffer."""
+            self._lines += [line.decode(errors="replace") for line in lines]
+            self._changed.notify_all()
 
     def _wake(self) -> None:
         # A full pipe has woken its reader already; a closed one has none.
@@ -125,7 +118,7 @@ class Console:
 
     def send(self, data: bytes) -> None:
         """Type into the console."""
-        self._session.send(data)
+        self._connection.sendall(data)
 
     def close(self) -> None:
         """Stop watching and let go of everything; more than once does no harm."""

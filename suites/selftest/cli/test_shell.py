@@ -9,6 +9,7 @@ import sys
 import pexpect
 import pytest
 
+from errpath.errors import InfrastructureError
 from suites.selftest.paths import ROOT
 
 pytestmark = pytest.mark.qemu
@@ -43,6 +44,34 @@ def test_an_interactive_guest_with_gdb() -> None:
         assert shell.exitstatus == 0
     finally:
         shell.close(force=True)
+
+
+def test_a_command_instead_of_a_terminal() -> None:
+    argv = [
+        "shell",
+        "--fs",
+        "hfs",
+        "-c",
+        "echo one; echo 'two # words'\n\ngrep -c '^hfs ' /proc/modules; (exit 7)",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "errpath.cli", *argv],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 7, done.stdout + done.stderr
+    assert done.stdout == "one\ntwo # words\n1\n"
+
+
+def test_a_guest_that_ends_before_the_command() -> None:
+    argv = [sys.executable, "-m", "errpath.cli", "shell", "-c", "reboot -f"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == InfrastructureError.exit_status, done.stdout + done.stderr
+    assert "shell: the console has ended before 'reboot -f' was done" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_bad_words_are_one_line() -> None:

@@ -50,7 +50,6 @@ def test_the_log_is_whole_from_the_first_byte(serial: _Serial) -> None:
         serial.say(said[at : at + 7])
     serial.end()
     assert serial.console.raw() == said
-    serial.console.flush()
     assert serial.log.read_bytes() == said
 
 
