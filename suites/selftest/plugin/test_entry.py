@@ -104,6 +104,7 @@ def test_cases_without_an_option(project: pytest.Pytester, words: tuple[str, ...
 
 def test_cases_without_a_fixture(project: pytest.Pytester) -> None:
     """A case is one of errpath's although its test asks for no verdict."""
+    project.makeconftest(simsession.CONFTEST)
     project.makepyfile(
         f"{_OURS}\n"
         '@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])\n'
@@ -118,6 +119,7 @@ def test_a_shard_is_said_where_the_header_is_past(
 ) -> None:
     monkeypatch.setenv("CI_NODE_INDEX", "1")
     monkeypatch.setenv("CI_NODE_TOTAL", "3")
+    project.makeconftest(simsession.CONFTEST)
     project.makepyfile(
         f"{_OURS}\n"
         '@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])\n'
