@@ -20,7 +20,7 @@ from errpath.errors import GuestLostError
 from errpath.faults.plan import FaultPlan
 from errpath.images.hfs import hfs
 from errpath.runner.batch_runner import BatchRunner
-from errpath.runner.guests import retried
+from errpath.runner.guests import RETRIES, retried
 from errpath.runner.result import Result
 from errpath.runner.testbed import Testbed
 from errpath.runner.verdict import Status
@@ -28,7 +28,8 @@ from errpath.util.progress import silent
 
 pytestmark = pytest.mark.qemu
 
-_KILLS = 6
+# No piece of work can be lost more often than it is tried again, whenever they fall.
+_KILLS = RETRIES
 
 
 def _qemu_processes() -> list[int]:
