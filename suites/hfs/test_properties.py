@@ -22,7 +22,7 @@ from errpath.images.crafted.strategies import mutants
 from errpath.images.hfs.hfs import HfsVolume
 from errpath.images.hfs.hfsplus import HfsPlusVolume
 from errpath.plugin import profiles
-from errpath.runner.known_texts import load_known_issues
+from errpath.runner.known_issue_files import load_known_issues
 from errpath.runner.testbed import Testbed
 
 _KNOWN = Path(__file__).with_name("known_issues.yaml")

@@ -7,7 +7,7 @@ smaller by leaving out changes, all the smaller ones of a leak in one batch agai
 
 from __future__ import annotations
 
-import re
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -21,10 +21,11 @@ from errpath.filesystems import load_filesystem
 from errpath.guest.channel import AgentError
 from errpath.images.crafted.mutant import Mutant
 from errpath.images.crafted.show import show
+from errpath.oracles.failure import LEAK, worst
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
 from errpath.runner.guests import PreparedGuest
-from errpath.runner.known_texts import KnownIssue, find_issue
+from errpath.runner.known_issues import KnownIssues, Subject
 from errpath.runner.verdict import Status, Verdict, infrastructure_error, judge
 from errpath.util.progress import Progress
 
@@ -34,6 +35,8 @@ __all__ = ["FuzzFinding", "FuzzSearch", "MutatedMount", "mutant_case", "smaller_
 _SECONDS = 10.0
 # Smaller variants of one failing mutant that are tried.
 _VARIANTS_MAX = 48
+# Failures of a mutant that are shown in full.
+_EVIDENCE_MAX = 3
 # Lines that tell what is changed in a mutant.
 _LINES_MAX = 30
 
@@ -61,14 +64,8 @@ class FuzzFinding:
             *(f"  {line}" for line in _changes(mutant)),
             f"  errpath images write '@{mutant.blob}' FILE",
         ]
-        outcome = self.verdict.outcome
-        if outcome is not None and outcome.hung:
-            lines += [f"    {line}" for line in outcome.stack.splitlines()]
-        for crash in self.verdict.crashes[:1]:
-            lines += [f"    {line}" for line in crash.text.splitlines()[:40]]
-        if self.verdict.leak is not None:
-            for record in self.verdict.leak.records[:2]:
-                lines += [f"    {line}" for line in record.raw.splitlines()]
+        for failure in self.verdict.failures[:_EVIDENCE_MAX]:
+            lines += [f"    {line}" for line in failure.evidence.splitlines()[:40]]
         return "\n".join(lines)
 
 
@@ -86,10 +83,10 @@ class FuzzSearch:
 
     filesystem: str
     boot: Callable[[], PreparedGuest]
-    known: Sequence[KnownIssue]
+    known: KnownIssues
     progress: Progress
     repeats: int = 2
-    # How many mutants ran, how many of them mounted, and known bugs by finding.
+    # How many mutants ran, how many of them mounted, and known bugs by id.
     tried: int = 0
     mounted: int = 0
     seen: dict[str, int] = field(default_factory=dict)
@@ -98,14 +95,14 @@ class FuzzSearch:
     # Mutants that failed the way an earlier one did that no report explains.
     again: int = 0
     # What has failed so far: one of each kind is told, however long the search goes on.
-    _told: set[tuple[object, ...]] = field(default_factory=set)
+    _told: set[str] = field(default_factory=set)
 
     def run(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
         """New findings among `mounts`, one of each kind that no earlier call had, made as small as
         leaving out changes makes them."""
-        kinds: dict[tuple[object, ...], FuzzFinding] = {}
+        kinds: dict[str, FuzzFinding] = {}
         for finding in self._all(mounts):
-            kind = _signature(finding.verdict)
+            kind = finding.verdict.signature
             if kind in self._told or kind in kinds:
                 self.again += 1
             if kind in self._told:
@@ -128,12 +125,18 @@ class FuzzSearch:
                 self.mounted += verdict.outcome.steps[0].errno == 0
             if verdict.status is not Status.FAIL:
                 continue
-            finding = find_issue(verdict, self.known)
-            if finding:
-                self.seen[finding] = self.seen.get(finding, 0) + 1
+            issue = self._known(verdict)
+            if issue:
+                self.seen[issue] = self.seen.get(issue, 0) + 1
             else:
                 findings.append(FuzzFinding(mutated, verdict))
         return findings
+
+    def _known(self, verdict: Verdict) -> str:
+        """The id of the known issue that explains all that went wrong; empty if none does."""
+        subject = Subject(verdict.case.id, verdict.case.filesystem)
+        found = self.known.explain(subject, verdict.failures, datetime.date.today())
+        return found[0].id if found else ""
 
     def _first_pass(
         self, mounts: Sequence[MutatedMount]
@@ -176,14 +179,13 @@ class FuzzSearch:
         """The failing mutant with the fewest changes that still fails the same way."""
         variants = smaller_variants(finding.mutated)
         kind = _kind(finding.verdict)
+        leaks = any(failure.kind is LEAK for failure in finding.verdict.failures)
         fatal, harmless = self._first_pass(variants) if variants else ([], [])
-        verdicts = fatal + (self._batch(harmless) if kind == "leak" and harmless else [])
+        verdicts = fatal + (self._batch(harmless) if leaks and harmless else [])
         same = [
             FuzzFinding(mutated, verdict)
             for mutated, verdict in verdicts
-            if verdict.status is Status.FAIL
-            and _kind(verdict) == kind
-            and not find_issue(verdict, self.known)
+            if verdict.status is Status.FAIL and _kind(verdict) == kind and not self._known(verdict)
         ]
         return min([finding, *same], key=lambda one: _size(one.mutated.mutant))
 
@@ -230,24 +232,9 @@ def _alone(prepared: PreparedGuest, case: MountCase) -> Verdict | None:
 
 
 def _kind(verdict: Verdict) -> str:
-    if verdict.leak is not None and verdict.leak.records:
-        return "leak"
-    if verdict.outcome is not None and verdict.outcome.hung:
-        return "hang"
-    return verdict.crashes[0].kind if verdict.crashes else "errno"
-
-
-def _signature(verdict: Verdict) -> tuple[object, ...]:
-    """What makes two findings the same: the leaked object's origin, or where the kernel stood."""
-    if verdict.leak is not None and verdict.leak.records:
-        return ("leak", verdict.leak.records[0].signature)
-    if verdict.outcome is not None and verdict.outcome.hung:
-        functions = re.findall(r"(\w+)\+0x\w+/0x\w+ \[", verdict.outcome.stack)
-        return ("hang", *functions[-1:])
-    if verdict.crashes:
-        # Numbers differ from one crash to the next.
-        return ("crash", re.sub(r"[0-9a-f]{4,}", "N", verdict.crashes[0].title))
-    return ("errno", verdict.reasons)
+    """The kind of what is worst."""
+    failure = worst(verdict.failures)
+    return failure.kind.name if failure is not None else ""
 
 
 def _size(mutant: Mutant) -> tuple[int, int]:

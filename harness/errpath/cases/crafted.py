@@ -30,7 +30,7 @@ __all__ = [
 
 # No need to wait as long for a case that is known to hang, or to crash and then hang, as for the
 # others. On a kernel without that bug it takes some 10 ms.
-_HANG_SECONDS, _CRASH_SECONDS = 0.3, 0.6
+_HANG_SECONDS, _CRASH_SECONDS, _SECONDS = 0.3, 0.6, 20.0
 # By image: each has half a dozen cases, and takes milliseconds to make.
 _DEVICES: dict[str, Device] = {}
 _JOURNAL = (INFO_NAME.encode(), BUFFER_NAME.encode())
@@ -40,6 +40,7 @@ _JOURNAL = (INFO_NAME.encode(), BUFFER_NAME.encode())
 class LogContains:
     """The kernel said this: in its log, or in that of the fs_context."""
 
+    kind: ClassVar[str] = "log"
     text: str
 
     def __call__(self, outcome: Outcome) -> str:
@@ -54,7 +55,7 @@ class LogContains:
 class ReadsBack:
     """A walk through the mounted volume found what was written."""
 
-    reads: ClassVar[bool] = True
+    kind: ClassVar[str] = "data mismatch"
     expected: tuple[Seen, ...]
 
     def __call__(self, outcome: Outcome) -> str:
@@ -66,7 +67,7 @@ class ReadsBack:
 class KeepsXattrs:
     """A walk through the mounted volume found these extended attributes, whatever else it found."""
 
-    reads: ClassVar[bool] = True
+    kind: ClassVar[str] = "data mismatch"
     # By path.
     expected: tuple[tuple[bytes, tuple[tuple[bytes, bytes], ...]], ...]
 
@@ -85,7 +86,7 @@ def crafted_cases(*, apis: Sequence[str] = APIS) -> Iterator[MountCase]:
     """Every image of the catalogue but those of known issues, by these APIs, read-write and
     read-only."""
     for filesystem, crafted in _catalogue():
-        if not crafted.known_issue or crafted.hidden:
+        if not crafted.bug or crafted.hidden:
             for api in apis:
                 for mode in _modes(crafted):
                     case = _mounted(filesystem, crafted, api, mode)
@@ -97,11 +98,11 @@ def crafted_cases(*, apis: Sequence[str] = APIS) -> Iterator[MountCase]:
 def known_issue_cases() -> Iterator[tuple[str, MountCase]]:
     """(what is wrong, case) of the images that show a bug of the kernel, each once."""
     for filesystem, crafted in _catalogue():
-        if crafted.known_issue and not crafted.hidden:
+        if crafted.bug and not crafted.hidden:
             mode = "ro" if crafted.mount_read_only else "rw"
             case = _mounted(filesystem, crafted, "mount", mode)
             # Leaks are looked at twice, by the slow check: all of them at once.
-            batch = "leaks" if crafted.known_issue.startswith("leak") else ""
+            batch = "leaks" if crafted.bug == "leak" else ""
             yield crafted.known_issue, replace(case, alone=True, batch=batch)
 
 
@@ -224,6 +225,6 @@ def _made(crafted: Case) -> Device:
 
 
 def _seconds(crafted: Case) -> float:
-    if crafted.known_issue.startswith("hang"):
-        return _HANG_SECONDS
-    return _CRASH_SECONDS if crafted.known_issue and not crafted.hidden else 20.0
+    if not crafted.bug or crafted.hidden:
+        return _SECONDS
+    return _HANG_SECONDS if crafted.bug == "hang" else _CRASH_SECONDS

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errpath.analysis.audit.facts import Reading, Said, candidates, read_files
-from errpath.analysis.compare.observe import BAD, Observed, observe_all
+from errpath.analysis.compare.observe import Observed, observe_all
 from errpath.cases.lifecycle import parse_filesystems, plan
 from errpath.cli.parser import add_groups
 from errpath.filesystems import known_filesystems, load_filesystem
 from errpath.kernel.layout import Layout, default_root
 from errpath.kernel.source.spec import FORMS, open_spec
 from errpath.kernel.source.tree import Tree
+from errpath.oracles.failure import LEAK, RESOURCE_LEAK
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     RUN_GROUPS,
@@ -31,6 +32,7 @@ from errpath.util.progress import Progress
 __all__ = ["Row", "add_parser", "rows"]
 
 # Events in which the superblock owns s_fs_info and fill_super has not run.
+_LEAKS = (LEAK, RESOURCE_LEAK)
 _EVENTS = ("a", "b")
 
 
@@ -155,13 +157,13 @@ def _measure(arguments: argparse.Namespace) -> dict[str, list[Observed]]:
 
 def summary(results: Sequence[Observed], init: str) -> str:
     """What the cases of one filesystem showed; `init` is its init_fs_context."""
-    kinds = {one.kind for one in results}
-    if any(one.kind == "leak" and init in one.signature.split() for one in results):
+    leaks = [one for one in results if one.worst is not None and one.worst.kind in _LEAKS]
+    if any(init in failure.functions for one in leaks for failure in one.failures):
         return "leaks"
-    if kinds & (set(BAD) - {"leak"}):
+    if any(one.bad and one not in leaks for one in results):
         return "crashes"
-    if "leak" in kinds:
+    if leaks:
         return "leaks elsewhere"
-    if "error" in kinds:
+    if any(one.error for one in results):
         return "no answer"
-    return "clean" if kinds else "not measured"
+    return "clean" if results else "not measured"

@@ -22,7 +22,15 @@ __all__ = ["add_diff_parser", "add_parser"]
 _DEFAULT = Path("errpath-nightly") / "history.sqlite"
 # So many cases of one kind of change are listed, unless all are asked for.
 _LISTED_MAX = 20
-_LETTERS = {"pass": ".", "fail": "X", "both": "~", "error": "!", "skip": "-", "none": " "}
+_LETTERS = {
+    "pass": ".",
+    "fail": "X",
+    "xfail": "x",
+    "both": "~",
+    "error": "!",
+    "skip": "-",
+    "none": " ",
+}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -181,7 +189,7 @@ def _change_lines(changes: Iterable[Change], limit: int) -> Iterable[str]:
         yield f"{found[0].kind or 'other'}: {len(found)}"
         for change in found[:limit]:
             words = f"  {change.case} ({change.track.kernel}): {change.before} -> {change.after}"
-            was = "was: " if change.after != "fail" else ""
+            was = "" if change.after in ("fail", "xfail") else "was: "
             yield f"{words}  {was}{change.reason}" if change.reason else words
         if len(found) > limit:
             yield f"  and {len(found) - limit} more (--all)"

@@ -71,7 +71,10 @@ def _merge(arguments: argparse.Namespace) -> int:
     merged = merge(read_all(find_results(arguments.place)))
     results = merged.results
     failed = sum(record.status.value == "fail" for _, record in results.cases)
+    expected = sum(record.status.value == "xfail" for _, record in results.cases)
     words = f"{len(results.cases)} of {len(results.collected or ())} tests, {failed} failed"
+    if expected:
+        words += f", {expected} failed as known"
     if merged.replaced:
         words += f"; {merged.replaced} files of shards that ran again were left out"
     print(words)

@@ -68,7 +68,7 @@ class Job:
     # What may be used at once; 0 for the machine's (four fifths of the memory that is available).
     memory_mib: int = 0
     cores: int = 0
-    # Known issues (harness/errpath/results/known.py); empty for none.
+    # Known issues (harness/errpath/runner/known_issues.py); empty for none.
     known: str = ""
     # Where runs, pages and the history are.
     directory: str = "errpath-nightly"

@@ -18,11 +18,11 @@ from types import FrameType
 from errpath import __version__
 from errpath.errors import BootError, BuildError, ConfigError, ErrpathError, PatchError
 from errpath.kernel import KernelStore
+from errpath.oracles.failure import TEST, Failure, infrastructure
 from errpath.results.kernel_record import kernel_record
 from errpath.results.records import CaseRecord, CaseStatus, ShardRecord
 from errpath.results.reports.jsonl import ResultWriter
 from errpath.runner.options import Choice, GuestOptions, KernelOptions, RunOptions, choices
-from errpath.runner.signature import of_text
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
@@ -105,12 +105,20 @@ class _Steps:
             case,
             status,
             reasons=(reason,) if reason else (),
-            signature=of_text(reason.splitlines()[0]) if reason else "",
+            failures=_failures(status, reason),
             seconds=time.monotonic() - began,
             nodeid=case,
         )
         self._writer.case(self._chosen.name, record)
         return status is CaseStatus.PASS
+
+
+def _failures(status: CaseStatus, reason: str) -> tuple[Failure, ...]:
+    if not reason:
+        return ()
+    title = reason.splitlines()[0]
+    failed = status is CaseStatus.FAIL
+    return (Failure(TEST, title) if failed else infrastructure(title),)
 
 
 if __name__ == "__main__":

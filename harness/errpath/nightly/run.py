@@ -19,11 +19,11 @@ from errpath.results.history import query
 from errpath.results.history.prune import parse_age, prune
 from errpath.results.history.store import History
 from errpath.results.history.verdicts import judge_run
-from errpath.results.known import KnownIssue
 from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, TrackRecord
 from errpath.results.reports.jsonl import ResultFile, read_results
 from errpath.results.run_records import RunRow
 from errpath.results.triage import JudgedCase, JudgedRun
+from errpath.runner.known_issues import KnownIssue
 from errpath.util.deadline import Deadline
 
 __all__ = ["Nightly", "open_run"]

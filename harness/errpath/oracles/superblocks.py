@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 
 from errpath.guest.channel import AgentError
+from errpath.oracles.failure import RESOURCE_LEAK, Failure
 from errpath.oracles.kmemleak import LeakGuest
 
 __all__ = ["SUPERS_FILE", "count_supers", "supers_left"]
@@ -22,7 +23,7 @@ def count_supers(text: str) -> Iterable[tuple[str, int]]:
     return Counter(line.split()[0] for line in text.splitlines() if line.strip()).items()
 
 
-def supers_left(guest: LeakGuest, fstypes: Collection[str]) -> tuple[str, ...]:
+def supers_left(guest: LeakGuest, fstypes: Collection[str]) -> tuple[Failure, ...]:
     """What is listed of these types; nothing where the guest cannot tell."""
     try:
         text = guest.read_file(SUPERS_FILE).decode(errors="replace")
@@ -32,5 +33,12 @@ def supers_left(guest: LeakGuest, fstypes: Collection[str]) -> tuple[str, ...]:
     for line in text.splitlines():
         fstype, name, state = line.split()
         if fstype in fstypes:
-            left.append(f"superblock of {fstype} ({name}, {state}) still listed")
+            left.append(
+                Failure(
+                    RESOURCE_LEAK,
+                    f"superblock of {fstype} still listed",
+                    resource=f"superblocks: {fstype}",
+                    detail=f"{name}, {state}",
+                )
+            )
     return tuple(left)

@@ -20,6 +20,7 @@ from xdist.scheduler import LoadGroupScheduling, LoadScheduling  # type: ignore[
 
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
+from errpath.plugin.known_issues import KnownIssueBook
 from errpath.plugin.markers import mark_case, register_markers
 from errpath.plugin.profiles import register
 from errpath.plugin.user_guest import UserGuest
@@ -43,6 +44,7 @@ __all__ = [
     "case_of",
     "expect_pass",
     "guest",
+    "issues_of",
     "kernel_choice",
     "kernel_of",
     "parametrize_kernels",
@@ -55,6 +57,7 @@ _run_key = pytest.StashKey[RunSession]()
 _stray_key = pytest.StashKey[list[str]]()
 _problem_key = pytest.StashKey[str]()
 _options_key = pytest.StashKey[RunOptions]()
+_issues_key = pytest.StashKey[KnownIssueBook]()
 _batches_key = pytest.StashKey[dict[tuple[str, str], Batch]]()
 
 
@@ -84,6 +87,7 @@ def pytest_configure(config: pytest.Config) -> None:
         make=config.hook.pytest_errpath_testbed_factory(config=config) or make_testbed,
         jobs=_jobs(config),
     )
+    config.stash[_issues_key] = KnownIssueBook(config, config.stash[_run_key])
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -162,6 +166,13 @@ def parametrize_kernels(metafunc: pytest.Metafunc) -> None:
     names = list(metafunc.config.stash[_run_key].choices)
     ids = names if len(names) > 1 else [pytest.HIDDEN_PARAM]
     metafunc.parametrize("kernel_name", names, ids=ids)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        case = _case(item)
+        if case is not None:
+            item.config.stash[_issues_key].note_deselected(item, case, _kernel(item))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -294,15 +305,17 @@ def _verdict_of(item: pytest.Item, case: MountCase) -> Verdict:
 def expect_pass(
     request: pytest.FixtureRequest, case: MountCase, kernel_name: str, verdict: Verdict
 ) -> Callable[[], None]:
-    """A function that fails the test with the whole story unless the verdict is a pass."""
+    """A function that fails the test with the whole story unless the verdict is a pass; a failure
+    that known issues explain ends the test as an expected one."""
     return partial(_require_pass, request.node, case, verdict)
 
 
 def _require_pass(item: pytest.Item, case: MountCase, verdict: Verdict) -> None:
     if verdict.status is not Status.PASS:
+        note = item.config.stash[_issues_key].expect(item, _kernel(item), verdict)
         session = item.config.stash[_run_key]
         batch = item.config.stash[_batches_key][_kernel(item), case.id]
-        pytest.fail(session.report(batch, case), pytrace=False)
+        pytest.fail(session.report(batch, case) + note, pytrace=False)
 
 
 def _judged(item: pytest.Item) -> MountCase | None:
@@ -363,8 +376,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if output is not None:
         output["errpath_stray"] = _stray(session.config)
         output["errpath_problem"] = session.config.stash.get(_problem_key, "")
+        output["errpath_issues"] = session.config.stash[_issues_key].to_controller()
     elif _problem_key in session.config.stash:
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+    elif session.exitstatus == pytest.ExitCode.OK and session.config.stash[_issues_key].stale:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -381,6 +397,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:
     lines += output.get("errpath_stray", [])
     if output.get("errpath_problem"):
         node.config.stash[_problem_key] = output["errpath_problem"]
+    node.config.stash[_issues_key].from_worker(output.get("errpath_issues", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -388,6 +405,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     config = terminalreporter.config
     if _problem_key in config.stash:
         terminalreporter.write_line(f"ERROR: {config.stash[_problem_key]}", red=True)
+    issues = config.stash[_issues_key].lines()
+    if issues:
+        terminalreporter.section("known issues that no longer show")
+        for line in issues:
+            terminalreporter.write_line(line, red=line.startswith("STALE"))
     lines = [*config.stash.get(_stray_key, []), *_stray(config)]
     if lines:
         terminalreporter.section("Unattributed leaks and failures that did not reproduce")
@@ -406,6 +428,11 @@ def _stray(config: pytest.Config) -> list[str]:
 def session_of(config: pytest.Config) -> RunSession:
     """The session of this pytest run."""
     return config.stash[_run_key]
+
+
+def issues_of(config: pytest.Config) -> KnownIssueBook:
+    """The known issues of this pytest run."""
+    return config.stash[_issues_key]
 
 
 case_of = _case

@@ -19,12 +19,15 @@ import pytest
 from errpath import __version__
 from errpath.errors import ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import KernelStore
-from errpath.plugin.cases import case_of, kernel_of, session_of
+from errpath.oracles.failure import TEST, Failure, infrastructure
+from errpath.plugin.cases import case_of, issues_of, kernel_of, session_of
+from errpath.plugin.known_issues import issue_of
 from errpath.plugin.sweep import POINT_PROPERTY
 from errpath.results.kernel_record import kernel_record
 from errpath.results.records import (
     CaseRecord,
     CaseStatus,
+    IssueRecord,
     KernelRecord,
     ShardRecord,
     from_json,
@@ -32,11 +35,12 @@ from errpath.results.records import (
 )
 from errpath.results.reports.jsonl import ResultWriter
 from errpath.results.shard import assign, from_environment, load_durations, parse_shard
-from errpath.runner.signature import of_text, signature
 
 __all__: list[str] = []
 
 _PREFIX = "errpath."
+# Fields of a record that are no plain values.
+_STRUCTURED = ("failures", "issue")
 _shard_key = pytest.StashKey[tuple[ShardRecord, str]]()
 _header_key = pytest.StashKey[bool]()
 # What is kept of each built kernel, by name.
@@ -136,6 +140,9 @@ def pytest_runtest_makereport(
         # into JUnit's properties.
         earlier = item.stash.get(_reports_key, {})
         record = _record(item, call, earlier)
+        case = case_of(item)
+        if case is not None:
+            issues_of(item.config).note(item, case, kernel_of(item), record.status)
         item.user_properties += _to_properties(record, kernel_of(item))
     report = yield
     item.stash.setdefault(_reports_key, {})[report.when] = report
@@ -153,20 +160,21 @@ def _record(
             item.nodeid,
             status,
             reasons=() if status is CaseStatus.PASS else (words,),
-            signature="" if status is CaseStatus.PASS else of_text(words),
             seconds=seconds,
             nodeid=item.nodeid,
+            failures=_failures(status, words),
+            issue=IssueRecord(words) if status is CaseStatus.XFAIL else None,
         )
     session = session_of(item.config)
     kernel = kernel_of(item)
     result = session.known(kernel, case.id)
     reasons: tuple[str, ...] = ()
-    mark = of_text(words)
+    failures = _failures(status, words)
     confirmed = repeats = 0
     if result is not None:
         verdict = result.verdict
         reasons = verdict.reasons
-        mark = signature(verdict) or mark
+        failures = verdict.failures or failures
         if verdict.outcome is not None:
             seconds = float(verdict.outcome.extra.get("seconds", seconds))
         if verdict.leak is not None:
@@ -177,7 +185,6 @@ def _record(
         case.id,
         status,
         reasons=() if passed else reasons or (words,),
-        signature="" if passed else mark,
         seconds=seconds,
         filesystem=case.filesystem,
         event=case.point,
@@ -187,7 +194,16 @@ def _record(
         rerun="" if passed else session.rerun(kernel, case.id),
         artefacts=str(folder) if folder is not None else "",
         nodeid=item.nodeid,
+        failures=() if status in (CaseStatus.PASS, CaseStatus.SKIP) else failures,
+        issue=(issue_of(item) or IssueRecord(words)) if status is CaseStatus.XFAIL else None,
     )
+
+
+def _failures(status: CaseStatus, words: str) -> tuple[Failure, ...]:
+    """Of a test that has no verdict."""
+    if status is CaseStatus.ERROR:
+        return (infrastructure(words),)
+    return (Failure(TEST, words),) if status in (CaseStatus.FAIL, CaseStatus.XFAIL) else ()
 
 
 def _outcome(
@@ -199,6 +215,9 @@ def _outcome(
         if report is not None and report.failed:
             return failed, _line(str(report.longrepr))
         if report is not None and report.skipped:
+            if hasattr(report, "wasxfail"):
+                # pytest puts a word of its own before a reason that is given at the call.
+                return CaseStatus.XFAIL, _line(report.wasxfail.removeprefix("reason: "))
             why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
             return CaseStatus.SKIP, _line(str(why))
     if call.excinfo is not None:
@@ -216,6 +235,10 @@ def _line(text: str) -> str:
 def _to_properties(record: CaseRecord, kernel: str) -> list[tuple[str, object]]:
     pairs: list[tuple[str, object]] = [(f"{_PREFIX}kernel", kernel)]
     for name, value in to_json(record).items():
+        if name in _STRUCTURED:
+            # JUnit's properties hold text.
+            pairs.append((_PREFIX + name, json.dumps(value)))
+            continue
         for one in value if isinstance(value, list) else [value]:
             pairs.append((_PREFIX + name, one))
     return pairs
@@ -226,6 +249,8 @@ def _from_properties(pairs: list[tuple[str, object]]) -> tuple[str, CaseRecord] 
     for name, value in pairs:
         if name == f"{_PREFIX}reasons":
             values["reasons"].append(value)
+        elif name.removeprefix(_PREFIX) in _STRUCTURED and name.startswith(_PREFIX):
+            values[name.removeprefix(_PREFIX)] = json.loads(str(value))
         elif name.startswith(_PREFIX):
             values[name.removeprefix(_PREFIX)] = value
     if "case" not in values:
@@ -308,7 +333,7 @@ class _Recorder:
         if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and self._config.stash[_collected_key]:
             self._plan(self._config.stash[_collected_key], [])
             session.exitstatus = exitstatus = pytest.ExitCode.OK
-        self._writer.end(status=int(exitstatus), reason=self._reason, ended=time.time())
+        self._writer.end(status=int(session.exitstatus), reason=self._reason, ended=time.time())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

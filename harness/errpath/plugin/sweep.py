@@ -17,12 +17,12 @@ from errpath.cases.sweeping import parse_sweep_events, sequence
 from errpath.errors import ErrpathError
 from errpath.faults.points import parse_point_kinds
 from errpath.filesystems import load_filesystem
-from errpath.plugin.cases import kernel_of, session_of
-from errpath.results.records import CaseRecord, CaseStatus, to_json
+from errpath.plugin.cases import issues_of, kernel_of, session_of
+from errpath.plugin.known_issues import issue_record
+from errpath.results.records import CaseRecord, CaseStatus, IssueRecord, to_json
 from errpath.results.session import RunSession
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
-from errpath.runner.signature import signature
 from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
 from errpath.runner.verdict import Status
 from errpath.util.background import Background
@@ -31,6 +31,8 @@ __all__ = ["POINT_PROPERTY", "Swept", "sweep_parameters", "unit_of"]
 
 # Property of a test's report that holds the record of one point, as JSON.
 POINT_PROPERTY = "errpath-point"
+
+_NO_FAILURE = (CaseStatus.PASS, CaseStatus.SKIP)
 
 _runs_key = pytest.StashKey["_Runs"]()
 
@@ -89,7 +91,26 @@ class Swept:
         """The whole text of a point that is not a pass."""
         return self.session.report(self.group, point.verdict.case)
 
-    def record(self, point: Result, status: CaseStatus) -> None:
+    def expect_pass(self, point: Result) -> None:
+        """Fail the subtest with the whole story unless the point passes; a failure that known
+        issues explain is an expected one. Notes what became of the point."""
+        verdict = point.verdict
+        if verdict.status is Status.PASS:
+            self.record(point, CaseStatus.PASS)
+            return
+        if verdict.status is Status.SKIP:
+            self.record(point, CaseStatus.SKIP)
+            pytest.skip(verdict.reasons[0])
+        known = issues_of(self.item.config)
+        found, note = known.explain(self.item, self.group.kernel, verdict)
+        text = self.report(point) + note
+        if found:
+            self.record(point, CaseStatus.XFAIL, issue_record(found[0]))
+            pytest.xfail("; ".join(map(str, found)))
+        self.record(point, CaseStatus.FAIL)
+        pytest.fail(text, pytrace=False)
+
+    def record(self, point: Result, status: CaseStatus, issue: IssueRecord | None = None) -> None:
         """Note what became of a point."""
         verdict = point.verdict
         passed = status is CaseStatus.PASS
@@ -100,7 +121,7 @@ class Swept:
             case.id,
             status,
             reasons=() if passed else verdict.reasons,
-            signature="" if passed else signature(verdict),
+            failures=() if status in _NO_FAILURE else verdict.failures,
             seconds=float(seconds),
             filesystem=case.filesystem,
             event=case.point,
@@ -109,6 +130,7 @@ class Swept:
             rerun="" if passed else self.session.rerun(self.group.kernel, case.id),
             artefacts=str(folder) if folder is not None else "",
             nodeid=self.item.nodeid,
+            issue=issue,
         )
         text = json.dumps({"kernel": self.group.kernel, **to_json(record)})
         self.item.user_properties.append((POINT_PROPERTY, text))

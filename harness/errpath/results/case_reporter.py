@@ -49,7 +49,7 @@ class CaseReporter:
         folder = None
         note = ""
         try:
-            if result.verdict.leak is not None or result.verdict.crashes:
+            if any(failure.functions for failure in result.verdict.failures):
                 decoder = self._decoder(kernel, case.filesystem)
             if result.verdict.status not in (Status.PASS, Status.SKIP):
                 folder = write_artefacts(result, self._directory / folder_name(kernel), decoder)

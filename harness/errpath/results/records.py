@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar
+
+from errpath.oracles.failure import Failure, join_signatures
 
 __all__ = [
     "CaseRecord",
     "CaseStatus",
+    "IssueRecord",
     "KernelRecord",
     "PatchRecord",
     "ShardRecord",
@@ -27,17 +30,35 @@ T = TypeVar("T")
 
 
 class CaseStatus(enum.StrEnum):
-    """Outcome of one attempt. ERROR is a failure of the infrastructure, never the kernel's."""
+    """Outcome of one attempt. ERROR is a failure of the infrastructure, never the kernel's; XFAIL
+    is a failure of the kernel's that a known issue explains."""
 
     PASS = "pass"
     FAIL = "fail"
+    XFAIL = "xfail"
     ERROR = "error"
     SKIP = "skip"
 
     @property
     def conclusive(self) -> bool:
         """Whether it says anything about the kernel."""
-        return self in (CaseStatus.PASS, CaseStatus.FAIL)
+        return self is CaseStatus.PASS or self.failing
+
+    @property
+    def failing(self) -> bool:
+        """Whether the kernel failed, expected or not."""
+        return self in (CaseStatus.FAIL, CaseStatus.XFAIL)
+
+
+@dataclass(frozen=True)
+class IssueRecord:
+    """The known issue that explains a failure."""
+
+    id: str
+    # Where it is being dealt with; empty where the test does not say.
+    link: str = ""
+    # What it is, in one line.
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +70,7 @@ class CaseRecord:
     status: CaseStatus
     # One line each, the worst first; empty for a pass.
     reasons: tuple[str, ...] = ()
-    # What makes two failures the same failure (`errpath.runner.signature`); empty for a pass.
+    # What makes two failures the same failure; empty for a pass. That of `failures`, unless given.
     signature: str = ""
     # Seconds that the case itself took, boot and leak check apart.
     seconds: float = 0.0
@@ -67,10 +88,21 @@ class CaseRecord:
     artefacts: str = ""
     # Which test holds it, so that it can be selected again.
     nodeid: str = ""
+    # What the oracles found, the worst first; none in a record from before they were kept.
+    failures: tuple[Failure, ...] = ()
+    # Of an XFAIL.
+    issue: IssueRecord | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", CaseStatus(self.status))
         object.__setattr__(self, "reasons", tuple(self.reasons))
+        made = tuple(f if isinstance(f, Failure) else Failure.from_json(f) for f in self.failures)
+        object.__setattr__(self, "failures", made)
+        if not self.signature:
+            object.__setattr__(self, "signature", join_signatures(made))
+        issue: Any = self.issue
+        if isinstance(issue, Mapping):
+            object.__setattr__(self, "issue", from_json(IssueRecord, issue))
 
     @property
     def answers(self) -> tuple[CaseStatus, ...]:
@@ -80,9 +112,9 @@ class CaseRecord:
 
 def count_repeats(status: CaseStatus, confirmed: int, repeats: int) -> tuple[CaseStatus, ...]:
     """A failure that was looked at again, as so many failures and passes."""
-    if status is not CaseStatus.FAIL:
+    if not status.failing:
         return (status,)
-    again = (CaseStatus.FAIL,) * confirmed + (CaseStatus.PASS,) * (repeats - confirmed)
+    again = (status,) * confirmed + (CaseStatus.PASS,) * (repeats - confirmed)
     return (status, *again)
 
 
@@ -156,15 +188,20 @@ class TrackRecord:
 
 def to_json(record: Any) -> dict[str, Any]:
     """A record as JSON values; fields that have their default are left out."""
-    plain = asdict(record)
-    defaults = {field.name: field.default for field in fields(record)}
-    return {name: _plain(value) for name, value in plain.items() if value != defaults[name]}
+    values = {field.name: (getattr(record, field.name), field.default) for field in fields(record)}
+    return {name: _plain(value) for name, (value, default) in values.items() if value != default}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, Failure):
+        return value.to_json()
+    if isinstance(value, IssueRecord):
+        return to_json(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return [_plain(one) for one in value] if isinstance(value, tuple) else value
 
 
 def from_json(kind: type[T], values: Mapping[str, Any]) -> T:

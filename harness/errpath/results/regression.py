@@ -9,7 +9,8 @@ Rules, in order:
   the benefit of the doubt.
 * A failure after a pass is a new failure once `confirm` further attempts have failed as well, and
   until then unconfirmed. The repeats of a suspected leak in a fresh guest are such attempts.
-* A failure that a known issue covers is known, whatever the past.
+* A failure that a known issue covers, of the suite (XFAIL) or of the job, is known, whatever the
+  past.
 * A failure after a failure is still failing; if it fails in a way not seen within the window, and
   in the same way in every attempt, it is also said to have changed.
 """
@@ -61,10 +62,13 @@ class Night:
     attempts: tuple[CaseStatus, ...]
     # Signatures of the failing attempts.
     signatures: frozenset[str] = frozenset()
+    # Whether a failing attempt was recorded before failures were kept: its signature was made in
+    # another way and can be compared with none of today's.
+    old_signatures: bool = False
 
     @property
     def fails(self) -> int:
-        return self.attempts.count(CaseStatus.FAIL)
+        return sum(attempt.failing for attempt in self.attempts)
 
     @property
     def passes(self) -> int:
@@ -122,12 +126,13 @@ def judge_case(
     *,
     confirm: int = 2,
     link: str = "",
+    known: bool = False,
     complete: bool = True,
 ) -> Judgement:
     """Judge a case.
 
     `past` is newest first; the window is cut here. `confirm` is how many further attempts a new
-    failure needs; `link` belongs to the known issue that covers tonight's failure, if one does.
+    failure needs; `known` says that a known issue covers tonight's failure, and `link` is its.
     `complete` says whether tonight's run of its suite went to the end: only then a case without an
     attempt is gone.
     """
@@ -139,7 +144,7 @@ def judge_case(
         return Judgement(Kind.SKIPPED) if skipped else Judgement(Kind.INFRASTRUCTURE, unsure=True)
     if not tonight.fails:
         return _passed(tonight, window, new=not past)
-    return _failed(tonight, window, confirm, link)
+    return _failed(tonight, window, confirm, link, known=known or bool(link))
 
 
 def _passed(tonight: Night, window: Sequence[Night], *, new: bool) -> Judgement:
@@ -152,9 +157,11 @@ def _passed(tonight: Night, window: Sequence[Night], *, new: bool) -> Judgement:
     return Judgement(Kind.PASSING)
 
 
-def _failed(tonight: Night, window: Sequence[Night], confirm: int, link: str) -> Judgement:
+def _failed(
+    tonight: Night, window: Sequence[Night], confirm: int, link: str, *, known: bool
+) -> Judgement:
     solid = not tonight.passes
-    if link:
+    if known:
         return _counted(Kind.KNOWN, tonight, (), failing=True, link=link)
     if _flaky(tonight, window) and not _failing_for_long(tonight, window):
         return _counted(Kind.FLAKY, tonight, window, failing=True)
@@ -164,7 +171,8 @@ def _failed(tonight: Night, window: Sequence[Night], confirm: int, link: str) ->
         return _counted(Kind.NEW_CASE, tonight, (), failing=True, unsure=unsure)
     if solid and window[0].fails:
         seen: set[str] = set().union(*(night.signatures for night in window))
-        changed = len(tonight.signatures) == 1 and not tonight.signatures & seen
+        comparable = not any(night.old_signatures for night in (tonight, *window))
+        changed = comparable and len(tonight.signatures) == 1 and not tonight.signatures & seen
         return Judgement(
             Kind.STILL_FAILING,
             failing=True,

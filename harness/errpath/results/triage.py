@@ -6,8 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from errpath.results.known import KnownIssue
-from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, TrackRecord
+from errpath.results.records import (
+    CaseRecord,
+    CaseStatus,
+    IssueRecord,
+    KernelRecord,
+    TrackRecord,
+)
 from errpath.results.regression import Judgement, Kind
 from errpath.results.run_records import RunRow, UnitRow
 
@@ -38,21 +43,33 @@ class JudgedCase:
     judgement: Judgement
     # In order; none for a case that did not run.
     attempts: tuple[CaseRecord, ...]
-    known: KnownIssue | None = None
+    known: IssueRecord | None = None
     # Answers of the last nights, the oldest first, tonight last: one of "pass", "fail", "both",
-    # "error", "skip".
+    # "xfail", "error", "skip".
     trend: tuple[str, ...] = ()
 
     @property
     def worst(self) -> CaseRecord | None:
         """The attempt to show."""
-        order = (CaseStatus.FAIL, CaseStatus.ERROR, CaseStatus.SKIP, CaseStatus.PASS)
+        order = (
+            CaseStatus.FAIL,
+            CaseStatus.XFAIL,
+            CaseStatus.ERROR,
+            CaseStatus.SKIP,
+            CaseStatus.PASS,
+        )
         return min(self.attempts, key=lambda r: order.index(r.status), default=None)
 
 
 def summary_status(attempts: Sequence[CaseStatus]) -> str:
     """One word for several attempts; "none" for none."""
-    for status in (CaseStatus.FAIL, CaseStatus.PASS, CaseStatus.ERROR, CaseStatus.SKIP):
+    for status in (
+        CaseStatus.FAIL,
+        CaseStatus.XFAIL,
+        CaseStatus.PASS,
+        CaseStatus.ERROR,
+        CaseStatus.SKIP,
+    ):
         if status in attempts:
             return status.value
     return "none"
@@ -65,7 +82,7 @@ class Change:
     # Job, guest, suite and the kernel's name; of the later run.
     track: TrackRecord
     case: str
-    # "pass", "fail", "both", "error", "skip" or "none" (no attempt).
+    # "pass", "fail", "xfail", "both", "error", "skip" or "none" (no attempt).
     before: str
     after: str
     # Why it is as it is after, or was as it was before.
@@ -77,6 +94,12 @@ class Change:
         return {
             ("pass", "fail"): Kind.NEW_FAILURE,
             ("fail", "pass"): Kind.FIXED,
+            ("xfail", "fail"): Kind.NEW_FAILURE,
+            ("xfail", "pass"): Kind.FIXED,
+            ("pass", "xfail"): Kind.KNOWN,
+            ("fail", "xfail"): Kind.KNOWN,
+            ("none", "xfail"): Kind.NEW_CASE,
+            ("xfail", "none"): Kind.GONE,
             ("none", "fail"): Kind.NEW_CASE,
             ("none", "pass"): Kind.NEW_CASE,
             ("pass", "none"): Kind.GONE,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.errors import ErrpathError, GuestLostError
+from errpath.oracles.failure import infrastructure
 from errpath.oracles.kmemleak import Record
 from errpath.runner.confirmation import (
     Confirmation,
@@ -191,14 +192,14 @@ class BatchJudge:
         ]
 
     def _unconfirmed(self, verdict: Verdict, problems: Mapping[str, str]) -> Verdict:
-        first, *rest = verdict.reasons
+        first, *rest = verdict.failures
         problem = problems.get(verdict.case.id)
         if problem is not None:
-            reason = f"a failure that could not be repeated: {problem}: {first}"
-            return replace(verdict, status=Status.ERROR, reasons=(reason, *rest))
+            doubt = infrastructure(f"a failure that could not be repeated: {problem}: {first.line}")
+            return replace(verdict, status=Status.ERROR, failures=(doubt, *rest))
         repeats = self._confirmation.repeats
         self.notes.append(
-            f"{verdict.case.id} failed once, among others ({first}), and passed {repeats} of "
-            f"{repeats} in a fresh guest"
+            f"{verdict.case.id} failed once, among others ({first.line}), and passed "
+            f"{repeats} of {repeats} in a fresh guest"
         )
-        return replace(verdict, status=Status.PASS, reasons=())
+        return replace(verdict, status=Status.PASS, failures=())

@@ -122,7 +122,7 @@ class Confirmation:
             if verdict.status is Status.FAIL:
                 failed.add(case.id)
             elif verdict.status is Status.ERROR:
-                problems[case.id] = verdict.reasons[0]
+                problems[case.id] = verdict.failures[0].title
         return Repeats(frozenset(failed), problems)
 
     def origin(
@@ -161,7 +161,8 @@ class Confirmation:
 def hinges_on_one_run(verdict: Verdict) -> bool:
     """Whether a failure has been seen in one run only. A leak has been repeated before, and what
     the kernel said of itself is certain."""
-    return verdict.status is Status.FAIL and verdict.leak is None and not verdict.crashes
+    certain = any(failure.kind.certain for failure in verdict.failures)
+    return verdict.status is Status.FAIL and verdict.leak is None and not certain
 
 
 def _same(records: Iterable[Record], signatures: set[LeakSignature]) -> bool:

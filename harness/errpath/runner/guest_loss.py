@@ -5,6 +5,7 @@ from __future__ import annotations
 from errpath.cases.case import MountCase, Outcome
 from errpath.guest.machine import Guest
 from errpath.kernel.log import find_crashes
+from errpath.oracles.kernel_log import log_failures
 from errpath.runner.verdict import Status, Verdict, infrastructure_error
 
 __all__ = ["classify_guest_loss", "is_guest_unusable"]
@@ -16,8 +17,7 @@ def classify_guest_loss(guest: Guest, case: MountCase, cause: str) -> Verdict:
     crashes = guest.console.crashes() if guest.console is not None else ()
     if not any(crash.fatal for crash in crashes):
         return infrastructure_error(case, cause)
-    reasons = tuple(f"kernel {crash.kind}: {crash.title}" for crash in crashes)
-    return Verdict(case, Status.FAIL, reasons, None, None, crashes)
+    return Verdict(case, Status.FAIL, log_failures(crashes))
 
 
 def is_guest_unusable(outcome: Outcome) -> bool:

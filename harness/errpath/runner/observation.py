@@ -58,7 +58,7 @@ def repeat_cases(
             raise outcome
         if is_guest_unusable(outcome):
             current.close()
-            reason = judge(case, outcome, None).reasons[0]
+            reason = judge(case, outcome, None).failures[0].title
             raise GuestPoisonedError(f"guest is unusable after {case.id}, run again: {reason}")
         runs.append((case, outcome))
     return runs

@@ -18,6 +18,9 @@ from errpath.faults import injection_list
 from errpath.filesystems import load_filesystem
 from errpath.guest.channel import AgentError
 from errpath.kernel.log import find_crashes
+from errpath.oracles.failure import RESOURCE_LEAK, Failure
+from errpath.oracles.kernel_log import log_failures
+from errpath.oracles.leaks import resource_failures, together_failures
 from errpath.oracles.resources import ResourceLeak, grown, read_ledger
 from errpath.oracles.superblocks import supers_left
 from errpath.runner.attribution import attribute_leaks, growth, repeat
@@ -44,7 +47,7 @@ class Findings:
     losses: Mapping[str, tuple[ResourceLeak, ...]]
     # What is left at the end, though no count has grown: superblocks that are still listed, modules
     # that do not unload or leave objects in their caches. By the ids of the fewest cases that do.
-    remains: Mapping[tuple[str, ...], tuple[str, ...]]
+    remains: Mapping[tuple[str, ...], tuple[Failure, ...]]
     # What grows with all the cases together and with none alone.
     together: tuple[ResourceLeak, ...] = ()
 
@@ -81,7 +84,7 @@ def examine(boot: Boot, cases: Sequence[MountCase], progress: Progress) -> Findi
             left = _left_by(boot, clean)
         remains = {}
         if left:
-            step.update(len(cases) // 2, note=f"whose: {left[0]}")
+            step.update(len(cases) // 2, note=f"whose: {left[0].title}")
             culprits = smallest_subset(clean, lambda some: bool(_left_by(boot, some)))
             remains[tuple(case.id for case in culprits)] = left
     return Findings(losses, remains, together)
@@ -107,24 +110,21 @@ def check_resources(
             judged[case.id] = replace(judged[case.id], verdict=verdict)
         return judged, ()
     for case_id, losses in findings.losses.items():
-        reasons = tuple(f"not given back: {loss}" for loss in losses)
-        judged[case_id] = _failed(judged[case_id], reasons, losses)
+        judged[case_id] = _failed(judged[case_id], resource_failures(losses))
     for case_ids, left in findings.remains.items():
-        among = f" (one of {len(case_ids)} cases)" if len(case_ids) > 1 else ""
+        found = left
+        if len(case_ids) > 1:
+            among = f"one of {len(case_ids)} cases"
+            found = tuple(
+                replace(x, detail="; ".join(filter(None, (x.detail, among)))) for x in left
+            )
         for case_id in case_ids:
-            reasons = tuple(f"{x}{among}" for x in left)
-            judged[case_id] = _failed(judged[case_id], reasons, left=left)
-    return judged, tuple(f"by the cases together, not given back: {x}" for x in findings.together)
+            judged[case_id] = _failed(judged[case_id], found)
+    return judged, tuple(failure.line for failure in together_failures(findings.together))
 
 
-def _failed(
-    result: Result,
-    reasons: tuple[str, ...],
-    losses: tuple[ResourceLeak, ...] = (),
-    left: tuple[str, ...] = (),
-) -> Result:
-    verdict = replace(result.verdict, status=Status.FAIL, reasons=reasons, losses=losses, left=left)
-    return replace(result, verdict=verdict)
+def _failed(result: Result, failures: tuple[Failure, ...]) -> Result:
+    return replace(result, verdict=replace(result.verdict, status=Status.FAIL, failures=failures))
 
 
 def _lost(prepared: PreparedGuest, cases: Sequence[MountCase]) -> tuple[ResourceLeak, ...]:
@@ -147,7 +147,7 @@ def _lost(prepared: PreparedGuest, cases: Sequence[MountCase]) -> tuple[Resource
 # -- what is left at the end ---------------------------------------------------------------------
 
 
-def _left(prepared: PreparedGuest) -> tuple[str, ...]:
+def _left(prepared: PreparedGuest) -> tuple[Failure, ...]:
     """Unload what the cases used, in the guest where they ran: what stays, or what was left."""
     guest = prepared.guest
     try:
@@ -164,17 +164,23 @@ def _left(prepared: PreparedGuest) -> tuple[str, ...]:
             try:
                 guest.unload_module(name)
             except AgentError as error:
-                left.append(f"module {name} does not unload: {error}")
-        left += [
-            f"unloading: kernel {crash.kind}: {crash.title}"
-            for crash in find_crashes(guest.dmesg()[said:])
-        ]
-        return tuple(left)
+                left.append(
+                    Failure(
+                        RESOURCE_LEAK,
+                        f"module {name} does not unload",
+                        resource=f"modules: {name}",
+                        detail=str(error),
+                    )
+                )
+        return (*left, *log_failures(find_crashes(guest.dmesg()[said:])))
     except GuestPoisonedError as error:
-        return (f"unloading took the guest down: {error}",)
+        crashes = guest.console.crashes() if guest.console is not None else ()
+        return log_failures(crashes) or (
+            Failure(RESOURCE_LEAK, "unloading took the guest down", detail=str(error)),
+        )
 
 
-def _left_by(boot: Boot, cases: Sequence[MountCase]) -> tuple[str, ...]:
+def _left_by(boot: Boot, cases: Sequence[MountCase]) -> tuple[Failure, ...]:
     if not cases:
         return ()
     prepared = boot()

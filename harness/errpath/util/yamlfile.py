@@ -27,8 +27,8 @@ _NAMES = {str: "a string", int: "an integer", bool: "true or false", float: "a n
 def load(path: Path, kind: type[T]) -> T:
     """Read `path` as one mapping whose keys are the fields of the dataclass `kind`.
 
-    Field types may be str, int, bool, float, `X | None`, `tuple[X, ...]`, `dict[str, X]` and nested
-    dataclasses. A field with a default may be left out.
+    Field types may be str, int, bool, float, `X | None`, `tuple[X, ...]`, `X | tuple[X, ...]`,
+    `dict[str, X]` and nested dataclasses. A field with a default may be left out.
 
     Raises:
         DefinitionError: the file cannot be read or is not what `kind` says.
@@ -64,6 +64,10 @@ class _Reader:
             inner = [part for part in typing.get_args(kind) if part is not type(None)]
             if node.tag == "tag:yaml.org,2002:null":
                 return None
+            # One of a kind, or a list of them.
+            lists = [part for part in inner if typing.get_origin(part) is tuple]
+            if lists and isinstance(node, yaml.SequenceNode):
+                return self.read(node, lists[0], what)
             return self.read(node, inner[0], what)
         if dataclasses.is_dataclass(kind):
             return self._record(node, kind, what)

@@ -12,7 +12,7 @@ from errpath.analysis.fuzz import FuzzSearch, MutatedMount
 from errpath.guest.channel import Reply
 from errpath.images.crafted.catalogue import base_image
 from errpath.images.crafted.mutant import Mutant
-from errpath.runner.known_texts import KnownIssue
+from errpath.runner.known_issues import FailurePattern, KnownIssue, KnownIssues
 from errpath.runner.verdict import Status
 from errpath.util.deadline import Deadline
 from errpath.util.progress import silent
@@ -56,7 +56,7 @@ class _Guests:
         channel.call = call  # type: ignore[method-assign]
 
     def search(self, *known: KnownIssue) -> FuzzSearch:
-        return FuzzSearch("hfs", self.world.boot, known, silent())
+        return FuzzSearch("hfs", self.world.boot, KnownIssues(known), silent())
 
 
 @pytest.fixture
@@ -131,9 +131,18 @@ def test_one_of_each_kind_is_told_however_long_it_goes_on(guests: _Guests) -> No
 
 def test_what_a_report_explains_is_counted(guests: _Guests) -> None:
     guests.leaking = {512 * 1, 512 * 3}
-    search = guests.search(KnownIssue("known-leak", "leak", "hfs_btree_open"))
+    pattern = FailurePattern("leak", function="hfs_btree_open")
+    search = guests.search(KnownIssue("known-leak", "link", ("hfs-mutant-*",), pattern))
     assert search.run(_mounts(4)) == []
     assert search.seen == {"known-leak": 2}
+
+
+def test_another_failure_is_no_known_one(guests: _Guests) -> None:
+    guests.leaking = {512}
+    pattern = FailurePattern("leak", function="hfs_mdb_get")
+    search = guests.search(KnownIssue("known-leak", "link", ("hfs-mutant-*",), pattern))
+    assert len(search.run(_mounts(2))) == 1
+    assert search.seen == {}
 
 
 def test_a_trophy_tells_the_fields_that_are_changed(guests: _Guests) -> None:

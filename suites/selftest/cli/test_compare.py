@@ -14,6 +14,8 @@ from errpath.cases.lifecycle import Planned
 from errpath.cli import compare as cli
 from errpath.cli import main
 from errpath.errors import BuildError
+from errpath.oracles import failure
+from errpath.oracles.failure import Failure
 
 
 class _Testbed:
@@ -41,6 +43,20 @@ class _Session:
         pass
 
 
+_FAILURES = {
+    "clean": (),
+    "errno": (Failure(failure.ERRNO, "mount: 0; expected -EIO"),),
+    "leak": (Failure(failure.LEAK, "memory leak in f"),),
+    "crash": (Failure(failure.OOPS, "kernel BUG in f"),),
+    "hang": (Failure(failure.HANG, "INFO: task hung in f"),),
+    "error": (failure.infrastructure("no guest"),),
+}
+
+
+def _observed(case: str, what: str) -> Observed:
+    return Observed(case, _FAILURES[what])
+
+
 @pytest.mark.parametrize(
     ("kinds", "status"),
     [
@@ -56,7 +72,7 @@ class _Session:
 def test_status(
     kinds: list[str], status: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = {("k", str(n)): Observed(str(n), kind) for n, kind in enumerate(kinds)}
+    found = {("k", str(n)): _observed(str(n), kind) for n, kind in enumerate(kinds)}
     monkeypatch.setattr(bisect, "RunSession", _Session)
     monkeypatch.setattr(bisect, "observe_all", lambda *args, **kwargs: found)
     words = ["bisect", "--fs", "hfs", "--event", "a", "--artefacts", str(tmp_path)]

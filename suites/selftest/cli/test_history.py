@@ -54,7 +54,7 @@ def test_show(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     assert "[.X.] failed 3 of 5 over 3 nights" in text
     assert "new failure, 3 of 3" in text
-    assert "leak 512 < hfs_init_fs_context" in text
+    assert "memory leak in hfs_init_fs_context < alloc_fs_context" in text
     status, text = _call(capsys, store, "history", "show", "hfs")
     assert (status, "3 cases have that in their id" in text) == (2, True)
     status, text = _call(capsys, store, "history", "show", "none")
@@ -69,7 +69,7 @@ def test_diff(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, text = _call(capsys, store, "diff", "latest~1", "latest")
     assert status == 0
     assert "fixed: 1" in text
-    assert "was: leak" in text
+    assert "was: memory leak" in text
     status, text = _call(capsys, store, "diff", "n1", "n3")
     assert (status, text.splitlines()[-1]) == (0, "unchanged: 3 pass")
     assert _call(capsys, store, "diff", "n1", "n9")[0] == 2

@@ -34,7 +34,8 @@ def test_the_known_issue_in_the_comment_is_right(tmp_path: Path) -> None:
     entry = [line[1:] for line in lines if line.startswith("#   ")]
     path = tmp_path / "known.yaml"
     path.write_text("issues:\n" + "\n".join(entry) + "\n")
-    assert load_known(path)[0].kernels == ("stable*",)
+    (issue,) = load_known(path)
+    assert (issue.id, issue.patterns[0].kind) == ("hfs-setup-bdev", "leak")
 
 
 def test_systemd_units() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from errpath.errors import InfrastructureError
 from errpath.guest.channel import AgentError
+from errpath.oracles.failure import RESOURCE_LEAK
 from errpath.oracles.resources import Resource, grown, read_ledger, read_traces
 from errpath.oracles.superblocks import supers_left
 
@@ -134,8 +135,10 @@ def test_superblocks_where_the_probe_lists_them() -> None:
     ledger = read_ledger(FakeGuest(files))
     found = {h.name: n for h, n in ledger.items() if h.oracle == "superblocks"}
     assert found == {"tmpfs": 2, "hfs": 1}
-    assert supers_left(FakeGuest(files), {"hfs", "hfsplus"}) == (
-        "superblock of hfs (loop0, dead) still listed",
+    (left,) = supers_left(FakeGuest(files), {"hfs", "hfsplus"})
+    assert (left.kind, left.line) == (
+        RESOURCE_LEAK,
+        "superblock of hfs still listed (loop0, dead)",
     )
     assert supers_left(FakeGuest(_FILES), {"hfs"}) == ()
 

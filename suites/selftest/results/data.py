@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from errpath.oracles import failure
+from errpath.oracles.failure import Failure
 from errpath.results.history.store import History
-from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, PatchRecord, TrackRecord
+from errpath.results.records import (
+    CaseRecord,
+    CaseStatus,
+    IssueRecord,
+    KernelRecord,
+    PatchRecord,
+    TrackRecord,
+)
 from errpath.results.run_records import RunRow
 
-__all__ = ["KERNEL", "TRACK", "add_run", "records"]
+__all__ = ["ISSUE", "KERNEL", "LEAK", "TRACK", "add_run", "records"]
 
 TRACK = TrackRecord("hfs", "stable", "microvm", "suites/hfs")
 KERNEL = KernelRecord(
@@ -21,18 +30,27 @@ KERNEL = KernelRecord(
     config_hash="a" * 64,
     patches=(PatchRecord("b" * 40, "hfs-fix.patch", "d" * 64),),
 )
-_LEAK = "leak 512 < hfs_init_fs_context < alloc_fs_context"
+LEAK = Failure(
+    failure.LEAK,
+    "memory leak in hfs_init_fs_context",
+    signature="memory leak in hfs_init_fs_context < alloc_fs_context",
+    functions=("__kmalloc_noprof", "hfs_init_fs_context", "alloc_fs_context"),
+    size=512,
+    detail="1 unreferenced object, 512 bytes, confirmed 2 of 2",
+)
+ISSUE = IssueRecord("hfs-s-fs-info", "docs/findings/hfs.md", "s_fs_info is lost")
 
 
-def records(statuses: str, *, signature: str = _LEAK) -> list[CaseRecord]:
-    """One record per letter: P, F, E or S. Cases are named by their place."""
-    return [_record(number, letter, signature) for number, letter in enumerate(statuses)]
+def records(statuses: str, *, found: Failure = LEAK) -> list[CaseRecord]:
+    """One record per letter: P, F, X (expected), E or S. Cases are named by their place."""
+    return [_record(number, letter, found) for number, letter in enumerate(statuses)]
 
 
-def _record(number: int, letter: str, signature: str) -> CaseRecord:
+def _record(number: int, letter: str, found: Failure) -> CaseRecord:
     status = {
         "P": CaseStatus.PASS,
         "F": CaseStatus.FAIL,
+        "X": CaseStatus.XFAIL,
         "E": CaseStatus.ERROR,
         "S": CaseStatus.SKIP,
     }[letter]
@@ -41,8 +59,9 @@ def _record(number: int, letter: str, signature: str) -> CaseRecord:
     return CaseRecord(
         case=case,
         status=status,
-        reasons=() if passed else ("leak: 1 unreferenced object, 512 bytes, confirmed 2 of 2",),
-        signature="" if passed else signature,
+        reasons=() if passed else (found.line,),
+        failures=() if passed else (found,),
+        issue=ISSUE if status is CaseStatus.XFAIL else None,
         seconds=0.004,
         filesystem="hfs",
         event="setup_bdev_super",

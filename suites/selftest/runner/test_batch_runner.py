@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from errpath.cases.case import MountCase
 from errpath.errors import BootError, GuestLostError, InfrastructureError
+from errpath.oracles.failure import OOPS
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
@@ -61,7 +62,9 @@ def test_a_leak_is_confirmed_and_told_with_its_story(world: World) -> None:
     results, _ = _run(world, _cases(a="", b="leak=512", c=""), repeats=3)
     assert _statuses(results) == {"a": _PASS, "b": _FAIL, "c": _PASS}
     verdict = results["b"].verdict
-    assert verdict.reasons == ("leak: 1 unreferenced object, 512 bytes, confirmed 3 of 3",)
+    assert verdict.reasons == (
+        "memory leak in hfs_init_fs_context (1 unreferenced object, 512 bytes, confirmed 3 of 3)",
+    )
     assert verdict.leak is not None
     assert [record.comm for record in verdict.leak.records] == ["errpath-000002"]
     # Once for the suspicion, three times for the second look, once for the story.
@@ -105,8 +108,9 @@ def test_a_panic_costs_one_case(world: World) -> None:
     results, _ = _run(world, _cases(a="", b="panic", c="", d="leak=64"))
     assert _statuses(results) == {"a": _PASS, "b": _FAIL, "c": _PASS, "d": _FAIL}
     verdict = results["b"].verdict
-    assert verdict.reasons == ("kernel panic: Kernel panic - not syncing: Fatal exception",)
-    assert [crash.kind for crash in verdict.crashes] == ["panic"]
+    (failure,) = verdict.failures
+    assert (failure.kind, failure.title) == (OOPS, "kernel panic: Fatal exception")
+    assert failure.detail == "Kernel panic - not syncing: Fatal exception"
     # The case that did it is not run again.
     assert world.runs("panic") == 1
 
@@ -114,7 +118,8 @@ def test_a_panic_costs_one_case(world: World) -> None:
 def test_an_oops_costs_one_case(world: World) -> None:
     results, _ = _run(world, _cases(a="", b="oops", c=""))
     assert _statuses(results) == {"a": _PASS, "b": _FAIL, "c": _PASS}
-    assert results["b"].verdict.reasons[0].startswith("kernel oops: BUG: kernel NULL pointer")
+    title = results["b"].verdict.failures[0].title
+    assert title.startswith("BUG: unable to handle kernel NULL pointer dereference")
     assert world.runs("oops") == 1
     # Nothing is concluded from a guest after an oops.
     assert {number for words, number in world.ran if words == ""} != {1}
@@ -129,7 +134,9 @@ def test_a_warning_fails_its_case_and_spares_the_guest(world: World) -> None:
 def test_a_hang_costs_one_case(world: World) -> None:
     results, _ = _run(world, _cases(a="", b="hang", c=""))
     assert _statuses(results) == {"a": _PASS, "b": _FAIL, "c": _PASS}
-    assert results["b"].verdict.reasons == ("hang: the task did not end within 20 s",)
+    assert results["b"].verdict.reasons == (
+        "INFO: task hung in super_lock (the task did not end within 20 s)",
+    )
     assert world.runs("hang") == 1
 
 
@@ -352,7 +359,9 @@ def test_a_repeat_that_says_nothing_clears_no_failure(world: World) -> None:
     assert runner.notes == []
 
 
-@pytest.mark.parametrize(("end", "said"), [("hang", "hang: "), ("oops", "kernel oops: ")])
+@pytest.mark.parametrize(
+    ("end", "said"), [("hang", "INFO: task hung"), ("oops", "BUG: unable to handle")]
+)
 def test_a_repeat_that_takes_its_guest_down_confirms_nothing(
     world: World, end: str, said: str
 ) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from errpath.guest.channel import AgentError, ChannelClosedError, Reply
 from errpath.guest.machine import Guest
+from errpath.oracles.failure import RESOURCE_LEAK
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.resource_check import Findings, check_resources, examine
 from errpath.runner.result import Result
@@ -171,14 +172,14 @@ def test_a_module_that_stays_is_blamed_on_its_case(stays: str) -> None:
     findings = _examine(Kernel(stays=frozenset({stays})))
     ((ids, left),) = findings.remains.items()
     assert ids == (stays,)
-    assert left[0].startswith("module hfs does not unload")
+    assert left[0].title == "module hfs does not unload"
 
 
 def test_a_superblock_that_is_listed_once_is_blamed_on_its_case() -> None:
     findings = _examine(Kernel(listed=frozenset({"case-17"})))
-    assert dict(findings.remains) == {
-        ("case-17",): ("superblock of hfs (loop0, dead) still listed",)
-    }
+    ((ids, left),) = findings.remains.items()
+    assert ids == ("case-17",)
+    assert [failure.line for failure in left] == ["superblock of hfs still listed (loop0, dead)"]
 
 
 def test_what_remains_is_looked_for_beside_what_grows() -> None:
@@ -202,10 +203,11 @@ def test_a_pass_that_loses_is_a_failure_and_says_what() -> None:
     judged, together = check_resources(kernel.boot, _results(Status.PASS), silent())
     reasons = {name: result.verdict.reasons for name, result in judged.items()}
     assert reasons["case-01"] == (
-        "not given back: module references: nls_test: 24 more after 24 repeats",
+        "not given back: module references: nls_test (24 more after 24 repeats)",
     )
     assert reasons["case-02"][0].startswith("module hfs does not unload")
-    assert judged["case-01"].verdict.losses
+    assert [failure.kind for failure in judged["case-01"].verdict.failures] == [RESOURCE_LEAK]
+    assert judged["case-01"].verdict.failures[0].resource == "module references: nls_test"
     assert [judged[name].verdict.status for name in sorted(judged)] == [
         Status.PASS,
         Status.FAIL,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import pytest
 
 from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
 from errpath.cases.steps import Mount, Umount
 from errpath.faults.plan import FaultPlan
+from errpath.oracles.failure import DATA_MISMATCH, ERRNO, WARNING
 from errpath.oracles.kmemleak import CallSite, Record
 from errpath.runner.verdict import Leak, Status, infrastructure_error, judge
 
@@ -29,13 +31,13 @@ _CONFIRMED = Leak((_RECORD,), 2, 2)
 _DOUBTFUL = Leak((_RECORD,), 0, 2)
 _WARNING = "WARNING: fs/super.c:638 at generic_shutdown_super+0x10b/0x160"
 
-_LEAKED = "leak: 1 unreferenced object, 512 bytes, confirmed 2 of 2"
-_WARNED = f"kernel warning: {_WARNING}"
+_LEAKED = "memory leak in f (1 unreferenced object, 512 bytes, confirmed 2 of 2)"
+_WARNED = f"WARNING in generic_shutdown_super ({_WARNING})"
 _NEVER = "never reached: the fault in hfs_fill_super did not fire"
 _UNTRIED = "the task could not try a step (-ENOENT)"
 _DOUBT = "a suspected leak was confirmed in 0 of 2 repeats"
 _HELD = "the block device is still held after the case (-EBUSY)"
-_HUNG = "hang: the task did not end within 20 s"
+_HUNG = "INFO: task hung (the task did not end within 20 s)"
 _PASS, _FAIL, _ERROR = Status.PASS, Status.FAIL, Status.ERROR
 
 _WRONG_STEPS = (StepOutcome(22, "mount", ("e hfs: bad",)), StepOutcome(0, "mount"))
@@ -109,7 +111,7 @@ _TABLE = {
         _GOOD,
         Leak((_RECORD, _RECORD)),
         _FAIL,
-        ("leak: 2 unreferenced objects, 1024 bytes",),
+        ("memory leak in f (2 unreferenced objects, 1024 bytes)",),
     ),
     "a_leak_stands_before_the_rest": (
         replace(_GOOD, kmsg=_WARNING, device_errno=16),
@@ -128,13 +130,13 @@ _TABLE = {
         replace(_GOOD, kmsg=_WARNING),
         _DOUBTFUL,
         _FAIL,
-        (_WARNED, _DOUBT),
+        (_WARNED,),
     ),
     "a_hang_beats_a_doubtful_leak": (
         replace(_GOOD, hung=True, steps=()),
         _DOUBTFUL,
         _FAIL,
-        (_HUNG, _DOUBT),
+        (_HUNG,),
     ),
     "a_held_device": (replace(_GOOD, device_errno=16), None, _FAIL, (_HELD,)),
 }
@@ -156,10 +158,39 @@ def test_without_a_fault_nothing_has_to_fire() -> None:
     assert judge(case, replace(_GOOD, fired=None), None).status is _PASS
 
 
-def test_leaks_of_other_origin_are_told_and_not_judged() -> None:
-    verdict = judge(_CASE, _GOOD, None, others=[_RECORD])
-    assert verdict.status is _PASS
-    assert verdict.others == (_RECORD,)
+def test_a_doubt_beside_a_crash_is_no_failure_and_its_records_are_kept() -> None:
+    verdict = judge(_CASE, replace(_GOOD, kmsg=_WARNING), _DOUBTFUL)
+    assert [failure.kind for failure in verdict.failures] == [WARNING]
+    assert verdict.leak is _DOUBTFUL
+
+
+def test_what_comes_after_a_fatal_report_follows_from_it() -> None:
+    text = "kernel BUG at fs/hfs/inode.c:476!\nRIP: 0010:hfs_write_inode+0x9a/0x2d0 [hfs]\n"
+    text += "Call Trace:\n---[ end trace 0 ]---\nWARNING: kernel/exit.c:914 at do_exit+0x1/0x2\n"
+    verdict = judge(_CASE, replace(_GOOD, kmsg=text, hung=True, steps=()), None)
+    assert [(failure.kind.name, failure.follows) for failure in verdict.failures] == [
+        ("oops", False),
+        ("warning", True),
+        ("hang", True),
+    ]
+    assert verdict.signature == "kernel BUG in hfs_write_inode"
+    # A warning does not make a task hang.
+    verdict = judge(_CASE, replace(_GOOD, kmsg=_WARNING, hung=True, steps=()), None)
+    assert not any(failure.follows for failure in verdict.failures)
+
+
+def test_what_was_not_mounted_is_not_read_otherwise_as_well() -> None:
+    @dataclass(frozen=True)
+    class Reads:
+        kind: ClassVar[str] = DATA_MISMATCH.name
+
+        def __call__(self, outcome: Outcome) -> str:
+            return "read back: folder: not there"
+
+    case = replace(_CASE, checks=(Reads(),))
+    assert [f.kind for f in judge(case, _GOOD, None).failures] == [DATA_MISMATCH]
+    refused = replace(_GOOD, steps=_WRONG_STEPS)
+    assert [f.kind for f in judge(case, refused, None).failures] == [ERRNO]
 
 
 def test_a_rig_error_says_nothing_of_the_kernel() -> None:

@@ -51,12 +51,12 @@ def test_each_case_pays_for_itself_alone(run_cases: RunCases) -> None:
         "wild": Status.FAIL,
         "after": Status.PASS,
     }
-    assert "kernel warning: WARNING: " in verdicts["warns"].reasons[0]
-    assert "kernel BUG at " in verdicts["bugs"].reasons[0]
-    assert verdicts["hangs"].reasons[0].startswith("hang: ")
+    assert verdicts["warns"].failures[0].title.startswith("WARNING in ")
+    assert verdicts["bugs"].failures[0].title.startswith("kernel BUG in ")
+    assert verdicts["hangs"].failures[0].title.startswith("INFO: task hung in ")
     assert verdicts["hangs"].outcome is not None
     assert "hfs_fill_super" in verdicts["hangs"].outcome.stack
-    assert "kernel NULL pointer dereference" in verdicts["wild"].reasons[0]
+    assert "kernel NULL pointer dereference in " in verdicts["wild"].failures[0].title
 
 
 def test_a_crash_after_the_last_case_spoils_the_batch(run_cases: RunCases) -> None:

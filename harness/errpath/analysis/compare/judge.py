@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from errpath.analysis.compare.observe import BAD, CLEAN, Observed
+from errpath.analysis.compare.observe import CLEAN, Observed
 from errpath.cases.lifecycle import Planned
 
 __all__ = [
@@ -86,26 +86,26 @@ def compare_case(
     if planned.reason:
         return Comparison(planned, State.NOT_RUN, note=planned.reason)
     for name, runs in (("before", before), ("after", after)):
-        good = [run for run in runs if run.kind != "error"]
+        good = [run for run in runs if not run.error]
         if not good:
             why = runs[0].reasons[0] if runs and runs[0].reasons else "no result"
             return Comparison(planned, State.NOT_RUN, note=f"{name}: {why}")
-    before = [run for run in before if run.kind != "error"]
-    after = [run for run in after if run.kind != "error"]
+    before = [run for run in before if not run.error]
+    after = [run for run in after if not run.error]
     red_before = [run for run in before if run.bad]
     red_after = [run for run in after if run.bad]
     counts = (len(red_before), len(before), len(red_after), len(after))
     if red_after:
         worst = _worst(red_after)
-        new = not red_before or BAD.index(worst.kind) < BAD.index(_worst(red_before).kind)
+        new = not red_before or _severity(worst) < _severity(_worst(red_before))
         state = State.REGRESSED if new else State.STILL
-        note = worst.reasons[0] if worst.reasons else worst.kind
+        note = worst.reasons[0]
         if new and red_before:
             note = f"{_worst(red_before).kind} before, now {note}"
         return Comparison(planned, state, *counts, note, worst.report)
     if red_before:
         worst = _worst(red_before)
-        note = worst.reasons[0] if worst.reasons else worst.kind
+        note = worst.reasons[0]
         return Comparison(planned, State.FIXED, *counts, note, worst.report)
     changed = _changed_errno(before, after)
     if changed:
@@ -116,7 +116,12 @@ def compare_case(
 
 
 def _worst(runs: Iterable[Observed]) -> Observed:
-    return min(runs, key=lambda run: BAD.index(run.kind))
+    return min(runs, key=_severity)
+
+
+def _severity(run: Observed) -> int:
+    """Of what is worst in a run in which something is wrong."""
+    return min(failure.kind.severity for failure in run.failures)
 
 
 def _changed_errno(before: Sequence[Observed], after: Sequence[Observed]) -> str:

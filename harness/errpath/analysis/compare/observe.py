@@ -8,6 +8,7 @@ from pathlib import Path
 
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
+from errpath.oracles.failure import INFRASTRUCTURE, NOT_AVAILABLE, Failure, infrastructure, worst
 from errpath.results.session import RunSession
 from errpath.results.testbeds import TestbedFactory, make_testbed
 from errpath.runner.options import Choice
@@ -18,11 +19,9 @@ from errpath.util.background import processors
 from errpath.util.errnos import errno_name
 from errpath.util.progress import Progress
 
-__all__ = ["BAD", "CLEAN", "Observed", "observe", "observe_all"]
+__all__ = ["CLEAN", "Observed", "observe", "observe_all"]
 
 CLEAN = "clean"
-# Kinds of what can be wrong with a kernel, the worst first. A wrong errno alone is not among them.
-BAD = ("hang", "crash", "misread", "leak", "held")
 
 
 @dataclass(frozen=True)
@@ -30,20 +29,38 @@ class Observed:
     """What one run of one case came to."""
 
     case: str
-    # CLEAN, one of BAD, "errno" (not the expected one, nothing else) or "error" (infrastructure).
-    kind: str
-    # What makes two observations of the same kind the same, such as the leaking functions.
-    signature: str = ""
+    # The worst first; none for what is clean.
+    failures: tuple[Failure, ...] = ()
     # What the steps gave, such as "0" and "-EIO".
     errnos: tuple[str, ...] = ()
-    # One line each.
-    reasons: tuple[str, ...] = ()
     # The whole report; "" for what is clean.
     report: str = ""
 
     @property
+    def worst(self) -> Failure | None:
+        return worst(self.failures)
+
+    @property
+    def error(self) -> bool:
+        """Whether there is no answer: the infrastructure failed, or the case was left out."""
+        return any(one.kind in (INFRASTRUCTURE, NOT_AVAILABLE) for one in self.failures)
+
+    @property
     def bad(self) -> bool:
-        return self.kind in BAD
+        """Whether something is wrong that is wrong in any kernel: more than an errno."""
+        return not self.error and any(failure.kind.bug for failure in self.failures)
+
+    @property
+    def kind(self) -> str:
+        """CLEAN, "error" (no answer), or the kind of the worst failure."""
+        if self.error:
+            return "error"
+        return self.worst.kind.name if self.worst is not None else CLEAN
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The failures, one line each."""
+        return tuple(failure.line for failure in self.failures)
 
 
 def observe(result: Result, report: str = "") -> Observed:
@@ -51,34 +68,7 @@ def observe(result: Result, report: str = "") -> Observed:
     verdict = result.verdict
     outcome = verdict.outcome
     errnos = tuple(errno_name(step.errno) for step in outcome.steps) if outcome else ()
-    kind, signature = _kind(result)
-    return Observed(verdict.case.id, kind, signature, errnos, verdict.reasons, report)
-
-
-def _kind(result: Result) -> tuple[str, str]:
-    verdict = result.verdict
-    outcome = verdict.outcome
-    if verdict.status is Status.PASS:
-        return CLEAN, ""
-    if verdict.status in (Status.ERROR, Status.SKIP):
-        return "error", ""
-    hangs = [crash.title for crash in verdict.crashes if crash.kind == "hang"]
-    if hangs or (outcome is not None and outcome.hung):
-        return "hang", hangs[0] if hangs else ""
-    if verdict.crashes:
-        return "crash", verdict.crashes[0].title
-    if outcome is not None and outcome.signal is not None:
-        return "crash", f"signal {outcome.signal}"
-    if verdict.misread:
-        return "misread", ""
-    if verdict.leak is not None:
-        functions = {site for record in verdict.leak.records for site in record.signature[1]}
-        return "leak", " ".join(sorted(functions))
-    if verdict.losses or verdict.left:
-        return "leak", " ".join(sorted({str(loss.holding) for loss in verdict.losses}))
-    if outcome is not None and outcome.device_errno:
-        return "held", ""
-    return "errno", " ".join(verdict.reasons)
+    return Observed(verdict.case.id, verdict.failures, errnos, report)
 
 
 def observe_all(
@@ -124,5 +114,5 @@ def _observe_batch(run: RunSession, batch: Batch) -> list[Observed]:
             failed = result.verdict.status is not Status.PASS
             observed.append(observe(result, run.report(batch, case) if failed else ""))
     except ErrpathError as error:
-        return [Observed(case.id, "error", reasons=(str(error),)) for case in batch.cases]
+        return [Observed(case.id, (infrastructure(str(error)),)) for case in batch.cases]
     return observed

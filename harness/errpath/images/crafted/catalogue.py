@@ -22,6 +22,7 @@ from errpath.util.yamlfile import load
 
 __all__ = [
     "BASES",
+    "BUGS",
     "Case",
     "Catalogue",
     "Unreachable",
@@ -30,6 +31,11 @@ __all__ = [
     "catalogue",
     "find_case",
 ]
+
+
+# What a bug does: the task does not end; the kernel reports of itself; memory is lost; a valid
+# volume is refused; data are lost or read wrong; the outcome depends on memory that nobody wrote.
+BUGS = ("hang", "crash", "leak", "refusal", "data", "memory")
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,11 @@ class Case:
     readonly: bool = False
     # Bytes of the device's logical sectors.
     logical_block_size: int = 512
-    # A kernel bug that this image drives into, such as a hang; empty: none is known. The case then
-    # says what should happen, and fails.
+    # A kernel bug that this image drives into, for readers; empty: none is known. The case then
+    # says what should happen, and fails (suites/known-issues.yaml).
     known_issue: str = ""
+    # One of BUGS: what the bug does to the guest in which the image is mounted.
+    bug: str = ""
     # The bug does not show without a sanitizer: the case passes among the others.
     hidden: bool = False
     # What the bug leaves behind reaches other cases in the same guest.
@@ -97,6 +105,10 @@ class Case:
         ):
             if value and not self.known_issue:
                 raise ValueError(f"{name}: expected a known_issue beside it")
+        if bool(self.bug) != bool(self.known_issue) or self.bug not in ("", *BUGS):
+            raise ValueError(
+                f"bug {self.bug!r}: expected one of {', '.join(BUGS)} beside known_issue"
+            )
         if self.base not in BASES:
             raise ValueError(f"base {self.base!r}: expected one of {', '.join(BASES)}")
         size = self.logical_block_size

@@ -29,7 +29,7 @@ __all__ = [
 _ATTEMPT = """
 SELECT attempt.*, track.job, track.kernel, track.guest, track.suite,
     testcase.id AS case_id, testcase.filesystem, testcase.event, testcase.errno, testcase.nodeid,
-    failure.signature, failure.reasons
+    failure.signature, failure.reasons, failure.failures
 FROM attempt
 JOIN track ON track.no = attempt.track
 JOIN testcase ON testcase.no = attempt.testcase
@@ -58,6 +58,8 @@ def _attempt(row: sqlite3.Row) -> Attempt:
         rerun=row["rerun"] or "",
         artefacts=row["artefacts"] or "",
         nodeid=row["nodeid"],
+        failures=tuple(json.loads(row["failures"] or "[]")),
+        issue=json.loads(row["issue"] or "null"),
     )
     return Attempt(_track(row), record, row["number"], row["unit"])
 
@@ -94,7 +96,8 @@ def nights(
         ORDER BY started DESC, no DESC LIMIT ?)
     SELECT testcase.id AS case_id, last.id AS run_id, last.harness, attempt.status,
         attempt.confirmed, attempt.repeats,
-        failure.signature, coalesce(kernel.state, '') AS state
+        failure.signature, coalesce(failure.failures, '') AS failures,
+        coalesce(kernel.state, '') AS state
     FROM last JOIN attempt ON attempt.run = last.no AND attempt.track = (SELECT no FROM here)
     JOIN testcase ON testcase.no = attempt.testcase
     LEFT JOIN failure ON failure.no = attempt.failure
@@ -121,10 +124,15 @@ def nights(
                         CaseStatus(row["status"]), row["confirmed"], row["repeats"]
                     )
                 ),
-                frozenset(row["signature"] for row in same if row["status"] == "fail"),
+                frozenset(row["signature"] for row in same if _failing(row)),
+                any(_failing(row) and not row["failures"] for row in same),
             )
         )
     return found
+
+
+def _failing(row: sqlite3.Row) -> bool:
+    return CaseStatus(row["status"]).failing
 
 
 def previous_cases(history: History, track: TrackRecord, *, before: float) -> frozenset[str]:

@@ -116,7 +116,13 @@ CREATE TABLE judgement (
 ) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _JUDGEMENTS)
+# Rows from before have no failures: their signatures were made in another way.
+_FAILURES = """
+ALTER TABLE failure ADD COLUMN failures TEXT NOT NULL DEFAULT '';  -- JSON list
+ALTER TABLE attempt ADD COLUMN issue TEXT;                         -- JSON, of an xfail
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _JUDGEMENTS, _FAILURES)
 VERSION = len(MIGRATIONS)
 
 

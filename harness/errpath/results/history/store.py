@@ -159,10 +159,13 @@ class History:
                     record.rerun or None if record.reasons else None,
                     record.confirmed,
                     record.repeats,
+                    json.dumps(to_json(record.issue)) if record.issue is not None else None,
                 )
             )
         self.connection.executemany(
-            f"INSERT INTO attempt VALUES ({', '.join('?' * 12)})",
+            "INSERT INTO attempt (track, run, testcase, unit, number, status, milliseconds,"
+            " failure, artefacts, rerun, confirmed, repeats, issue)"
+            f" VALUES ({', '.join('?' * 13)})",
             rows,
         )
 
@@ -204,8 +207,12 @@ class History:
         if not record.reasons and not record.signature:
             return None
         values = (record.signature, json.dumps(record.reasons))
+        found = [failure.to_json() for failure in record.failures]
         self.connection.execute(
-            "INSERT OR IGNORE INTO failure (signature, reasons) VALUES (?, ?)", values
+            "INSERT INTO failure (signature, reasons, failures) VALUES (?, ?, ?)"
+            " ON CONFLICT (signature, reasons) DO UPDATE SET failures = excluded.failures"
+            " WHERE failures = ''",
+            (*values, json.dumps(found) if found else ""),
         )
         return self._number("SELECT no FROM failure WHERE (signature, reasons) = (?, ?)", values)
 

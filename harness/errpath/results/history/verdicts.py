@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from errpath.results.history import query
 from errpath.results.history.store import History
-from errpath.results.known import KnownIssue, find_known
-from errpath.results.records import CaseStatus, TrackRecord
+from errpath.results.known import find_known
+from errpath.results.records import CaseRecord, IssueRecord, TrackRecord
 from errpath.results.regression import Night, judge_case
 from errpath.results.run_records import Attempt, RunRow
 from errpath.results.triage import Change, JudgedCase, summary_status
+from errpath.runner.known_issues import KnownIssue
 
 __all__ = ["compare", "judge_run"]
 
@@ -44,26 +45,42 @@ def judge_run(
         here = {case: found for (t, case), found in grouped.items() if t == track}
         for case in sorted({*here, *query.previous_cases(history, track, before=run.started)}):
             records = tuple(attempt.record for attempt in here.get(case, ()))
-            failures = [record for record in records if record.status is CaseStatus.FAIL]
-            issue = find_known(known, failures, track.kernel, day)
+            failures = [record for record in records if record.status.failing]
+            issue = _issue(known, failures, track, day)
             state = states.get(track.kernel, "")
             night = Night(
                 run.id,
                 f"{state}:{run.harness}" if state else "",
                 tuple(answer for record in records for answer in record.answers),
                 frozenset(record.signature for record in failures),
+                any(not record.failures for record in failures),
             )
             judgement = judge_case(
                 night if records else None,
                 past.get(case, ()),
                 confirm=confirm,
                 link=issue.link if issue is not None else "",
+                known=issue is not None,
                 complete=done.get(track, False),
             )
             trend = tuple(_answer(n) for n in reversed(past.get(case, ())))
             trend = (*trend, _answer(night)) if records else trend
             judged.append(JudgedCase(track, case, judgement, records, issue, trend))
     return tuple(judged)
+
+
+def _issue(
+    known: Sequence[KnownIssue],
+    failures: Sequence[CaseRecord],
+    track: TrackRecord,
+    day: datetime.date,
+) -> IssueRecord | None:
+    """The known issue that covers every failure of a case: the suite's own, or the job's."""
+    unexplained = [record for record in failures if record.issue is None]
+    if unexplained:
+        found = find_known(known, unexplained, track.kernel, track.guest, day)
+        return IssueRecord(found.id, found.link, found.title) if found is not None else None
+    return failures[0].issue if failures else None
 
 
 def _answer(night: Night) -> str:

@@ -32,7 +32,15 @@ _TITLES = {
 }
 # These are what one comes for: they stand open.
 _OPEN = (Kind.NEW_FAILURE, Kind.UNCONFIRMED)
-_LETTERS = {"pass": "·", "fail": "X", "both": "~", "error": "!", "skip": "-", "none": " "}
+_LETTERS = {
+    "pass": "·",
+    "fail": "X",
+    "xfail": "x",
+    "both": "~",
+    "error": "!",
+    "skip": "-",
+    "none": " ",
+}
 
 
 def render_run(run: JudgedRun) -> str:
@@ -120,16 +128,23 @@ def _item(case: JudgedCase, run: JudgedRun, *, tag: str = "li") -> str:
     if worst is not None and worst.artefacts:
         words.append(f" {link(_relative(worst.artefacts + '/report.txt', run), 'report')}")
         words.append(f" {link(_relative(worst.artefacts + '/', run), 'artefacts')}")
-    if case.judgement.link:
-        title = case.known.title if case.known is not None else "known issue"
-        words.append(f" {link(case.judgement.link, title)}")
+    if case.known is not None:
+        title = case.known.title or case.known.id
+        address = case.judgement.link
+        # A file of the repository is not beside the page.
+        web = address.startswith(("http://", "https://", "mailto:"))
+        said = link(address, title) if web else escape(f"{title} ({address})" if address else title)
+        words.append(f" {said}")
     if case.judgement.since:
         words.append(f" <span class='soft'>since {escape(case.judgement.since)}</span>")
     elif case.judgement.kind in (Kind.FLAKY, Kind.NEW_FAILURE):
         words.append(f" <span class='soft'>{escape(str(case.judgement))}</span>")
     if len(case.trend) > 1:
         strip = "".join(_LETTERS[answer] for answer in case.trend)
-        told = "last nights, oldest first: · passed, X failed, ~ both, ! infrastructure, - skipped"
+        told = (
+            "last nights, oldest first: · passed, X failed, x failed as known, ~ both, "
+            "! infrastructure, - skipped"
+        )
         words.append(f' <span class="strip" title="{told}">[{strip}]</span>')
     if worst is not None and worst.reasons:
         words.append(f"<br>{escape(worst.reasons[0])}")

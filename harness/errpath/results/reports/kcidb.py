@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from errpath.errors import UsageError
-from errpath.results.known import KnownIssue
-from errpath.results.records import CaseStatus, KernelRecord
+from errpath.results.records import CaseStatus, IssueRecord, KernelRecord
 from errpath.results.regression import Kind
 from errpath.results.triage import JudgedCase, JudgedRun, summary_status
 
@@ -23,6 +22,8 @@ SCHEMA = {"major": 5, "minor": 0}
 _STATUS = {
     CaseStatus.PASS.value: "PASS",
     CaseStatus.FAIL.value: "FAIL",
+    # Its incident ties it to the known issue.
+    CaseStatus.XFAIL.value: "FAIL",
     # The infrastructure failed: neither test nor kernel is known to be at fault.
     CaseStatus.ERROR.value: "MISS",
     CaseStatus.SKIP.value: "SKIP",
@@ -31,6 +32,7 @@ _STATUS = {
 # kcidb-io's pattern of an origin, and of one part of a test's path.
 _ORIGIN = re.compile(r"[a-z0-9_]+")
 _UNFIT = re.compile(r"[^a-zA-Z0-9_-]+")
+_ADDRESS = re.compile(r"https?://|mailto:")
 
 
 def to_kcidb(run: JudgedRun, *, origin: str = "errpath") -> dict[str, Any]:
@@ -41,7 +43,9 @@ def to_kcidb(run: JudgedRun, *, origin: str = "errpath") -> dict[str, Any]:
     """
     if not _ORIGIN.fullmatch(origin):
         raise UsageError(f"origin {origin!r}: expected lower-case letters, digits and _")
-    known = {case.known.title: case.known for case in run.cases if case.known is not None}
+    known = {
+        _issue_id(case.known, origin): case.known for case in run.cases if case.known is not None
+    }
     tests = [case for case in run.cases if case.judgement.kind is not Kind.GONE]
     return {
         "version": SCHEMA,
@@ -145,22 +149,26 @@ def _path(case: JudgedCase) -> str:
     return ".".join(_UNFIT.sub("_", part) for part in parts if part)
 
 
-def _issue(issue: KnownIssue, origin: str) -> dict[str, Any]:
-    return {
+def _issue(issue: IssueRecord, origin: str) -> dict[str, Any]:
+    value: dict[str, Any] = {
         "id": _issue_id(issue, origin),
         "version": 1,
         "origin": origin,
-        "report_url": issue.link,
-        "report_subject": issue.title,
+        "report_subject": issue.title or issue.id,
         "culprit": {"code": True},
+        "misc": {"errpath": {"id": issue.id, "link": issue.link}},
     }
+    # A file of the repository is no address.
+    if _ADDRESS.match(issue.link):
+        value["report_url"] = issue.link
+    return value
 
 
-def _issue_id(issue: KnownIssue, origin: str) -> str:
-    return _id(origin, "issue", issue.title, issue.link)
+def _issue_id(issue: IssueRecord, origin: str) -> str:
+    return _id(origin, "issue", issue.id, issue.link)
 
 
-def _incident(run: JudgedRun, case: JudgedCase, issue: KnownIssue, origin: str) -> dict[str, Any]:
+def _incident(run: JudgedRun, case: JudgedCase, issue: IssueRecord, origin: str) -> dict[str, Any]:
     test = _test_id(run, case, origin)
     return {
         "id": _id(origin, "incident", _issue_id(issue, origin), test),

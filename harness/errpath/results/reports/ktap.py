@@ -1,7 +1,8 @@
 """KTAP (Documentation/dev-tools/ktap.rst) of a judged run, as the kernel's own kunit.py reads it.
 
-One test per track, one subtest per case. A failure stays `not ok` though it be known or flaky: what
-is said of it stands in a diagnostic line before it.
+One test per track, one subtest per case. A failure stays `not ok` though it be flaky, or known to
+the job alone: what is said of it stands in a diagnostic line before it. One that a known issue of
+the suite explains is `ok` with the directive XFAIL, as in kselftest.
 """
 
 from __future__ import annotations
@@ -42,9 +43,12 @@ def _result(case: JudgedCase) -> str:
     status = summary_status([record.status for record in case.attempts])
     reason = _plain(case.worst.reasons[0] if case.worst and case.worst.reasons else "")
     reason = reason.replace("{", "(").replace("}", ")")
+    issue = _plain(case.known.title if case.known is not None else reason)
+    issue = issue.replace("{", "(").replace("}", ")")
     return {
         "pass": "ok {at} {name}",
         "fail": "not ok {at} {name}",
+        "xfail": f"ok {{at}} {{name}} # XFAIL {issue}",
         "skip": f"ok {{at}} {{name}} # SKIP {reason}",
         "error": f"not ok {{at}} {{name}} # ERROR {reason}",
         "none": "not ok {at} {name} # ERROR it did not run",

@@ -7,23 +7,14 @@ from pathlib import Path
 from typing import Protocol
 
 from errpath.cases.case import MountCase
+from errpath.oracles.failure import LEAK, RESOURCE_LEAK
+from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import OwnershipTrace
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
 __all__ = ["Decoder", "decode_record", "ownership_lines", "render"]
-
-# Frames below the allocator's own are what a reader wants first.
-_ALLOCATORS = (
-    "kmemleak_",
-    "__kmalloc",
-    "kmem_cache_alloc",
-    "kmalloc",
-    "kzalloc",
-    "slab_",
-    "__do_k",
-)
 
 
 class Frame(Protocol):
@@ -70,8 +61,12 @@ def render(result: Result, decoder: Decoder | None, *, rerun: str, folder: Path 
     if verdict.leak is not None and decoder is not None:
         for record in verdict.leak.records:
             lines += ["", _indent(decode_record(record, decoder))]
-    for crash in verdict.crashes:
-        lines += ["", _indent(crash.text)]
+    leak = verdict.leak
+    if verdict.status is Status.FAIL and leak is not None and leak.repeats and not leak.confirmed:
+        lines += ["", f"  suspected of a leak, which none of {leak.repeats} repeats showed"]
+    for failure in verdict.failures:
+        if failure.evidence and failure.kind not in (LEAK, RESOURCE_LEAK):
+            lines += ["", _indent(failure.evidence)]
     if verdict.status is Status.FAIL and verdict.leak is not None and decoder is not None:
         lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder)]
     lines += ["", f"  rerun      {rerun}"]
@@ -118,7 +113,7 @@ def ownership_lines(
     lines = []
     for record in records:
         site = next(
-            (s for s in record.backtrace if not s.function.startswith(_ALLOCATORS)),
+            (s for s in record.backtrace if not is_helper(s.function)),
             record.backtrace[0] if record.backtrace else None,
         )
         if site is None:

@@ -11,6 +11,8 @@ from errpath.analysis.audit.facts import Reading, Said, candidates, parse_facts,
 from errpath.analysis.compare.observe import Observed
 from errpath.cli.audit import rows, summary
 from errpath.errors import InfrastructureError
+from errpath.oracles import failure
+from errpath.oracles.failure import Failure
 
 SOURCE = """
 static void x_free(struct x_info *info) { kfree(info); }
@@ -110,8 +112,17 @@ def _reading(fstype: str, said: Said, home: str = "") -> Reading:
     return Reading(fstype, f"fs/{home or fstype}/super.c", "x_init_fs_context", said, "")
 
 
-LEAK = Observed("b", "leak", "__kmalloc_noprof x_init_fs_context alloc_fs_context")
-CLEAN = Observed("a", "clean")
+LEAK = Observed(
+    "b",
+    (
+        Failure(
+            failure.LEAK,
+            "memory leak in x_init_fs_context",
+            functions=("__kmalloc_noprof", "x_init_fs_context", "alloc_fs_context"),
+        ),
+    ),
+)
+CLEAN = Observed("a")
 
 
 def test_disagreements_come_first() -> None:
@@ -146,8 +157,10 @@ def test_the_name_is_that_of_the_definition() -> None:
 
 
 def test_one_word_for_many_cases() -> None:
-    error, crash = Observed("c", "error"), Observed("d", "crash")
-    other = Observed("e", "leak", "x_fill_super get_tree_bdev_flags")
+    error = Observed("c", (failure.infrastructure("no guest"),))
+    crash = Observed("d", (Failure(failure.OOPS, "kernel BUG in f"),))
+    functions = ("x_fill_super", "get_tree_bdev_flags")
+    other = Observed("e", (Failure(failure.LEAK, "memory leak in x", functions=functions),))
     init = "x_init_fs_context"
     assert summary([CLEAN, LEAK, error, other], init) == "leaks"
     assert summary([CLEAN, crash, other], init) == "crashes"

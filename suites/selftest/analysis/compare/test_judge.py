@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,18 +27,27 @@ from errpath.analysis.compare.observe import Observed, observe
 from errpath.cases.case import Outcome, StepOutcome
 from errpath.cases.lifecycle import Planned, plan
 from errpath.cases.steps import Mount
+from errpath.oracles import failure
+from errpath.oracles.failure import Failure, Kind
+from errpath.oracles.leaks import resource_failures
 from errpath.oracles.resources import Resource, ResourceLeak
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status, Verdict, judge
 
-CLEAN = Observed("x", "clean", errnos=("-EIO",))
-LEAK = Observed("x", "leak", "a b", ("-EIO",), ("leak: 1 unreferenced object",), "the report")
-CRASH = Observed("x", "crash", "oops", (), ("kernel oops: BUG",), "the oops")
-HANG = Observed("x", "hang", "", (), ("hang: 20 s",))
-MISREAD = Observed("x", "misread", "", ("-EIO",), ("read back: /a: got b; expected c",))
-HELD = Observed("x", "held", "", ("-EIO",), ("the block device is still held",))
-ERRNO = Observed("x", "errno", "", ("0",), ("mount: 0; expected -EIO",))
-ERROR = Observed("x", "error", "", (), ("canary: missed",))
+CLEAN = Observed("x", errnos=("-EIO",))
+
+
+def _observed(kind: Kind, title: str, errno: str = "-EIO", report: str = "") -> Observed:
+    return Observed("x", (Failure(kind, title),), (errno,) if errno else (), report)
+
+
+LEAK = _observed(failure.LEAK, "memory leak in a", report="the report")
+CRASH = _observed(failure.OOPS, "kernel BUG in f", "", "the oops")
+HANG = _observed(failure.HANG, "INFO: task hung in f", "")
+MISREAD = _observed(failure.DATA_MISMATCH, "read back: /a: got b; expected c")
+HELD = _observed(failure.DEVICE_HELD, "the block device is still held")
+ERRNO = _observed(failure.ERRNO, "mount: 0; expected -EIO", "0")
+ERROR = _observed(failure.INFRASTRUCTURE, "canary: missed", "")
 
 A_CASE = next(one for one in plan(("efs",), ("a",)) if one.case is not None)
 SUBJECT = Subject("old", "new", "k", (), (), "Some One <one@example.org>", ("https://b/1",), 61, 3)
@@ -220,7 +228,7 @@ def test_the_mail_says_what_was_run_on_what(tmp_path: Path) -> None:
         f"patch:  fix.patch (patch-id {patch_id(fix)})",
     ]
     assert lines[7].split()[:3] == ["filesystem", "event", "state"]
-    assert " ".join(lines[8].split()) == "efs a FIXED 1/1 3 of 3 0 of 3 leak: 1 unreferenced object"
+    assert " ".join(lines[8].split()) == "efs a FIXED 1/1 3 of 3 0 of 3 memory leak in a"
     assert lines[-2:] == ["Closes: https://b/1", "Tested-by: Some One <one@example.org>"]
 
 
@@ -259,44 +267,44 @@ def test_a_patch_has_one_name_with_and_without_gits_headers(tmp_path: Path) -> N
     assert patch_id(tmp_path / "other") != first
 
 
-@pytest.mark.parametrize(
-    ("changes", "signature"),
-    [
-        ({"losses": (ResourceLeak(Resource("inodes", "x"), 4, 2),)}, "inodes: x"),
-        ({"left": ("module x does not unload",)}, ""),
-    ],
-)
-def test_what_is_not_given_back_is_a_leak(changes: dict[str, Any], signature: str) -> None:
+def test_what_is_not_given_back_is_bad() -> None:
     """The errnos are the expected ones on both kernels: nothing else tells them apart."""
     case = next(one.case for one in plan(("efs",), ("a",)) if one.case is not None)
-    verdict = Verdict(case, Status.FAIL, ("why",), Outcome("t", 1), **changes)
-    observed = observe(Result(verdict))
-    assert (observed.kind, observed.signature, observed.bad) == ("leak", signature, True)
+    found = resource_failures([ResourceLeak(Resource("inodes", "x"), 4, 2)])
+    observed = observe(Result(Verdict(case, Status.FAIL, found, Outcome("t", 1))))
+    assert (observed.kind, observed.bad) == ("resource leak", True)
+
+
+def test_a_warning_that_becomes_an_oops_has_regressed() -> None:
+    warned = _observed(failure.WARNING, "WARNING in f", "")
+    assert _compare([warned] * 3, [CRASH] * 3).state is State.REGRESSED
+    assert _compare([CRASH] * 3, [warned] * 3).state is State.STILL
 
 
 @dataclass(frozen=True)
 class _Check:
     """Fails always."""
 
-    reads: bool
+    kind: str
 
     def __call__(self, outcome: Outcome) -> str:
-        return "read back: x" if self.reads else "message: x"
+        return f"{self.kind}: x"
 
 
 @pytest.mark.parametrize(
-    ("reads", "got", "kind"), [(True, 5, "misread"), (True, 0, "errno"), (False, 5, "errno")]
+    ("check", "got", "kind"),
+    [("data mismatch", 5, "data mismatch"), ("data mismatch", 0, "errno"), ("log", 5, "log")],
 )
-def test_wrong_data_are_worse_than_other_words(reads: bool, got: int, kind: str) -> None:
+def test_wrong_data_are_worse_than_other_words(check: str, got: int, kind: str) -> None:
     planned = next(one.case for one in plan(("efs",), ("a",)) if one.case is not None)
     step = Mount("efs", expect="EIO")
-    case = replace(planned, steps=(step,), checks=(_Check(reads),))
+    case = replace(planned, steps=(step,), checks=(_Check(check),))
     outcome = Outcome("t", 1, steps=(StepOutcome(got, "mount", ()),))
     assert observe(Result(judge(case, outcome, None))).kind == kind
 
 
 def test_a_long_note_does_not_break_the_table() -> None:
-    long = replace(LEAK, reasons=("leak: " + "a" * 500,))
+    long = _observed(failure.LEAK, "memory leak in " + "a" * 500)
     last = table(summarize([_compare([long] * 3, [CLEAN] * 3)])).splitlines()[-1]
     assert last.endswith("a…")
     assert len(last) < 200

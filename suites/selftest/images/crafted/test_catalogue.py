@@ -78,15 +78,15 @@ def test_expected_outcome_is_what_the_model_of_the_kernel_says(filesystem: str, 
     if case.name in _BEYOND_THE_MODEL:
         assert case.image() != case.base_image()
         return
-    if case.known_issue.startswith("valid"):
+    if case.bug == "refusal":
         # The case says what should happen; the model, what does.
         assert _model(filesystem, case).errno
         return
-    if case.known_issue.startswith("hang") and case.errno:
+    if case.bug == "hang" and case.errno:
         with pytest.raises(Hang):
             _model(filesystem, case)
         return
-    if case.known_issue.startswith(("uninitialised", "out-of-bounds")):
+    if case.bug == "memory":
         # What the kernel does there hangs on bytes that are not in the image.
         assert case.image() != case.base_image()
         return

@@ -18,7 +18,6 @@ from errpath.kernel.layout import default_root
 from errpath.nightly.publish import FORMATS, gather, publish, render
 from errpath.results.history.store import History
 from errpath.results.history.verdicts import judge_run
-from errpath.results.known import KnownIssue
 from errpath.results.records import CaseRecord, KernelRecord, TrackRecord
 from errpath.results.regression import Kind
 from errpath.results.reports import kcidb, ktap
@@ -27,10 +26,15 @@ from errpath.results.reports.html_index import render_index
 from errpath.results.reports.jsonl import read_results
 from errpath.results.reports.summary import render_summary, subject
 from errpath.results.triage import JudgedRun, RunSummary
+from errpath.runner.known_issues import FailurePattern, KnownIssue
 from suites.selftest.results.data import KERNEL, TRACK, add_run, records
 
 _KNOWN = KnownIssue(
-    "hfs leaks <s_fs_info>", "https://lore.example/r/1", ("*-0003",), "leak 512", until="2100-01-01"
+    "hfs leaks <s_fs_info>",
+    "https://lore.example/r/1",
+    ("*-0003",),
+    FailurePattern("leak", function="hfs_init_fs_context"),
+    until="2100-01-01",
 )
 
 
@@ -111,11 +115,48 @@ def test_ktap_lines(run: JudgedRun) -> None:
     assert "1..2" in lines
     assert "  not ok 1 hfs-setup_bdev_super-EIO-0000" in lines
     assert "  # hfs-setup_bdev_super-EIO-0000: new failure, 3 of 3" in lines
-    assert any("0004 # ERROR leak" in line and line.startswith("  not ok") for line in lines)
+    assert any("0004 # ERROR memory leak" in line and line.startswith("  not ok") for line in lines)
     assert any("0005 # SKIP " in line for line in lines)
     # A hash would end the description.
     assert "  not ok 1 <script> {x}" in lines
     assert lines[-1].startswith("not ok 2 ")
+
+
+@pytest.fixture
+def expected(tmp_path: Path) -> JudgedRun:
+    """A night with a pass, and a failure that the suite's own known issue explains."""
+    with History(tmp_path / "expected.sqlite") as history:
+        add_run(history, "n1", "PX", started=100.0, directory=tmp_path)
+        row = add_run(history, "n2", "PX", started=200.0, directory=tmp_path)
+        return gather(history, row, judge_run(history, row))
+
+
+def test_an_expected_failure_is_known_in_every_form(expected: JudgedRun) -> None:
+    assert [case.judgement.kind for case in expected.cases] == [Kind.PASSING, Kind.KNOWN]
+    assert not expected.attention
+    assert not expected.failing
+    name = "hfs-setup_bdev_super-EIO-0001"
+    assert f"  ok 2 {name} # XFAIL s_fs_info is lost" in ktap.render(expected).splitlines()
+    assert ktap.render(expected).splitlines()[-1].startswith("ok 1 ")
+    data = json.loads(render(expected, "kcidb"))
+    test = next(test for test in data["tests"] if test["comment"] == name)
+    assert test["status"] == "FAIL"
+    assert test["misc"]["errpath"]["attempts"] == ["xfail"]
+    (issue,), (incident,) = data["issues"], data["incidents"]
+    assert issue["report_subject"] == "s_fs_info is lost"
+    # A file of the repository is no address.
+    assert "report_url" not in issue
+    assert (incident["issue_id"], incident["test_id"]) == (issue["id"], test["id"])
+    assert incident["present"]
+    assert "KNOWN (1)" in render_summary(expected)
+    page = render_run(expected)
+    assert "s_fs_info is lost (docs/findings/hfs.md)" in page
+    assert "[xx]" in page
+
+
+def test_an_expected_failure_is_valid_kcidb(expected: JudgedRun) -> None:
+    schema = pytest.importorskip("kcidb_io", reason="kcidb-io is not installed").schema
+    assert schema.V5_0.is_valid_exactly(json.loads(render(expected, "kcidb")))
 
 
 # -- KCIDB -----------------------------------------------------------------------------------------

@@ -1,0 +1,73 @@
+"""Leaked objects and resources → failures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from errpath.oracles.failure import LEAK, RESOURCE_LEAK, Failure
+from errpath.oracles.frames import first_named, own_frames
+from errpath.oracles.kmemleak import Record
+from errpath.oracles.resources import ResourceLeak
+
+__all__ = ["leak_failures", "resource_failures", "together_failures"]
+
+# So many functions of a backtrace tell a leak from another: the one that allocated, and the way to
+# it. More of them change with what is inlined.
+_DEPTH = 3
+# Frames of a resource's stack stand behind this (`errpath.oracles.resources.read_traces`).
+_FROM = " from "
+
+
+def leak_failures(
+    records: Sequence[Record], *, confirmed: int = 0, repeats: int = 0
+) -> tuple[Failure, ...]:
+    """One failure for each way in which objects were lost, in the order of their signatures.
+
+    In `confirmed` of `repeats` further runs the case leaked again; 0 of 0 for no further runs.
+    """
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        functions = tuple(site.function for site in record.backtrace)
+        own = own_frames(functions)[:_DEPTH] or [first_named(functions) or "unknown"]
+        groups.setdefault(f"memory leak in {' < '.join(own)}", []).append(record)
+    look = f", confirmed {confirmed} of {repeats}" if repeats else ""
+    failures = []
+    for signature, group in sorted(groups.items()):
+        functions = tuple(site.function for site in group[0].backtrace)
+        count = len(group)
+        objects = "1 unreferenced object" if count == 1 else f"{count} unreferenced objects"
+        failures.append(
+            Failure(
+                LEAK,
+                f"memory leak in {first_named(functions) or 'unknown'}",
+                signature=signature,
+                functions=functions,
+                size=group[0].size,
+                detail=f"{objects}, {sum(record.size for record in group)} bytes{look}",
+                evidence="\n".join(record.raw for record in group),
+            )
+        )
+    return tuple(failures)
+
+
+def resource_failures(losses: Iterable[ResourceLeak]) -> tuple[Failure, ...]:
+    """One failure for each count that grew with every repeat."""
+    return tuple(_resource(loss, "not given back") for loss in losses)
+
+
+def together_failures(losses: Iterable[ResourceLeak]) -> tuple[Failure, ...]:
+    """The same for what grows with several cases and with none of them alone."""
+    return tuple(_resource(loss, "by the cases together, not given back") for loss in losses)
+
+
+def _resource(loss: ResourceLeak, words: str) -> Failure:
+    held = loss.holding
+    stack = held.name.partition(_FROM)[2]
+    return Failure(
+        RESOURCE_LEAK,
+        f"{words}: {held}",
+        functions=tuple(stack.split(" < ")) if stack else (),
+        resource=str(held),
+        detail=f"{loss.more} more after {loss.repeats} repeats",
+        evidence=str(loss),
+    )
