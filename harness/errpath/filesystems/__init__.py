@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno as errno_names
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -168,6 +169,10 @@ class Filesystem:
     own_kernel: str = ""
     # Errnos that differ from `EXPECTATIONS`.
     expect: dict[str, str] = field(default_factory=dict)
+    # What it prints at level err or worse where an image, an option or a forced error is to blame:
+    # regular expressions of whole messages. Anything else of these levels is a failure. Without the
+    # key, only what is wrong at any level is one (`errpath.oracles.messages`).
+    log: tuple[str, ...] | None = None
     # What it cannot do, and why, by event ("e") or by event and variant ("e:injected").
     lacks: dict[str, str] = field(default_factory=dict)
     name: str = field(default="", init=False)
@@ -189,6 +194,11 @@ class Filesystem:
                 raise ValueError(f"lacks: {key}: expected the reason")
         if not self.modules and not self.kbuild:
             raise ValueError("modules: expected the names of its modules, or kbuild")
+        for pattern in self.log or ():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"log: {pattern!r}: no regular expression: {error}") from None
         if not all(fragment.is_file() for fragment in self.own_fragments):
             raise ValueError(f"own_kernel: got {self.own_kernel!r}; expected a file's name")
         for option in (*self.options, *self.good_options, self.bad_option):

@@ -20,6 +20,7 @@ __all__ = [
     "ERRNO",
     "HANG",
     "INFRASTRUCTURE",
+    "KERNEL_LOG",
     "KILLED",
     "LEAK",
     "LOCKDEP",
@@ -104,6 +105,8 @@ CORRUPTION = declare("corruption", severity=30, certain=True)
 UNDEFINED = declare("undefined behaviour", severity=40, certain=True)
 LOCKDEP = declare("lockdep", severity=50, certain=True)
 WARNING = declare("warning", severity=60, certain=True)
+# A message that neither the filesystem's file nor the case expects (`errpath.oracles.messages`).
+KERNEL_LOG = declare("kernel log", severity=65, certain=True)
 DATA_MISMATCH = declare("data mismatch", severity=70)
 # What is on the disk afterwards is not a valid volume.
 VOLUME = declare("volume", severity=80)

@@ -22,6 +22,7 @@ from errpath.oracles.failure import (
 from errpath.oracles.kernel_log import hang_failure, killed_failure, log_failures
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.leaks import leak_failures
+from errpath.oracles.messages import message_failures
 from errpath.oracles.steps import check_failures, device_failures, errno_failures
 from errpath.util.errnos import errno_name
 
@@ -103,6 +104,7 @@ def judge(case: MountCase, outcome: Outcome, leak: Leak | None) -> Verdict:
         mounted = not failures
         checked = check_failures(case, outcome)
         failures += [one for one in checked if mounted or one.kind is not DATA_MISMATCH]
+    failures += message_failures(case, outcome, crashes)
     if leak is not None and leak.records and (leak.confirmed or not leak.repeats):
         found = leak_failures(leak.records, confirmed=leak.confirmed, repeats=leak.repeats)
         failures = [*found, *failures]

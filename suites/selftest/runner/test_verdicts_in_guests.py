@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from errpath.cases.case import Device, MountCase
 from errpath.cases.steps import Mount, Umount
 from errpath.faults.plan import FaultPlan
+from errpath.images import blank
 from errpath.images.hfs import hfs
+from errpath.oracles.failure import KERNEL_LOG
 from errpath.runner.verdict import Status
 from suites.selftest.live_guests import RunCases
 
@@ -161,3 +164,16 @@ def test_leaks_that_hide_the_canary_are_failures(run_cases: RunCases) -> None:
     assert first.leak is not None
     functions = {site.function for record in first.leak.records for site in record.backtrace}
     assert "hfs_btree_open" in functions
+
+
+def test_a_message_that_nobody_expects_fails_its_case(run_cases: RunCases) -> None:
+    """A node that stays in use leaks nothing: the kernel prints it at umount, and goes on."""
+    cases = [mount_case("mounts"), replace(mount_case("fails"), device=Device(blank(65536)))]
+    cases[1] = replace(cases[1], steps=(Mount("hfs", expect="EINVAL"),))
+    results = run_cases(cases, patches=["hfs-node-in-use.patch"])
+    (failure,) = results["hfs-mounts"].verdict.failures
+    assert results["hfs-mounts"].verdict.status is Status.FAIL
+    assert failure.kind is KERNEL_LOG
+    assert re.fullmatch(r"hfs: node 4:1 still has \d user\(s\)!", failure.title)
+    # It has opened no tree.
+    assert results["hfs-fails"].verdict.status is Status.PASS

@@ -1,0 +1,124 @@
+"""Messages of the kernel log that nobody expects.
+
+A case's messages are its own: the agent reads them by sequence number. A message of level err or
+worse, or one that a subsystem prints when it finds something left over, is a failure, unless the
+filesystem's YAML file (`log`) or the case itself expects it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from errpath.cases.case import MountCase, Outcome
+from errpath.filesystems import load_filesystem
+from errpath.kernel.log import Crash
+from errpath.oracles.failure import KERNEL_LOG, Failure
+
+__all__ = ["Message", "message_failures", "messages", "unexpected"]
+
+# KERN_ERR of include/linux/kern_levels.h.
+_ERR = 3
+# What is wrong at any level, and has no report of its own in `errpath.kernel.log`.
+_SUSPICIOUS = re.compile(
+    "|".join(
+        (
+            r"still has -?\d+ users?\b|still has \d+ user\(s\)",
+            r"Busy inodes after unmount",
+            r"^VFS: brelse",
+            r"refcount_t: ",
+            r"list_(?:add|del) corruption",
+            r"^kobject(?:_add|:)? ",
+            r"^sysfs: cannot",
+            r"\bleaked\b",
+            r"\bnot empty\b",
+            r"[Oo]bjects remaining",
+        )
+    )
+)
+# Of the block layer and the VFS, when a case's device is not fit for a mount.
+_COMMON = (
+    # A device of zero sectors, a node without a driver, a device cut short.
+    r"/dev/[\w-]+: Can't open blockdev",
+    r"/dev/[\w-]+: Can't lookup blockdev",
+    r"I/O error, dev loop\d+, sector \d+ op 0x\d:\((?:READ|WRITE)\) .*",
+    r"Buffer I/O error on dev loop\d+, logical block \d+, (?:async page read|lost \w+ page write)",
+    r"attempt to access beyond end of device",
+)
+# Around a report, and not a part of it.
+_DECORATION = re.compile(
+    r"^(?:=+|-+|)$|^FIX \S+: |^-+\[ cut here \]-+$|^Disabling lock debugging|^note: .* exited with"
+)
+
+
+@dataclass(frozen=True)
+class Message:
+    """One record of the kernel log."""
+
+    # 0 (emergency) to 7 (debug).
+    level: int
+    text: str
+
+
+def messages(text: str, levels: str) -> tuple[Message, ...]:
+    """Messages from lines and the digit of each. Without digits, of no level that counts."""
+    lines = text.splitlines()
+    digits = levels or "7" * len(lines)
+    return tuple(Message(int(d), line) for d, line in zip(digits, lines, strict=True))
+
+
+def unexpected(
+    found: Iterable[Message],
+    crashes: Iterable[Crash],
+    expected: Sequence[re.Pattern[str]],
+    *,
+    level: int = _ERR,
+) -> tuple[Message, ...]:
+    """The messages that are wrong: of `level` or worse or suspicious, no part of a report, and not
+    expected as a whole."""
+    reported = {line for crash in crashes for line in crash.text.splitlines()}
+    return tuple(
+        message
+        for message in found
+        if (message.level <= level or _SUSPICIOUS.search(message.text))
+        and message.text not in reported
+        and not _DECORATION.search(message.text)
+        and not any(pattern.fullmatch(message.text) for pattern in expected)
+    )
+
+
+def message_failures(
+    case: MountCase, outcome: Outcome, crashes: Sequence[Crash]
+) -> tuple[Failure, ...]:
+    """A failure for each message that is wrong, the same message once. Of a kernel that reported
+    something fatal, nothing: what it prints then follows from that."""
+    if any(crash.fatal for crash in crashes):
+        return ()
+    expected = (*_expected(case.filesystem), *_own(case))
+    # Who cannot say what a mount of an image gives cannot say what it prints.
+    listed = load_filesystem(case.filesystem).log is not None
+    level = _ERR if listed and not any(step.any_errno for step in case.steps) else -1
+    found = unexpected(messages(outcome.kmsg, outcome.kmsg_levels), crashes, expected, level=level)
+    return tuple(
+        Failure(KERNEL_LOG, _title(text), detail=text if text != _title(text) else "")
+        for text in dict.fromkeys(message.text for message in found)
+    )
+
+
+@functools.cache
+def _expected(filesystem: str) -> tuple[re.Pattern[str], ...]:
+    patterns = load_filesystem(filesystem).log or ()
+    return tuple(re.compile(pattern) for pattern in (*_COMMON, *patterns))
+
+
+def _own(case: MountCase) -> tuple[re.Pattern[str], ...]:
+    """What a check of the case demands in the log."""
+    texts = [getattr(check, "text", "") for check in case.checks]
+    return tuple(re.compile(f".*{re.escape(text)}.*") for text in texts if text)
+
+
+def _title(text: str) -> str:
+    """The message without what changes from run to run: the loop device's number."""
+    return re.sub(r"\bloop\d+\b", "loop", text)
