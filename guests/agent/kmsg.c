@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* No record is longer: CONSOLE_EXT_LOG_MAX before 6.4, PRINTK_MESSAGE_MAX (2048) since. */
@@ -108,18 +109,33 @@ static int add_record(struct messages *messages, char *record)
 	return 0;
 }
 
+/*
+ * read(2), or -errno. The case's task shares our memory (CLONE_VM), and so the C library's errno: were
+ * it written here while the task runs, a mount that fails could be reported with our EAGAIN.
+ */
+static ssize_t read_record(void *record, size_t size)
+{
+	ssize_t got;
+
+	__asm__ volatile("syscall"
+			 : "=a"(got)
+			 : "0"((long)SYS_read), "D"((long)kmsg.file), "S"(record), "d"(size)
+			 : "rcx", "r11", "memory");
+	return got;
+}
+
 int kmsg_read(struct messages *messages)
 {
 	char record[RECORD_MAX + 1];
 	int error = 0;
 
 	while (!error) {
-		ssize_t got = read(kmsg.file, record, sizeof(record) - 1);
+		ssize_t got = read_record(record, sizeof(record) - 1);
 		/* EPIPE: records were overwritten; the next read gives the oldest. */
-		if (got < 0 && (errno == EINTR || errno == EPIPE))
+		if (got == -EINTR || got == -EPIPE)
 			continue;
 		if (got < 0)
-			return errno == EAGAIN ? 0 : -errno;
+			return got == -EAGAIN ? 0 : got;
 		if (got == 0)
 			return 0;
 		record[got] = '\0';
