@@ -13,7 +13,9 @@ from dataclasses import dataclass
 __all__ = ["Crash", "find_crashes", "strip_prefix"]
 
 # "[   12.345678][  T123] " of the console.
-_PREFIX = re.compile(r"^\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? ", re.MULTILINE)
+_TIME = r"\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? "
+# The ring buffer as syslog(2) gives it has the level in front, "<4>".
+_PREFIX = re.compile(rf"^(?:<\d+>(?:{_TIME})?|{_TIME})", re.MULTILINE)
 
 # (kind, first line, whether the guest is unusable). The first that matches a line names it.
 _STARTS: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
@@ -74,7 +76,7 @@ class Crash:
 
 
 def strip_prefix(text: str) -> str:
-    """Console text without the kernel's time stamps."""
+    """Console or syslog text without levels and time stamps."""
     return _PREFIX.sub("", text)
 
 
