@@ -155,11 +155,9 @@ def test_a_clone_dies_with_its_harness_and_leaves_nothing(testbed: Testbed, tmp_
     while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
         os.sched_yield()
     assert not Path(f"/proc/{pid}").exists()
-    assert {path.name for path in (tmp_path / "guest-1").iterdir()} == {
-        "console.log",
-        "qemu.argv",
-        "qemu.log",
-    }
+    # The log of exchanges is there if the guest that was frozen has ended before the signal.
+    names = {path.name for path in (tmp_path / "guest-1").iterdir()} - {"host.log"}
+    assert names == {"console.log", "qemu.argv", "qemu.log"}
 
 
 def test_where_cloning_cannot_work_guests_are_booted(
