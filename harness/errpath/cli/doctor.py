@@ -110,6 +110,7 @@ NEEDS: tuple[Need, ...] = (
     _program("xz", "xz-utils"),
     _program("cpio", "cpio"),
     _program("git", "git"),
+    _program("perl", "perl"),
     _program("setpriv", "util-linux"),
     # They judge the images that the tests write.
     _program("hls", "hfsutils"),

@@ -41,6 +41,7 @@ PACKAGES: Mapping[str, str] = {
     "make": "make",
     "objcopy": "binutils",
     "patch": "patch",
+    "perl": "perl",
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "spatch": "coccinelle",

@@ -75,6 +75,25 @@ def test_a_leak_traded_for_a_crash_elsewhere_is_a_regression(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    ("patch", "filesystem", "reason"),
+    [
+        # The first fix of the leak of s_fs_info in hfs as it was posted, and rejected.
+        ("give-s_fs_info-back-to-the-context", "hfsplus", "NULL pointer dereference"),
+        ("hfs-kfree-twice", "hfs", "Object already free in slab kmalloc-512"),
+    ],
+)
+def test_a_bad_fix_is_refused_by_the_name_of_what_it_breaks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], patch: str, filesystem: str, reason: str
+) -> None:
+    words = ["compare", "--patch", str(PATCHES / f"{patch}.patch"), "--fs", filesystem]
+    assert main.main([*words, "--event", "b", "--artefacts", str(tmp_path)]) == 1
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (row,) = {" ".join(row) for row in rows if row[:2] == [filesystem, "b"]}
+    assert row.split()[2] == "REGRESSED"
+    assert reason in row
+
+
+@pytest.mark.parametrize(
     ("filesystem", "patch", "event"),
     [
         ("adfs", "adfs-kill-sb.patch", "b"),

@@ -1,0 +1,128 @@
+"""What a patch must be before it is posted: mails that git and the kernel's own scripts accept.
+
+The scripts are those of the kernel that the patch is for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from errpath.errors import PatchError
+from errpath.kernel.source.patches import touched_paths
+from errpath.kernel.source.tree import LINK, Tree
+from errpath.util.cache import scratch_directory
+from errpath.util.process import Completed, run
+
+__all__ = ["BODY_WIDTH", "Complaint", "checkpatch", "git_am", "wide_lines"]
+
+# Columns of a commit message's body (Documentation/process/submitting-patches.rst).
+BODY_WIDTH = 75
+_CHECKPATCH = ("scripts/checkpatch.pl", "scripts/spelling.txt", "scripts/const_structs.checkpatch")
+# "-:12: ERROR:SPACING: spaces required around that '='"
+_COMPLAINT = re.compile(r"^[^:]*:(\d*):? *(ERROR|WARNING|CHECK):(\w+): (.*)$")
+# What a mail ends its message with: the notes and the diff follow.
+_CUT = re.compile(rb"(?m)^(?:---$|diff --git )")
+_SOMEBODY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "errpath"), ("EMAIL", "errpath@localhost"))
+}
+
+
+class Complaint(str):
+    """One line of checkpatch.pl: `ERROR:MISSING_SIGN_OFF: Missing Signed-off-by: line(s)`."""
+
+    @property
+    def error(self) -> bool:
+        return self.startswith("ERROR:")
+
+    @property
+    def kind(self) -> str:
+        """`MISSING_SIGN_OFF`"""
+        return self.split(":")[1]
+
+
+def checkpatch(tree: Tree, mail: bytes) -> tuple[Complaint, ...]:
+    """What the tree's own checkpatch.pl says of a mail.
+
+    Raises:
+        PatchError: the tree has no checkpatch.pl, or it fails.
+        ToolMissingError: there is no perl.
+    """
+    with scratch_directory() as scratch:
+        if _CHECKPATCH[0] not in _write(tree, _CHECKPATCH, scratch):
+            raise PatchError(f"{_CHECKPATCH[0]}: this kernel has none; expected a kernel source")
+        argv: list[str | Path] = ["perl", scratch / _CHECKPATCH[0], "--no-tree", "--terse"]
+        # From standard input: a file that a git repository tracks it takes for a source file.
+        argv += ["--no-summary", "--show-types", "-"]
+        done = run(argv, cwd=scratch, stdin=mail, check=False, env={"LC_ALL": "C"})
+    found = tuple(
+        Complaint(f"{m[2]}:{m[3]}: {m[4]}")
+        for line in done.text.splitlines()
+        if (m := _COMPLAINT.match(line))
+    )
+    if done.returncode and not found:
+        raise PatchError(f"{_CHECKPATCH[0]}: {(done.text or _error(done)).strip() or 'failed'}")
+    return found
+
+
+def wide_lines(mail: bytes) -> tuple[str, ...]:
+    """The lines of a mail's body that are wider than `BODY_WIDTH`, quoted text and links apart."""
+    message = _CUT.split(mail, maxsplit=1)[0].decode(errors="replace")
+    body = message.partition("\n\n")[2].splitlines()
+    return tuple(
+        line
+        for line in body
+        if len(line) > BODY_WIDTH and "://" not in line and not line.startswith((" ", "\t", "["))
+    )
+
+
+def git_am(tree: Tree, mails: Sequence[bytes]) -> tuple[str, ...]:
+    """Apply mails with `git am`, in order, to a repository of just the files that they touch, and
+    return the subjects of the commits that came of it.
+
+    Raises:
+        PatchError: git takes one for no mail, or it does not apply; the text is git's.
+        ToolMissingError: there is no git.
+    """
+    paths = dict.fromkeys(path for mail in mails for path in touched_paths(mail, "mail"))
+    with scratch_directory() as scratch:
+
+        def git(*words: str, stdin: bytes | None = None) -> Completed:
+            # Nobody's settings: a hook or a signing key of the user's has no business here.
+            env = {**_SOMEBODY, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+            done = run(["git", *words], cwd=scratch, stdin=stdin, check=False, env=env)
+            if done.returncode:
+                raise PatchError(f"git {words[0]}: {_error(done) or done.text.strip()}")
+            return done
+
+        _write(tree, tuple(paths), scratch)
+        git("init", "--quiet")
+        git("add", "--all", "--force")
+        git("commit", "--quiet", "--allow-empty", "--message", "base")
+        for mail in mails:
+            git("am", "--quiet", "--keep-non-patch", stdin=mail)
+        done = git("log", "--reverse", "--format=%s")
+    return tuple(done.text.splitlines()[1:])
+
+
+def _error(done: Completed) -> str:
+    return done.stderr.decode(errors="replace").strip().partition("\n")[0]
+
+
+def _write(tree: Tree, paths: Sequence[str], directory: Path) -> frozenset[str]:
+    """Write some files of a tree; those that it has."""
+    found = set()
+    for path, file in tree.fetch(paths):
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if file.mode == LINK:
+            target.symlink_to(os.fsdecode(file.content))
+        else:
+            target.write_bytes(file.content)
+            target.chmod(file.mode & 0o777)
+        found.add(path)
+    return frozenset(found)
