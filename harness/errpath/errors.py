@@ -7,6 +7,7 @@ was wrong, where, what was expected.
 """
 
 __all__ = [
+    "NO_ANSWER",
     "AbsentError",
     "BootError",
     "BuildError",
@@ -25,10 +26,14 @@ __all__ = [
 ]
 
 
+# Exit status of a command that cannot answer: no verdict on a kernel. `git bisect run` skips it.
+NO_ANSWER = 125
+
+
 class ErrpathError(Exception):
     """Base of every error that errpath reports as one line. `exit_status` is the command's."""
 
-    exit_status = 125
+    exit_status = NO_ANSWER
 
 
 class UsageError(ErrpathError):

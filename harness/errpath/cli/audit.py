@@ -12,7 +12,7 @@ from errpath.analysis.compare.observe import Observed, observe_all
 from errpath.cases.lifecycle import parse_filesystems, plan
 from errpath.cli.parser import add_groups
 from errpath.filesystems import known_filesystems, load_filesystem
-from errpath.kernel.layout import Layout, default_root
+from errpath.kernel.layout import Layout
 from errpath.kernel.source.spec import FORMS, open_spec
 from errpath.kernel.source.tree import Tree
 from errpath.oracles.failure import LEAK, RESOURCE_LEAK
@@ -26,7 +26,7 @@ from errpath.runner.options import (
     RunOptions,
     choices,
 )
-from errpath.util.cache import scratch_directory
+from errpath.util.cache import cache_root, scratch_directory
 from errpath.util.progress import Progress
 
 __all__ = ["Row", "add_parser", "rows"]
@@ -116,7 +116,7 @@ def read_tree(spec: str, progress: Progress) -> tuple[Reading, ...]:
     Raises:
         SourceError: there is no such source; ToolMissingError: no Coccinelle.
     """
-    tree = open_spec(Layout(default_root().absolute()), spec, progress)
+    tree = open_spec(Layout(cache_root()), spec, progress)
     with scratch_directory() as scratch, progress.step(f"reading the filesystems of {spec}"):
         files = _write_candidates(tree, scratch)
         return read_files(scratch, files)

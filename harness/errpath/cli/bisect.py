@@ -7,10 +7,9 @@ import sys
 from dataclasses import replace
 
 from errpath.analysis.compare.bisect import check_kernel
-from errpath.analysis.compare.judge import NO_ANSWER
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan
 from errpath.cli.parser import USAGE_STATUS, add_groups
-from errpath.errors import ErrpathError, UsageError
+from errpath.errors import NO_ANSWER, ErrpathError, UsageError
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     RUN_GROUPS,

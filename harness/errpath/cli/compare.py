@@ -11,7 +11,6 @@ from pathlib import Path
 from errpath.analysis.compare.as_json import as_json
 from errpath.analysis.compare.compare import Request, compare
 from errpath.analysis.compare.judge import (
-    NO_ANSWER,
     Require,
     State,
     exit_status,
@@ -21,7 +20,7 @@ from errpath.analysis.compare.judge import (
 from errpath.analysis.compare.mail import Subject, mail_text
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan, plan_crafted
 from errpath.cli.parser import USAGE_STATUS, add_groups
-from errpath.errors import ErrpathError, UsageError
+from errpath.errors import NO_ANSWER, ErrpathError, UsageError
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     DEFAULT_KERNEL,

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from errpath.errors import ErrpathError, InfrastructureError
 from errpath.filesystems import hfsprogs, known_filesystems, load_filesystem
-from errpath.filesystems.mkfs import find_tool
 from errpath.guest import accel
 from errpath.guest.agent import find_busybox
 from errpath.guest.qemu import QEMU
 from errpath.util import process
 from errpath.util.cache import cache_root
 from errpath.util.deadline import Deadline
+from errpath.util.process import program_path
 
 __all__ = ["Finding", "add_parser", "examine"]
 
@@ -51,7 +51,7 @@ class Finding:
 
 
 def _program(name: str, package: str) -> Need:
-    return Need(name, package, lambda: shutil.which(name) is not None)
+    return Need(name, package, lambda: program_path(name) is not None)
 
 
 def _image_makers() -> tuple[Need, ...]:
@@ -73,14 +73,14 @@ def _image_makers() -> tuple[Need, ...]:
 
 
 def _present(program: str) -> bool:
-    return find_tool(program) is not None
+    return program_path(program) is not None
 
 
 def _file(path: str, package: str) -> Need:
     """A file that the compiler finds."""
 
     def present() -> bool:
-        if shutil.which("gcc") is None:
+        if program_path("gcc") is None:
             return False
         done = process.run(["gcc", f"-print-file-name={path}"], check=False)
         return done.text.strip() != path
@@ -90,7 +90,7 @@ def _file(path: str, package: str) -> Need:
 
 def _header(name: str, package: str) -> Need:
     def present() -> bool:
-        if shutil.which("gcc") is None:
+        if program_path("gcc") is None:
             return False
         source = f"#include <{name}>\n".encode()
         argv = ["gcc", "-E", "-x", "c", "-", "-o", "/dev/null"]
@@ -120,7 +120,7 @@ NEEDS: tuple[Need, ...] = (
     _header("openssl/ssl.h", "libssl-dev"),
     _header("jansson.h", "libjansson-dev"),
     Need(
-        "spatch", "coccinelle", lambda: shutil.which("spatch") is not None, lost="no errpath audit"
+        "spatch", "coccinelle", lambda: program_path("spatch") is not None, lost="no errpath audit"
     ),
     Need("libc.a", "libc6-dev", lambda: _file("libc.a", "libc6-dev").present()),
     Need("static busybox", "busybox-static", lambda: find_busybox() is not None),
@@ -156,7 +156,7 @@ def examine(*, probe_kvm: bool = False) -> tuple[Finding, ...]:
         else:
             text = f"{need.what}: not found; Debian package {need.package}"
             findings.append(Finding("missing", text, need.package))
-    verdict = accel.kvm_verdict(again=probe_kvm) if shutil.which(QEMU) else None
+    verdict = accel.kvm_verdict(again=probe_kvm) if program_path(QEMU) else None
     if verdict is not None:
         text = "KVM works" if verdict.works else f"no KVM, TCG instead: {verdict.reason}"
         findings.append(Finding("ok" if verdict.works else "note", text))

@@ -16,6 +16,7 @@ from errpath.results.history.store import History
 from errpath.results.history.verdicts import compare
 from errpath.results.regression import Kind
 from errpath.results.triage import Change, RunSummary, summary_status
+from errpath.util.times import local_minute
 
 __all__ = ["add_diff_parser", "add_parser"]
 
@@ -92,7 +93,7 @@ def _summary_line(run: RunSummary) -> str:
     counts = ", ".join(
         f"{run.counts[kind.value]} {kind}" for kind in Kind if run.counts.get(kind.value)
     )
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started))
+    when = local_minute(run.started)
     return f"{run.id:<32} {when}  {run.status:<8} {run.seconds:>7.0f} s  {counts}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 
 from errpath.cli import kernel_survey
@@ -16,6 +15,7 @@ from errpath.kernel.source.patches import given_patches
 from errpath.kernel.source.spec import FORMS
 from errpath.runner.options import DEFAULT_KERNEL, KernelOptions, LogOptions
 from errpath.util.progress import Progress
+from errpath.util.times import local_minute
 
 __all__ = ["add_parser", "add_request_options", "run_kernel", "to_request"]
 
@@ -86,7 +86,7 @@ def _build(args: argparse.Namespace) -> int:
 def _list(args: argparse.Namespace) -> int:
     store = KernelStore(progress=Progress())
     for kernel in store.list():
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(kernel.built))
+        when = local_minute(kernel.built)
         print(
             f"{kernel.key[:12]}  {when}  {_mebibytes(kernel.size):>9}  "
             f"{kernel.release}  {kernel.description}"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from errpath import __version__
-from errpath.errors import UsageError
+from errpath.errors import NO_ANSWER, UsageError
 from errpath.nightly.machine import host_name
 from errpath.nightly.publish import gather, publish
 from errpath.nightly.rundir import RunDirectory
@@ -22,10 +21,9 @@ from errpath.results.records import TrackRecord
 from errpath.results.reports.jsonl import write_results
 from errpath.results.reports.summary import render_summary
 from errpath.results.run_records import RunRow
+from errpath.util.times import local_stamp
 
 __all__ = ["add_parser"]
-
-_INCOMPLETE = 125
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,7 +89,7 @@ def _merge(arguments: argparse.Namespace) -> int:
     elif arguments.attempt or arguments.unsure:
         raise UsageError("merge: --attempt and --unsure need --into; expected a directory there")
     if merged.problems:
-        return _INCOMPLETE
+        return NO_ANSWER
     return int(failed > 0)
 
 
@@ -107,7 +105,7 @@ def _into_history(
     everything = [results, *(attempt.results for attempt in attempts)]
     ids = "".join(f"{key}{record.nodeid}" for part in everything for key, record in part.cases)
     mark = hashlib.sha256(f"{results.started}{ids}".encode()).hexdigest()[:6]
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.localtime(results.started))
+    stamp = local_stamp(results.started)
     id = f"{stamp}-{arguments.job}-{mark}"
     suites = {record.nodeid.split("::")[0] for _, record in results.cases}
     suite = arguments.suite or ", ".join(sorted({str(Path(name).parent) for name in suites}))

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from errpath.cli import nightly_bisect
-from errpath.errors import UsageError
+from errpath.errors import NO_ANSWER, UsageError
 from errpath.guest.definition import load_guest
 from errpath.nightly.job import Job, load_job
 from errpath.nightly.launch import ProcessLauncher
@@ -32,9 +32,6 @@ from errpath.results.triage import JudgedRun
 from errpath.util.deadline import Deadline
 
 __all__ = ["add_parser"]
-
-# Nothing new, but not everything gave an answer: as for other infrastructure errors.
-_INCOMPLETE = 125
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -134,7 +131,7 @@ def _report_result(judged: JudgedRun, mail_to: list[str], webhook: str) -> int:
         print(f"errpath: {problem}", file=sys.stderr)
     if judged.attention:
         return 1
-    return _INCOMPLETE if judged.incomplete else 0
+    return NO_ANSWER if judged.incomplete else 0
 
 
 def _memory(job: Job) -> dict[str, int]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import platform
 import shutil
-import tempfile
 from pathlib import Path
 
 from errpath.errors import InfrastructureError
+from errpath.kernel.layout import Layout
 from errpath.util.apt import find_mirror, private_apt
-from errpath.util.cache import cache_root
+from errpath.util.cache import cache_root, scratch_directory
 from errpath.util.deadline import Deadline
-from errpath.util.process import run
+from errpath.util.process import program_path, run
 
 __all__ = ["find_program", "install"]
 
@@ -29,7 +29,7 @@ def _home() -> Path:
 
 def find_program(name: str) -> Path | None:
     """A program of the package, from the cache or from the machine; None if neither has it."""
-    found = shutil.which(name, path="/usr/sbin:/sbin") or shutil.which(name)
+    found = program_path(name)
     if found is not None:
         return Path(found)
     cached = _home() / "sbin" / name
@@ -47,9 +47,7 @@ def install() -> Path:
     if (home / "sbin").is_dir():
         return home / "sbin"
     suite = platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home.parent) as folder:
-        scratch = Path(folder)
+    with scratch_directory() as scratch:
         apt = private_apt(scratch / "apt", find_mirror(), suite, component="non-free")
         apt.update()
         candidate = apt.newest(_PACKAGE)
@@ -64,11 +62,6 @@ def install() -> Path:
         programs = next((path for path in unpacked.rglob("sbin") if path.is_dir()), None)
         if programs is None:
             raise InfrastructureError(f"{package.name}: holds no programs; expected mkfs.hfsplus")
-        shutil.copytree(programs, scratch / "home" / "sbin", symlinks=True)
-        try:
-            (scratch / "home").rename(home)
-        except OSError:
-            # Another process was faster.
-            if not (home / "sbin").is_dir():
-                raise
+        with Layout(cache_root()).making(home) as directory:
+            shutil.copytree(programs, directory / "sbin", symlinks=True)
     return home / "sbin"

@@ -21,8 +21,9 @@ from errpath.images.simple import WRITERS
 from errpath.util import process
 from errpath.util.cache import cache_root, scratch_directory
 from errpath.util.deadline import Deadline
+from errpath.util.files import replacing
 
-__all__ = ["BAD_IMAGES", "VALID", "find_tool", "image", "image_kinds", "missing_tool"]
+__all__ = ["BAD_IMAGES", "VALID", "image", "image_kinds", "missing_tool"]
 
 VALID = "valid"
 # Images of which a mount fails by itself.
@@ -53,7 +54,11 @@ def _program(filesystem: Filesystem) -> str | None:
     """The path of its mkfs."""
     assert filesystem.image is not None
     name = filesystem.image.mkfs[0]
-    return shutil.which(filesystem.directory / name) if name.startswith("./") else find_tool(name)
+    return (
+        shutil.which(filesystem.directory / name)
+        if name.startswith("./")
+        else process.program_path(name)
+    )
 
 
 @cache
@@ -136,9 +141,8 @@ def _make(name: str, recipe: ImageRecipe, program: str, cached: Path) -> None:
         Image.from_file(file).write(sparse)
         # In one step: another worker may be making the same.
         cached.parent.mkdir(parents=True, exist_ok=True)
-        part = cached.with_name(f".{cached.name}.{os.getpid()}")
-        process.run(["cp", "--sparse=always", sparse, part])
-        part.replace(cached)
+        with replacing(cached) as part:
+            process.run(["cp", "--sparse=always", sparse, part])
 
 
 def _plant(tree: Path) -> None:
@@ -148,9 +152,3 @@ def _plant(tree: Path) -> None:
     file.write_text("errpath\n")
     for path in (file, tree):
         os.utime(path, (1_000_000_000, 1_000_000_000))
-
-
-def find_tool(name: str) -> str | None:
-    """The path of a mkfs program: they are an admin's, and may not be on a user's own PATH."""
-    path = os.pathsep.join((os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"))
-    return shutil.which(name, path=path)

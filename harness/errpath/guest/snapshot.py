@@ -25,7 +25,7 @@ from errpath.guest.qmp import CloneError, save_state
 from errpath.guest.ram import GuestRam, copy_extents, digest_extents
 from errpath.kernel.layout import Layout, disk_errors, read_json, remove_tree
 from errpath.util import process
-from errpath.util.locks import held
+from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
 
 __all__ = ["Frozen", "SnapshotStore", "qemu_identity", "snapshot_key"]
@@ -112,7 +112,7 @@ class SnapshotStore:
             if frozen is not None:
                 return frozen
             lock = self._layout.locks / f"snapshots-{kind}"
-            with held(lock, "freezing a guest", progress=self._progress):
+            with file_lock(lock, "freezing a guest", progress=self._progress):
                 frozen = _load(directory)
                 if frozen is not None:
                     return frozen

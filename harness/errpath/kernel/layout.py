@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -23,18 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from errpath.errors import InfrastructureError
+from errpath.util.files import replacing
 from errpath.util.process import ProgramError
 
-__all__ = ["Layout", "default_root", "disk_errors", "read_json", "remove_tree", "write_json"]
-
-
-def default_root() -> Path:
-    """`$ERRPATH_CACHE`, or `errpath` in the user's cache directory."""
-    override = os.environ.get("ERRPATH_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("errpath")
+__all__ = ["Layout", "disk_errors", "read_json", "remove_tree", "write_json"]
 
 
 @dataclass(frozen=True)
@@ -142,9 +134,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def write_json(path: Path, value: object) -> None:
     """Write a JSON file so that a reader sees the old content or the new, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(value, indent=1) + "\n")
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def remove_tree(directory: Path) -> None:

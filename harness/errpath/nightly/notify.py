@@ -6,32 +6,34 @@ A message that cannot be sent is told and changes nothing: the run is recorded, 
 from __future__ import annotations
 
 import json
-import shutil
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.message import EmailMessage
-from pathlib import Path
 
 from errpath.errors import ErrpathError, ToolMissingError
 from errpath.results.reports.summary import render_summary, subject
 from errpath.results.triage import JudgedRun
 from errpath.util.deadline import Deadline
+from errpath.util.process import program_path
 from errpath.util.process import run as run_program
 
 __all__ = ["find_mailer", "mail", "message_of", "notify", "post", "webhook_body"]
 
 _SECONDS = 60.0
-# sendmail is often outside of an ordinary user's PATH.
-_SENDMAILS = ("/usr/sbin/sendmail", "/usr/lib/sendmail")
+
+# Takes the name of a program and further directories to look in, gives its path.
+Find = Callable[..., str | None]
 
 
-def notify(run: JudgedRun, *, mail_to: Sequence[str], webhook: str) -> tuple[str, ...]:
+def notify(
+    run: JudgedRun, *, mail_to: Sequence[str], webhook: str, find: Find = program_path
+) -> tuple[str, ...]:
     """Tell whom the job names; what could not be sent, one line each."""
     problems = []
     if mail_to:
         try:
-            mail(message_of(run, mail_to))
+            mail(message_of(run, mail_to), find_mailer(find))
         except ErrpathError as error:
             problems.append(f"mail: {error}")
     if webhook:
@@ -53,30 +55,26 @@ def message_of(run: JudgedRun, mail_to: Sequence[str]) -> EmailMessage:
     return message
 
 
-def find_mailer() -> list[str]:
+def find_mailer(find: Find = program_path) -> list[str]:
     """The command that takes a mail on standard input.
 
     Raises:
         ToolMissingError: neither is installed.
     """
-    found = shutil.which("sendmail") or next((p for p in _SENDMAILS if Path(p).exists()), None)
-    if found is None:
-        found = shutil.which("msmtp")
+    found = find("sendmail", "/usr/lib") or find("msmtp")
     if found is None:
         raise ToolMissingError("neither sendmail nor msmtp is installed (Debian package msmtp-mta)")
     # -t: recipients from the head; -i: a line with one dot does not end it.
     return [found, "-t", "-i"] if "sendmail" in found else [found, "-t"]
 
 
-def mail(message: EmailMessage) -> None:
-    """Hand a mail over.
+def mail(message: EmailMessage, mailer: Sequence[str]) -> None:
+    """Hand a mail over to a command.
 
     Raises:
-        ToolMissingError: no mailer; InfrastructureError: it refused.
+        InfrastructureError: it refused.
     """
-    run_program(
-        find_mailer(), stdin=bytes(message), deadline=Deadline.after(_SECONDS, "the mailer")
-    )
+    run_program(mailer, stdin=bytes(message), deadline=Deadline.after(_SECONDS, "the mailer"))
 
 
 def webhook_body(run: JudgedRun) -> dict[str, object]:

@@ -19,6 +19,7 @@ from errpath.results.reports.jsonl import ResultFile, write_results
 from errpath.results.reports.summary import render_summary
 from errpath.results.run_records import RunRow
 from errpath.results.triage import JudgedCase, JudgedRun
+from errpath.util.files import replacing
 
 __all__ = ["FORMATS", "gather", "publish", "render", "write_index", "write_text"]
 
@@ -114,11 +115,9 @@ def write_text(path: Path, text: str) -> Path:
     Raises:
         InfrastructureError: the disk is full.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(path)
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise InfrastructureError(f"{path}: {error.strerror}; expected room for a report") from None
     return path

@@ -25,6 +25,7 @@ from errpath.results.run_records import RunRow
 from errpath.results.triage import JudgedCase, JudgedRun
 from errpath.runner.known_issues import KnownIssue
 from errpath.util.deadline import Deadline
+from errpath.util.times import local_stamp
 
 __all__ = ["Nightly", "open_run"]
 
@@ -58,7 +59,7 @@ def open_run(
         note = "it was interrupted and not gone on with"
         history.end_run(row, status="partial", note=note, ended=row.started)
         directory.__exit__(None, None, None)
-    name = time.strftime("%Y%m%dT%H%M%S", time.localtime(now)) + f"-{job.name}"
+    name = local_stamp(now) + f"-{job.name}"
     for number in range(1, 100):
         id = name if number == 1 else f"{name}-{number}"
         directory = RunDirectory(job.root / "runs" / id)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
 
 from errpath.errors import InfrastructureError
 from errpath.results.history.prune import RUN_MARK
+from errpath.util.locks import try_lock
 
 __all__ = ["RunDirectory"]
 
@@ -24,16 +24,12 @@ class RunDirectory:
         """Make the directory and take the lock; False if somebody else has it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            descriptor = os.open(self.path / RUN_MARK, flags, 0o644)
+            descriptor = try_lock(self.path / RUN_MARK)
         except OSError as error:
             raise InfrastructureError(
                 f"{self.path}: {error.strerror}; expected room for a run"
             ) from None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
+        if descriptor is None:
             return False
         self._descriptor = descriptor
         return True

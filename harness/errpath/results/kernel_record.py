@@ -10,8 +10,8 @@ from errpath.errors import ErrpathError
 from errpath.kernel import BuiltKernel, KernelRequest, KernelStore
 from errpath.kernel.build.state import load_state, load_tree
 from errpath.kernel.features.summary import missing
+from errpath.kernel.source.patches import patch_id
 from errpath.results.records import KernelRecord, PatchRecord
-from errpath.util.process import run
 
 __all__ = ["kernel_record", "patch_records"]
 
@@ -55,12 +55,8 @@ def patch_records(patches: Sequence[Path]) -> tuple[PatchRecord, ...]:
 def _patch(path: Path) -> PatchRecord:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    try:
-        words = run(["git", "patch-id", "--stable"], stdin=content).text.split()
-    except ErrpathError:
-        # Without git, or of a form that git does not read: the content itself.
-        words = []
-    return PatchRecord(words[0] if words else digest[:40], path.name, digest)
+    # Without git, or of a form that git does not read: the content itself.
+    return PatchRecord(patch_id(content) or digest[:40], path.name, digest)
 
 
 def _commit(store: KernelStore, kernel: BuiltKernel) -> str:

@@ -27,6 +27,7 @@ from errpath.runner.scheduler import Batch
 from errpath.runner.testbed import Testbed, batch_size
 from errpath.util.background import Background
 from errpath.util.progress import Progress
+from errpath.util.times import local_stamp
 
 __all__ = ["RunSession", "run_directory"]
 
@@ -235,5 +236,5 @@ def _functions(
 
 def run_directory(root: Path, *, worker: str = "") -> Path:
     """A new directory for one run's artefacts, named by time and process."""
-    stamp = time.strftime("%Y%m%dT%H%M%S")
+    stamp = local_stamp(time.time())
     return root / f"{stamp}-{os.getpid()}{worker}"

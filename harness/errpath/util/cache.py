@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import tempfile
@@ -13,6 +12,8 @@ from pathlib import Path
 import platformdirs
 
 from errpath.errors import InfrastructureError
+from errpath.util.files import replacing
+from errpath.util.locks import lock_descriptor, open_to_lock, try_lock
 
 __all__ = ["cache_root", "scratch_directory", "store_bytes"]
 
@@ -20,7 +21,7 @@ __all__ = ["cache_root", "scratch_directory", "store_bytes"]
 def cache_root() -> Path:
     """`ERRPATH_CACHE`, or `errpath` in the XDG cache directory."""
     chosen = os.environ.get("ERRPATH_CACHE")
-    return Path(chosen).absolute() if chosen else Path(platformdirs.user_cache_path("errpath"))
+    return (Path(chosen) if chosen else platformdirs.user_cache_path("errpath")).absolute()
 
 
 def store_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> Path:
@@ -31,18 +32,12 @@ def store_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> Path:
     """
     if path.exists():
         return path
-    scratch: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, scratch = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(scratch, mode)  # noqa: PTH101 - a name from mkstemp
-        os.replace(scratch, path)  # noqa: PTH105
+        with replacing(path) as part:
+            part.write_bytes(data)
+            part.chmod(mode)
     except OSError as error:
-        if scratch:
-            with contextlib.suppress(OSError):
-                os.unlink(scratch)  # noqa: PTH108
         raise InfrastructureError(
             f"{path}: {error.strerror}; expected room to write the cache"
         ) from None
@@ -64,8 +59,8 @@ def scratch_directory() -> Iterator[Path]:
             for old in parent.iterdir():
                 _remove_unused(old)
             path = Path(tempfile.mkdtemp(prefix="step-", dir=parent))
-            descriptor = os.open(path, os.O_RDONLY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            descriptor = open_to_lock(path, create=False)
+            lock_descriptor(descriptor)
     except OSError as error:
         raise InfrastructureError(
             f"{parent}: {error.strerror}; expected room to write the cache"
@@ -80,9 +75,9 @@ def scratch_directory() -> Iterator[Path]:
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     """One at a time: between its making and its locking a directory looks like nobody's."""
-    descriptor = os.open(directory, os.O_RDONLY)
+    descriptor = open_to_lock(directory, create=False)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock_descriptor(descriptor)
         yield
     finally:
         os.close(descriptor)
@@ -90,9 +85,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 def _remove_unused(path: Path) -> None:
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = try_lock(path, create=False)
+        if descriptor is not None:
             shutil.rmtree(path, ignore_errors=True)
-        finally:
             os.close(descriptor)

@@ -21,7 +21,7 @@ from typing import BinaryIO
 from errpath.errors import InfrastructureError, ToolMissingError
 from errpath.util.deadline import Deadline
 
-__all__ = ["PACKAGES", "Completed", "ProgramError", "find_program", "run"]
+__all__ = ["PACKAGES", "Completed", "ProgramError", "find_program", "program_path", "run"]
 
 # Debian package that brings each host program.
 PACKAGES: Mapping[str, str] = {
@@ -54,6 +54,7 @@ PACKAGES: Mapping[str, str] = {
 _LOG = logging.getLogger(__name__)
 
 _TICK_SECONDS = 0.5
+_SBIN = ("/usr/sbin", "/sbin")
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,20 @@ class ProgramError(InfrastructureError):
         self.completed = completed
 
 
+def program_path(name: str, *directories: str) -> str | None:
+    """The path of a program on PATH, in the directories of system administration programs (which
+    are often not on a user's own PATH), or in one of `directories`; None where it is in none."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_SBIN, *directories))
+    return shutil.which(name, path=path)
+
+
 def find_program(name: str) -> str:
     """The absolute path of a host program.
 
     Raises:
         ToolMissingError: it is not on PATH; the text names the Debian package where known.
     """
-    path = shutil.which(name)
+    path = program_path(name)
     if path is None:
         package = PACKAGES.get(name)
         hint = f" (Debian package {package}; `errpath doctor --install` installs it)"

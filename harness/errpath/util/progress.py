@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
 
+from errpath.util.times import duration
+
 __all__ = ["Progress", "Step", "silent"]
 
 _PLAIN_SECONDS = 10.0
@@ -51,8 +53,8 @@ class Step:
             share = min(1.0, self._done / self._total)
             words.append(f"{share:4.0%}")
             if 0.02 < share < 1.0:
-                words.append(f"about {_clock(self.elapsed * (1 - share) / share)} left")
-        words.append(f"[{_clock(self.elapsed)}]")
+                words.append(f"about {duration(self.elapsed * (1 - share) / share)} left")
+        words.append(f"[{duration(self.elapsed)}]")
         if note:
             words.append(note)
         return "  ".join(words)
@@ -121,9 +123,9 @@ class Progress:
         try:
             yield step
         except BaseException:
-            self._end(step, f"{what}: stopped after {_clock(step.elapsed)}")
+            self._end(step, f"{what}: stopped after {duration(step.elapsed)}")
             raise
-        self._end(step, f"{what}: done in {_clock(step.elapsed)}")
+        self._end(step, f"{what}: done in {duration(step.elapsed)}")
 
     def _end(self, step: Step, text: str) -> None:
         def end() -> None:
@@ -191,10 +193,3 @@ def _columns(out: TextIO) -> int:
         return os.get_terminal_size(out.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

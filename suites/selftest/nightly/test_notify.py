@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -81,14 +82,19 @@ def _mailer(tmp_path: Path, name: str, script: str) -> Path:
     return directory
 
 
+def _only_in(directory: Path) -> Callable[..., str | None]:
+    """A search for programs that sees those of one directory."""
+    return lambda name, *_: shutil.which(name, path=str(directory))
+
+
 @pytest.mark.parametrize("name", ["sendmail", "msmtp"])
-def test_mail(run: JudgedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_mail(run: JudgedRun, tmp_path: Path, name: str) -> None:
     got = tmp_path / "mail"
     directory = _mailer(tmp_path, name, f'echo "$@" > {got}.argv; cat > {got}')
-    monkeypatch.setenv("PATH", f"{directory}:/bin:/usr/bin")
-    monkeypatch.setattr("errpath.nightly.notify._SENDMAILS", ())
-    assert find_mailer()[0] == str(directory / name)
-    assert notify(run, mail_to=("fs@example.org", "me@example.org"), webhook="") == ()
+    find = _only_in(directory)
+    assert find_mailer(find)[0] == str(directory / name)
+    who = ("fs@example.org", "me@example.org")
+    assert notify(run, mail_to=who, webhook="", find=find) == ()
     text = got.read_text()
     assert "To: fs@example.org, me@example.org" in text
     assert "Subject: [errpath] hfs: 1 to look at" in text
@@ -96,16 +102,11 @@ def test_mail(run: JudgedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n
     assert "-t" in (tmp_path / "mail.argv").read_text().split()
 
 
-def test_a_mailer_that_refuses_is_told(
-    run: JudgedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mailer_that_refuses_is_reported(run: JudgedRun, tmp_path: Path) -> None:
     directory = _mailer(tmp_path, "sendmail", "cat > /dev/null; echo no relay >&2; exit 75")
-    monkeypatch.setenv("PATH", f"{directory}:/bin:/usr/bin")
-    (problem,) = notify(run, mail_to=("x@example.org",), webhook="")
+    (problem,) = notify(run, mail_to=("x@example.org",), webhook="", find=_only_in(directory))
     assert "no relay" in problem
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("errpath.nightly.notify._SENDMAILS", ())
-    (problem,) = notify(run, mail_to=("x@example.org",), webhook="")
+    (problem,) = notify(run, mail_to=("x@example.org",), webhook="", find=_only_in(tmp_path))
     assert "msmtp" in problem
 
 

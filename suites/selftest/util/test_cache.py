@@ -45,20 +45,6 @@ def test_a_file_is_stored_once(root: Path) -> None:
     assert path.stat().st_ino == before.st_ino
 
 
-def test_nobody_sees_half_a_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the moment of renaming, the whole content is there under the other name."""
-    seen = []
-    replace = os.replace
-
-    def spy(source: str, target: Path) -> None:
-        seen.append((Path(source).read_bytes(), Path(target).exists()))
-        replace(source, target)
-
-    monkeypatch.setattr(os, "replace", spy)
-    cache.store_bytes(root / "file", b"x" * 100_000)
-    assert seen == [(b"x" * 100_000, False)]
-
-
 @contextmanager
 def _small_disk(at: Path) -> Iterator[Path]:
     """A file system with room for 64 KiB."""
@@ -80,20 +66,6 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
         ):
             cache.store_bytes(path, b"x" * 1_000_000)
         assert list(disk.iterdir()) == []
-
-
-def test_a_failing_write_is_one_line_and_leaves_nothing(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The same without root: the rename fails, after the content was written."""
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(InfrastructureError, match=r"No space left on device; expected room"):
-        cache.store_bytes(root / "file", b"x")
-    assert list(root.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from errpath import __version__
 from errpath.analysis.compare.judge import Comparison, Require, exit_status
-from errpath.analysis.compare.mail import Subject, patch_id
+from errpath.analysis.compare.mail import Subject, short_patch_id
 
 __all__ = ["as_json"]
 
@@ -36,7 +36,7 @@ def as_json(subject: Subject, comparisons: Sequence[Comparison]) -> str:
 
 
 def _patch(path: Path) -> dict[str, str]:
-    return {"name": path.name, "patch_id": patch_id(path)}
+    return {"name": path.name, "patch_id": short_patch_id(path)}
 
 
 def _case(one: Comparison) -> dict[str, object]:

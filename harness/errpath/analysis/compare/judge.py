@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from errpath.analysis.compare.observe import CLEAN, Observed
 from errpath.cases.lifecycle import Planned
+from errpath.errors import NO_ANSWER
 
 __all__ = [
-    "NO_ANSWER",
     "SAME_CODE",
     "Cell",
     "Comparison",
@@ -25,8 +25,6 @@ __all__ = [
 
 # Why a case is not run whose code the change does not reach.
 SAME_CODE = "the same code before and after"
-# Exit status where no answer is possible; `git bisect run` passes over such a revision.
-NO_ANSWER = 125
 
 
 class State(enum.Enum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,11 @@ from pathlib import Path
 from errpath import __version__
 from errpath.analysis.compare.judge import Comparison, State, summarize, table
 from errpath.errors import ErrpathError
+from errpath.kernel.source.patches import patch_id
 from errpath.util import process
+from errpath.util.times import duration
 
-__all__ = ["Subject", "mail_text", "patch_id"]
-
-
-# The line that begins a file's change in a plain diff.
-_FILE = re.compile(rb"^--- a/(\S+)(?=[^\n]*\n\+\+\+ )", re.MULTILINE)
+__all__ = ["Subject", "mail_text", "short_patch_id"]
 
 
 @dataclass(frozen=True)
@@ -46,16 +43,15 @@ def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
     It has been earned when everything that the change fixed was red in every run before and green
     in every run after, and nothing regressed.
     """
-    minutes, seconds = divmod(round(subject.seconds), 60)
     lines = [
-        f"errpath {__version__}: killsb matrix, {minutes} min {seconds:02d} s",
+        f"errpath {__version__}: killsb matrix, {duration(subject.seconds)}",
         f"before: {subject.before}",
         f"after:  {subject.after}",
         f"config: {subject.config} (sha256 of .config)",
     ]
     for path in subject.patches_before:
-        lines.append(f"patch:  {path.name} (patch-id {patch_id(path)}), before only")
-    lines += [f"patch:  {path.name} (patch-id {patch_id(path)})" for path in subject.patches]
+        lines.append(f"patch:  {path.name} (patch-id {short_patch_id(path)}), before only")
+    lines += [f"patch:  {path.name} (patch-id {short_patch_id(path)})" for path in subject.patches]
     cells = summarize(comparisons)
     lines += ["", table(cells, every=False)]
     count = sum(1 for one in comparisons if one.state is State.CLEAN)
@@ -76,18 +72,9 @@ def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
-def patch_id(path: Path) -> str:
-    """git's name for a change, whatever its context lines' numbers; "unknown" without git."""
-    try:
-        diff = path.read_bytes()
-        if b"\ndiff --git " not in diff:
-            # git counts nothing before a header of its own.
-            diff = _FILE.sub(rb"diff --git a/\1 b/\1\n\g<0>", diff)
-        done = process.run(["git", "patch-id", "--stable"], stdin=diff, check=False)
-    except ErrpathError:
-        return "unknown"
-    words = done.text.split()
-    return words[0][:16] if words else "unknown"
+def short_patch_id(path: Path) -> str:
+    """git's name for a change, its first 16 digits; "unknown" without git."""
+    return patch_id(path.read_bytes())[:16] or "unknown"
 
 
 def _git_user() -> str:

@@ -24,7 +24,7 @@ from errpath.kernel.build.state import State, combine, load_tree
 from errpath.kernel.build.workspace import Workspace
 from errpath.kernel.layout import Layout, read_json, write_json
 from errpath.kernel.source.tree import Tree, digest
-from errpath.util.locks import held
+from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
 
 __all__ = ["Builder"]
@@ -103,7 +103,7 @@ class Builder:
     @contextlib.contextmanager
     def _workspace(self, state: State, what: str) -> Iterator[tuple[Workspace, int]]:
         lock = self.layout.locks / f"work-{state.lineage}"
-        with held(lock, what, progress=self.progress) as descriptor:
+        with file_lock(lock, what, progress=self.progress) as descriptor:
             yield Workspace.of(self.layout, state.lineage), descriptor
 
     def _prepared(

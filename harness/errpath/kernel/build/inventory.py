@@ -8,7 +8,7 @@ from pathlib import Path
 
 from errpath.errors import UsageError
 from errpath.kernel.layout import Layout, read_json, remove_tree
-from errpath.util.locks import held
+from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
 
 __all__ = ["Shelf", "StoredKernel"]
@@ -78,7 +78,7 @@ class Shelf:
         for workspace in self.layout.work.glob("*"):
             if workspace.name not in kept:
                 lock = self.layout.locks / f"work-{workspace.name}"
-                with held(lock, "removing the workspace", progress=progress):
+                with file_lock(lock, "removing the workspace", progress=progress):
                     remove_tree(workspace)
         if not key_prefix:
             for directory in (self.layout.sources, self.layout.tmp, self.layout.modules):

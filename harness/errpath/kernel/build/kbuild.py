@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from errpath.kernel.build.kconfig import (
     verify,
 )
 from errpath.kernel.build.repair import heal
-from errpath.util.process import ProgramError, find_program, run
+from errpath.util.process import ProgramError, find_program, program_path, run
 from errpath.util.progress import Progress, Step
 
 __all__ = ["Kbuild", "compiler_identity", "first_error", "undefined_symbols"]
@@ -230,7 +229,7 @@ _MARK = "\n=== errpath ===\n"
 
 def _leash() -> list[str]:
     """make must not outlive whoever waits for it; on SIGTERM it deletes what is half done."""
-    return ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    return ["setpriv", "--pdeathsig", "TERM"] if program_path("setpriv") else []
 
 
 class _Counter:

@@ -16,7 +16,7 @@ from errpath.kernel.build.modindex import module_name
 from errpath.kernel.build.modules import compile_sources, load_module, make_external, save_module
 from errpath.kernel.build.state import combine
 from errpath.kernel.layout import Layout, write_json
-from errpath.util.locks import held
+from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
 
 __all__ = ["Prebuilt", "find_prebuilt_module", "import_prebuilt", "source_of"]
@@ -169,7 +169,7 @@ class Prebuilt:
             raise SourceError(f"{self.objects}: its source tree is gone; {what} needs it")
         notes = self.layout.work / f"prebuilt-{self.key}"
         lock = self.layout.locks / notes.name
-        with held(lock, what, progress=self.progress) as descriptor:
+        with file_lock(lock, what, progress=self.progress) as descriptor:
             notes.mkdir(parents=True, exist_ok=True)
             yield Kbuild(source, self.objects, descriptor, self.progress, self.jobs, notes)
 

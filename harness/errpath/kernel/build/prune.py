@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from pathlib import Path
 from errpath.errors import UsageError
 from errpath.kernel.build.inventory import Shelf, StoredKernel
 from errpath.kernel.layout import Layout
+from errpath.util.locks import lock_descriptor, open_to_lock, try_lock
 from errpath.util.progress import Progress
 
 __all__ = ["LIMIT_VARIABLE", "Pruned", "cache_limit", "mark_used", "prune"]
@@ -52,8 +52,8 @@ def mark_used(layout: Layout, key: str) -> int:
     """Note that a kernel is used now; a descriptor that keeps it from being pruned while open."""
     path = _mark(layout, key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    descriptor = open_to_lock(path)
+    lock_descriptor(descriptor, shared=True)
     os.utime(descriptor)
     return descriptor
 
@@ -97,12 +97,9 @@ def _unused(layout: Layout, key: str) -> Iterator[bool]:
     """Whether nobody uses a kernel; while the block runs, nobody begins to."""
     path = _mark(layout, key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+    descriptor = try_lock(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
+        yield descriptor is not None
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)

@@ -27,10 +27,11 @@ from errpath.kernel.build.state import State, combine, load_state, load_tree, sa
 from errpath.kernel.features.finding import Finding, Presence
 from errpath.kernel.features.probe import features_header, probe_features
 from errpath.kernel.features.table import load_table
-from errpath.kernel.layout import Layout, default_root, disk_errors, read_json, write_json
+from errpath.kernel.layout import Layout, disk_errors, read_json, write_json
 from errpath.kernel.source.directory import walk
 from errpath.kernel.source.patches import apply_patches, patch_digest
 from errpath.kernel.source.spec import open_spec, prebuilt_directory
+from errpath.util.cache import cache_root
 from errpath.util.progress import Progress
 
 __all__ = ["KernelStore"]
@@ -49,7 +50,7 @@ class KernelStore:
     ) -> None:
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs: expected a number of at least 1, got {jobs}")
-        self.layout = Layout((root if root is not None else default_root()).absolute())
+        self.layout = Layout((root if root is not None else cache_root()).absolute())
         self._progress = progress
         self._compiler = compiler
         # Keys of the kernels that were handed out: none of them is pruned while the store lives.

@@ -20,6 +20,7 @@ from pathlib import Path
 from errpath.kernel.build.tree_copy import seed
 from errpath.kernel.layout import Layout, remove_tree
 from errpath.kernel.source.tree import LINK, File, Tree
+from errpath.util.files import replacing
 from errpath.util.progress import Progress
 
 __all__ = ["Workspace"]
@@ -115,14 +116,12 @@ def _replace(target: Path, file: File) -> None:
     if target.is_dir() and not target.is_symlink():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.errpath-new")
-    part.unlink(missing_ok=True)
-    if file.mode == LINK:
-        part.symlink_to(os.fsdecode(file.content))
-    else:
-        part.write_bytes(file.content)
-        part.chmod(file.mode & 0o777)
-    part.replace(target)
+    with replacing(target) as part:
+        if file.mode == LINK:
+            part.symlink_to(os.fsdecode(file.content))
+        else:
+            part.write_bytes(file.content)
+            part.chmod(file.mode & 0o777)
 
 
 def _load(manifest: Path) -> tuple[str, dict[str, str]]:
@@ -140,6 +139,5 @@ def _save(manifest: Path, identity: str, tokens: dict[str, str]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text, errors="surrogateescape")
-    part.replace(path)
+    with replacing(path) as part:
+        part.write_text(text, errors="surrogateescape")

@@ -19,7 +19,7 @@ from errpath.kernel.layout import Layout, read_json, write_json
 from errpath.kernel.source.directory import PristineDirectory
 from errpath.kernel.source.tarball import unpack
 from errpath.util.apt import Apt, Candidate, compare, find_mirror, private_apt, series_of
-from errpath.util.locks import held
+from errpath.util.locks import file_lock
 from errpath.util.process import run
 from errpath.util.progress import Progress
 
@@ -57,7 +57,7 @@ class DebianSource:
         if known is not None:
             return known
         lock = self.layout.locks / "debian"
-        with held(lock, f"downloading debian:{series}", progress=self.progress):
+        with file_lock(lock, f"downloading debian:{series}", progress=self.progress):
             known = self._known(series, fresh=True)
             return known if known is not None else self._refresh(series)
 

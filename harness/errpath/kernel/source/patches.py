@@ -14,15 +14,17 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from errpath.errors import PatchError, UsageError
+from errpath.errors import ErrpathError, PatchError, UsageError
 from errpath.kernel.source.tree import EXECUTABLE, LINK, REGULAR, File, Tree
 from errpath.util.cache import cache_root, store_bytes
 from errpath.util.process import run
 
-__all__ = ["apply_patches", "given_patches", "patch_digest", "touched_paths"]
+__all__ = ["apply_patches", "given_patches", "patch_digest", "patch_id", "touched_paths"]
 
 _DIFF_LINE = re.compile(rb"^diff --git a/(\S+) b/(\S+)$", re.MULTILINE)
 _OLD_NEW = re.compile(rb"^--- ([^\t\r\n]+)[^\n]*\n\+\+\+ ([^\t\r\n]+)", re.MULTILINE)
+# The line that begins a file's change in a plain diff.
+_FILE = re.compile(rb"^--- a/(\S+)(?=[^\n]*\n\+\+\+ )", re.MULTILINE)
 _RENAME = re.compile(rb"^(?:rename|copy) (?:from|to) (\S+)$", re.MULTILINE)
 
 _PATCHING = re.compile(r"^(?:patching|checking) (?:file|symbolic link) '?([^'\n]+?)'?(?: \(.*)?$")
@@ -70,6 +72,21 @@ def patch_digest(paths: Iterable[Path]) -> str:
     for path in paths:
         state.update(hashlib.sha256(_load(path)).digest())
     return state.hexdigest()[:20]
+
+
+def patch_id(content: bytes) -> str:
+    """git's stable name for a change, the same wherever its lines have moved to: 40 digits.
+
+    "" without git, or where git does not read the diff.
+    """
+    if not re.search(rb"^diff --git ", content, re.MULTILINE):
+        # git counts nothing before a header of its own.
+        content = _FILE.sub(rb"diff --git a/\1 b/\1\n\g<0>", content)
+    try:
+        done = run(["git", "patch-id", "--stable"], stdin=content, check=False)
+    except ErrpathError:
+        return ""
+    return next(iter(done.text.split()), "")
 
 
 def touched_paths(content: bytes, name: str) -> tuple[str, ...]:

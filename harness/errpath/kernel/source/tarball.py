@@ -8,7 +8,7 @@ from pathlib import Path
 from errpath.errors import SourceError
 from errpath.kernel.layout import Layout
 from errpath.kernel.source.directory import PristineDirectory
-from errpath.util.locks import held
+from errpath.util.locks import file_lock
 from errpath.util.process import ProgramError, run
 from errpath.util.progress import Progress
 
@@ -31,7 +31,7 @@ def open_tarball(layout: Layout, tarball: Path, progress: Progress) -> PristineD
     name = f"{tarball.name.partition('.tar')[0]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     source = PristineDirectory(layout.sources / name, f"tar-{name}", str(tarball))
     if not source.root.is_dir():
-        with held(layout.locks / f"source-{name}", f"unpacking {tarball}", progress=progress):
+        with file_lock(layout.locks / f"source-{name}", f"unpacking {tarball}", progress=progress):
             if not source.root.is_dir():
                 with progress.step(f"unpacking {tarball}"):
                     unpack(layout, tarball, source.root)

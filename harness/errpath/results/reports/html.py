@@ -10,8 +10,9 @@ from pathlib import Path
 
 from errpath.results.records import KernelRecord
 from errpath.results.regression import Kind
-from errpath.results.reports.page import bars, clock, document, line, link, mark, when
+from errpath.results.reports.page import bars, document, line, link, mark
 from errpath.results.triage import JudgedCase, JudgedRun
+from errpath.util.times import duration, local_minute
 
 __all__ = ["render_run"]
 
@@ -51,7 +52,8 @@ def render_run(run: JudgedRun) -> str:
         + (f" · {link(f'../{run.previous}/index.html', 'the run before')}" if run.previous else "")
         + "</p>",
         f"<h1>{escape(head.job)}: run {escape(head.id)}</h1>",
-        f'<p class="soft">{when(head.started)}, {clock(head.seconds)} on {escape(head.host)}</p>',
+        f'<p class="soft">{local_minute(head.started)}, {duration(head.seconds)} '
+        f"on {escape(head.host)}</p>",
         _banner(run),
         _tiles(run),
     ]
@@ -247,7 +249,8 @@ def _changed(run: JudgedRun, kernel: KernelRecord) -> str:
 def _units(run: JudgedRun) -> str:
     rows = "".join(
         f"<tr><td class='break'>{escape(unit.id)}</td><td>{escape(unit.status)}</td>"
-        f"<td class='n'>{clock(unit.seconds)}</td><td class='break'>{escape(unit.detail)}</td></tr>"
+        f"<td class='n'>{duration(unit.seconds)}</td>"
+        f"<td class='break'>{escape(unit.detail)}</td></tr>"
         for unit in run.units
     )
     return (

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from errpath.results.regression import Kind
-from errpath.results.reports.page import bars, clock, document, line, link, mark, when
+from errpath.results.reports.page import bars, document, line, link, mark
 from errpath.results.triage import RunSummary
+from errpath.util.times import duration, local_minute
 
 __all__ = ["render_index"]
 
@@ -56,7 +57,7 @@ def _row(run: RunSummary, there: frozenset[str]) -> str:
     marks = " ".join(mark(kind.value, run.counts[kind.value]) for kind in shown)
     state = "" if run.status == "complete" else f" <b>{escape(run.status)}</b>"
     return (
-        f"<tr><td class='break'>{_link(run, there)}{state}</td><td>{when(run.started)}</td>"
-        f"<td class='n'>{clock(run.seconds)}</td><td class='n'>{run.cases} cases</td>"
+        f"<tr><td class='break'>{_link(run, there)}{state}</td><td>{local_minute(run.started)}</td>"
+        f"<td class='n'>{duration(run.seconds)}</td><td class='n'>{run.cases} cases</td>"
         f"<td>{marks}</td></tr>"
     )

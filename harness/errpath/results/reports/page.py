@@ -6,11 +6,12 @@ alone: every mark has its word, and fill and outline differ as well.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from html import escape
 
-__all__ = ["bars", "clock", "document", "line", "link", "mark", "when"]
+from errpath.util.times import duration
+
+__all__ = ["bars", "document", "line", "link", "mark"]
 
 _STYLE = """
 :root { color-scheme: light; --ink: #1b1b1b; --soft: #5a5a5a; --line: #d0d0d0; --paper: #fff; }
@@ -98,22 +99,6 @@ def link(target: str, text: str) -> str:
     return f'<a href="{escape(target)}">{escape(text)}</a>'
 
 
-def when(seconds: float) -> str:
-    """A time for people, local."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
-
-
-def clock(seconds: float) -> str:
-    """A duration for people."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
 def bars(values: Sequence[tuple[str, int, int]], *, what: str) -> str:
     """A bar per night: (name, failing, others). Failing is filled and hatched, on top."""
     if not values:
@@ -159,13 +144,14 @@ def line(values: Sequence[tuple[str, float]], *, what: str) -> str:
     path = " ".join(f"{x},{y:.1f}" for x, y, _, _ in points)
     dots = "".join(
         f'<circle cx="{x}" cy="{y:.1f}" r="3" fill="#00507f"><title>'
-        f"{escape(f'{name}: {clock(seconds)}')}</title></circle>"
+        f"{escape(f'{name}: {duration(seconds)}')}</title></circle>"
         for x, y, name, seconds in points
     )
     return (
         f'<svg viewBox="0 0 {width} {height + 16}" width="{width}" height="{height + 16}" '
         f'role="img" aria-label="{escape(what)}">'
         f'<polyline points="{path}" fill="none" stroke="#00507f" stroke-width="1.5"/>{dots}'
-        f'<text x="2" y="{height + 13}">last {clock(values[-1][1])}, most {clock(most)}</text>'
+        f'<text x="2" y="{height + 13}">last {duration(values[-1][1])}, '
+        f"most {duration(most)}</text>"
         "</svg>"
     )

@@ -11,7 +11,6 @@ import pytest
 from errpath.analysis.compare.as_json import as_json
 from errpath.analysis.compare.compare import config_hashes, same_code
 from errpath.analysis.compare.judge import (
-    NO_ANSWER,
     SAME_CODE,
     Comparison,
     Require,
@@ -22,11 +21,12 @@ from errpath.analysis.compare.judge import (
     summarize,
     table,
 )
-from errpath.analysis.compare.mail import Subject, mail_text, patch_id
+from errpath.analysis.compare.mail import Subject, mail_text, short_patch_id
 from errpath.analysis.compare.observe import Observed, observe
 from errpath.cases.case import Outcome, StepOutcome
 from errpath.cases.lifecycle import Planned, plan
 from errpath.cases.steps import Mount
+from errpath.errors import NO_ANSWER
 from errpath.oracles import failure
 from errpath.oracles.failure import Failure, Kind
 from errpath.oracles.leaks import resource_failures
@@ -224,8 +224,8 @@ def test_the_mail_says_what_was_run_on_what(tmp_path: Path) -> None:
         "before: Linux 7.1.0, linux@v7.1 (123456789abc)",
         "after:  new",
         f"config: {'a' * 16} (sha256 of .config)",
-        f"patch:  bug.patch (patch-id {patch_id(bug)}), before only",
-        f"patch:  fix.patch (patch-id {patch_id(fix)})",
+        f"patch:  bug.patch (patch-id {short_patch_id(bug)}), before only",
+        f"patch:  fix.patch (patch-id {short_patch_id(fix)})",
     ]
     assert lines[7].split()[:3] == ["filesystem", "event", "state"]
     assert " ".join(lines[8].split()) == "efs a FIXED 1/1 3 of 3 0 of 3 memory leak in a"
@@ -255,16 +255,6 @@ def test_least_work_is_told_by_directories() -> None:
     # vfat is in fs/fat, and jbd2 is below more than its own.
     assert not same_code("vfat", frozenset({"fs/fat/"}))
     assert not same_code("hfs", frozenset({"fs/jbd2/"}))
-
-
-def test_a_patch_has_one_name_with_and_without_gits_headers(tmp_path: Path) -> None:
-    plain = "--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-old\n+new\n"
-    (tmp_path / "plain").write_text(f"Subject: x\n\nwhy\n---\n{plain}")
-    (tmp_path / "git").write_text(f"Subject: y\n---\ndiff --git a/f.c b/f.c\n{plain}")
-    first, second = patch_id(tmp_path / "plain"), patch_id(tmp_path / "git")
-    assert first == second != "unknown"
-    (tmp_path / "other").write_text(plain.replace("new", "newer"))
-    assert patch_id(tmp_path / "other") != first
 
 
 def test_what_is_not_given_back_is_bad() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from errpath.errors import PatchError
-from errpath.kernel.source.patches import apply_patches, patch_digest, touched_paths
+from errpath.kernel.source.patches import apply_patches, patch_digest, patch_id, touched_paths
 from errpath.kernel.source.tree import EXECUTABLE, File, Tree
 
 LINES = [b"line %d" % number for number in range(1, 41)]
@@ -183,3 +183,18 @@ def test_order_of_patches_is_part_of_the_digest(tmp_path: Path) -> None:
 def test_touched_paths_ignore_timestamps() -> None:
     text = b"--- a/fs/x.c\t2026-01-01 00:00\n+++ b/fs/x.c\t2026-01-02 00:00\n@@ -1 +1 @@\n"
     assert touched_paths(text, "p") == ("fs/x.c",)
+
+
+def test_a_patch_has_one_id_with_and_without_gits_headers() -> None:
+    plain = b"--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-old\n+new\n"
+    first = patch_id(b"Subject: x\n\nwhy\n---\n" + plain)
+    assert len(first) == 40
+    header = b"diff --git a/f.c b/f.c\n"
+    assert first == patch_id(header + plain) == patch_id(b"Subject: y\n---\n" + header + plain)
+    assert patch_id(plain.replace(b"new", b"newer")) != first
+    assert patch_id(b"no diff\n") == ""
+
+
+def test_there_is_no_id_without_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert patch_id(b"--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-old\n+new\n") == ""

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from errpath.errors import UsageError
-from errpath.kernel.layout import default_root
 from errpath.nightly.publish import FORMATS, gather, publish, render
 from errpath.results.history.store import History
 from errpath.results.history.verdicts import judge_run
@@ -27,6 +26,7 @@ from errpath.results.reports.jsonl import read_results
 from errpath.results.reports.summary import render_summary, subject
 from errpath.results.triage import JudgedRun, RunSummary
 from errpath.runner.known_issues import FailurePattern, KnownIssue
+from errpath.util.cache import cache_root
 from suites.selftest.results.data import KERNEL, TRACK, add_run, records
 
 _KNOWN = KnownIssue(
@@ -84,7 +84,7 @@ def test_the_night_has_some_of_everything(run: JudgedRun) -> None:
 def _kunit() -> Path:
     """The kernel's own parser, from the sources that kernels were built from."""
     pattern = "*/tools/testing/kunit/kunit.py"
-    found = sorted((default_root() / "sources").glob(pattern))
+    found = sorted((cache_root() / "sources").glob(pattern))
     if not found:
         pytest.skip("no unpacked kernel source in the cache: `errpath kernel build` unpacks one")
     return found[-1]
