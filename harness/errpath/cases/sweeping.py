@@ -30,8 +30,8 @@ class Sequence:
     # Why it is not swept, else "".
     reason: str = ""
 
-    def failing(self, fault: Fault) -> tuple[Step, ...]:
-        """The steps with this fault in the armed one, which otherwise records."""
+    def failing(self, fault: Fault | None) -> tuple[Step, ...]:
+        """The steps with this fault, or none, in the armed one, which otherwise records."""
         return tuple(replace(step, fail=fault) if step.armed else step for step in self.steps)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from errpath.errors import InfrastructureError
 from errpath.faults.model import KINDS
 
-__all__ = ["Chain", "ChainFrame", "name_chain", "number", "parse_chains"]
+__all__ = ["Chain", "ChainFrame", "name_chain", "number", "own_functions", "parse_chains"]
 
 _FRAME = re.compile(r"(?P<name>[^+ ]+)\+0x(?P<offset>[0-9a-f]+)/0x(?P<size>[0-9a-f]+)$")
 # Longer names are cut in the middle: they become parts of file names.
@@ -108,7 +108,7 @@ def name_chain(chain: Chain, modules: Collection[str], expand: Expand) -> str:
         return chain.function
     # Outermost first, each with whether it is the filesystem's.
     steps = [
-        (re.sub(r"\..*|_noprof$", "", name), frame.module in modules)
+        (_plain(name), frame.module in modules)
         for frame in reversed(chain.frames)
         for name in reversed(expand(frame))
     ]
@@ -121,6 +121,21 @@ def name_chain(chain: Chain, modules: Collection[str], expand: Expand) -> str:
     names += [name for name, _ in steps[own[-1] + 1 :]][-2:] if own else [n for n, _ in steps][-3:]
     names = [name for at, name in enumerate(names) if at == 0 or names[at - 1] != name]
     return _shortened(names or ["entry"])
+
+
+def own_functions(chain: Chain, modules: Collection[str], expand: Expand) -> tuple[str, ...]:
+    """The functions of `modules` on a chain, innermost first; of a call, the function."""
+    if chain.kind == "call":
+        return (chain.function,)
+    found = (
+        _plain(name) for frame in chain.frames if frame.module in modules for name in expand(frame)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _plain(name: str) -> str:
+    """A function's name without what the compiler and the build added."""
+    return re.sub(r"\..*|_noprof$", "", name)
 
 
 def _shortened(names: list[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from errpath.errors import UsageError
-from errpath.faults.chains import Chain, Expand, name_chain, number
+from errpath.faults.chains import Chain, Expand, name_chain, number, own_functions
 from errpath.faults.model import ALLOCATORS, Alloc, Call, Fault, Flush, Read, Write
 from errpath.faults.shapes import Shape, artefact
 
@@ -30,6 +30,8 @@ class Point:
     # Unique among the points of its kind in one step; holds no address and no line.
     name: str
     fault: Fault
+    # The filesystem's functions that lead there, innermost first.
+    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,17 @@ def points_of(
         name_chain(chain, modules, expand) + ("" if chain.kind in plain else f":{chain.kind}")
         for chain in mine
     )
-    return tuple(map(_point, names, mine)), ()
+    through = (own_functions(chain, modules, expand) for chain in mine)
+    return tuple(
+        Point(name, _fault(chain), way)
+        for name, chain, way in zip(names, mine, through, strict=True)
+    ), ()
 
 
-def _point(name: str, chain: Chain) -> Point:
+def _fault(chain: Chain) -> Fault:
     if chain.kind in ALLOCATORS:
-        return Point(name, Alloc(kind=chain.kind, chain=chain.hash))
-    return Point(name, _REQUESTS[chain.kind](chain=chain.hash))
+        return Alloc(kind=chain.kind, chain=chain.hash)
+    return _REQUESTS[chain.kind](chain=chain.hash)
 
 
 def _calls(
@@ -97,5 +103,5 @@ def _calls(
             if nth <= chain.count:
                 for retval in found.retvals:
                     call = Call(name, retval, nth=nth)
-                    points.append(Point(name if nth == 1 else f"{name}#{nth}", call))
+                    points.append(Point(name if nth == 1 else f"{name}#{nth}", call, (name,)))
     return tuple(points), tuple(left)

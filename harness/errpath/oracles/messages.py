@@ -38,7 +38,8 @@ _SUSPICIOUS = re.compile(
         )
     )
 )
-# Of the block layer and the VFS, when a case's device is not fit for a mount.
+# Of the block layer, the VFS and the library, when a case's device is not fit for a mount or memory
+# is short.
 _COMMON = (
     # A device of zero sectors, a node without a driver, a device cut short.
     r"/dev/[\w-]+: Can't open blockdev",
@@ -46,6 +47,9 @@ _COMMON = (
     r"I/O error, dev loop\d+, sector \d+ op 0x\d:\((?:READ|WRITE)\) .*",
     r"Buffer I/O error on dev loop\d+, logical block \d+, (?:async page read|lost \w+ page write)",
     r"attempt to access beyond end of device",
+    # Of lib/kobject.c, without memory.
+    r"kobject: can not set name properly!",
+    r"kobject: kobject_add_internal failed for .* \(error: -12 parent: .*\)",
 )
 # Around a report, and not a part of it.
 _DECORATION = re.compile(

@@ -27,10 +27,15 @@ from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
 from errpath.runner.verdict import Status
 from errpath.util.background import Background
 
-__all__ = ["POINT_PROPERTY", "Swept", "sweep_parameters", "unit_of"]
+__all__ = ["BY_FORCE", "POINT_PROPERTY", "Swept", "sweep_parameters", "unit_of"]
 
 # Property of a test's report that holds the record of one point, as JSON.
 POINT_PROPERTY = "errpath-point"
+
+# Of a forced failure that has no natural twin: the suite does not fail for it.
+BY_FORCE = IssueRecord(
+    "only-by-force", "docs/sweep.md#only-by-force", "forced, and nothing natural leads there"
+)
 
 _NO_FAILURE = (CaseStatus.PASS, CaseStatus.SKIP)
 
@@ -79,6 +84,11 @@ class Swept:
     item: pytest.Item
 
     @property
+    def asked(self) -> bool:
+        """Whether single points were asked for: then each tells everything."""
+        return bool(self.item.config.option.case)
+
+    @property
     def points(self) -> tuple[Result, ...]:
         """The points that have a verdict on the kernel, in order."""
         return tuple(
@@ -103,10 +113,14 @@ class Swept:
             pytest.skip(verdict.reasons[0])
         known = issues_of(self.item.config)
         found, note = known.explain(self.item, self.group.kernel, verdict)
-        text = self.report(point) + note
         if found:
             self.record(point, CaseStatus.XFAIL, issue_record(found[0]))
             pytest.xfail("; ".join(map(str, found)))
+        twin = self.result.twins.get(verdict.case.id)
+        if twin is not None and not twin.case_id and not self.asked:
+            self.record(point, CaseStatus.XFAIL, BY_FORCE)
+            pytest.xfail(f"{verdict.reasons[0]}: {twin.line}")
+        text = self.report(point) + (f"\n  {twin.line}" if twin is not None else "") + note
         self.record(point, CaseStatus.FAIL)
         pytest.fail(text, pytrace=False)
 

@@ -1,38 +1,35 @@
 """A sweep: every point of one event of one filesystem fails once, with every oracle on.
 
-The sequence runs twice with a recording, in one guest. What the second one saw is what a case meets
-that others came before; from it come the points (`errpath.faults.points`). Each becomes a case, and
-the cases run as any others do.
+The points come from a recording (`errpath.runner.sweep_recording`). Each becomes a case, and the
+cases run as any others do. Points that were not reached run again behind an untouched sequence;
+forced failures get their natural twins (`errpath.runner.sweep_twins`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
-from errpath.cases.case import MountCase, Outcome
-from errpath.cases.run import run_case
+from errpath.cases.case import MountCase
 from errpath.cases.sweeping import sequence
-from errpath.errors import InfrastructureError, UsageError
-from errpath.faults import point_module
-from errpath.faults.chains import Chain, ChainFrame
-from errpath.faults.points import POINT_KINDS, LeftOut, Point, points_of
-from errpath.faults.shapes import Shape, definition_at, shape_of
+from errpath.errors import UsageError
+from errpath.faults.points import LeftOut, Point
 from errpath.filesystems import load_filesystem
-from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
+from errpath.runner.resource_check import check_resources
 from errpath.runner.result import Result
+from errpath.runner.sweep_recording import Recorded, record_event
+from errpath.runner.sweep_twins import Twin, find_twin, twin_candidates
 from errpath.runner.testbed import Testbed, batch_size
+from errpath.runner.verdict import NOT_REACHED, Status, left_out
 
 __all__ = ["SweepPlan", "SweepResult", "SweepUnit", "Sweeper"]
 
-# Seconds of wall time of one case: a forced failure may hang it.
-_SECONDS = 15.0
-_TASKS = ("errpath-record1", "errpath-record2")
+# Of points that were not reached, so many run again each in a guest of its own.
+_ALONE = 24
 
 
 @dataclass(frozen=True)
@@ -73,10 +70,8 @@ class SweepResult:
     results: Mapping[str, Result]
     # Seconds of wall time, the recording apart.
     seconds: float
-
-
-# Points and what is left out, by kind.
-_Points = Mapping[str, tuple[tuple[Point, ...], tuple[LeftOut, ...]]]
+    # Of forced failures, by case id.
+    twins: Mapping[str, Twin] = field(default_factory=dict)
 
 
 @dataclass
@@ -87,10 +82,14 @@ class Sweeper:
     repeats: int = 2
     # Wraps what boots a guest, so that a session that has ended gets none.
     guests: Callable[[Boot], Boot] = lambda boot: boot
-    _found: dict[tuple[str, str], _Points] = field(default_factory=dict)
+    # What no case is to blame for alone.
+    notes: list[str] = field(default_factory=list)
+    runners: set[BatchRunner] = field(default_factory=set)
+    _found: dict[tuple[str, str], Recorded] = field(default_factory=dict)
+    # Results of natural points, by case id: a unit's own run and a search for twins share them.
+    _done: dict[str, Result] = field(default_factory=dict)
     _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    runners: set[BatchRunner] = field(default_factory=set)
 
     def plan(self, unit: SweepUnit, only: Collection[str] = ()) -> SweepPlan:
         """The cases of a unit; with `only`, those of these ids.
@@ -99,23 +98,11 @@ class Sweeper:
             UsageError: the event cannot be had, or an id names no point.
             InfrastructureError: the sequence fails by itself, or cannot be recorded.
         """
-        filesystem = load_filesystem(unit.filesystem)
-        steps = sequence(filesystem, unit.event)
+        steps = sequence(load_filesystem(unit.filesystem), unit.event)
         if steps.reason:
             raise UsageError(f"{unit.filesystem}: {unit.event}: {steps.reason}")
-        points, left = self._points(unit.filesystem, unit.event)[unit.kind]
-        cases = tuple(
-            MountCase(
-                f"{unit.id}-{point.name}",
-                unit.filesystem,
-                steps.device,
-                steps.failing(point.fault),
-                point=f"{unit.event}/{unit.kind}",
-                batch=unit.id,
-                seconds=_SECONDS,
-            )
-            for point in points
-        )
+        points, left = self._recorded(unit).points[unit.kind]
+        cases = tuple(self._case(unit, point) for point in points)
         for wanted in only:
             if all(case.id != wanted for case in cases):
                 raise UsageError(_no_such_point(unit, wanted, cases, left))
@@ -125,104 +112,110 @@ class Sweeper:
     def run(self, plan: SweepPlan) -> SweepResult:
         """Run the cases of a plan."""
         began = time.monotonic()
-        names = (plan.unit.filesystem,)
+        results = self._natural(plan) if plan.unit.kind != "call" else self._run(plan.cases)
+        results |= self._again(plan.unit, results)
+        twins = self._twins(plan, results) if plan.unit.kind == "call" else {}
+        if self.testbed.options.conservation and plan.cases:
+            boot = self._boot(plan.unit.filesystem)
+            results, together = check_resources(boot, results, self.testbed.progress)
+            self.notes += together
+        return SweepResult(plan, results, time.monotonic() - began, twins)
+
+    # -- cases -----------------------------------------------------------------------------------
+
+    def _recorded(self, unit: SweepUnit) -> Recorded:
+        """The points of a unit's event, recorded once."""
+        key = (unit.filesystem, unit.event)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            if key not in self._found:
+                self._found[key] = record_event(self.testbed, self.guests, *key)
+            return self._found[key]
+
+    def _case(self, unit: SweepUnit, point: Point | None, name: str = "") -> MountCase:
+        """The case of a point; without one, the sequence as it is."""
+        steps = sequence(load_filesystem(unit.filesystem), unit.event)
+        return MountCase(
+            f"{unit.id}-{point.name if point else name}",
+            unit.filesystem,
+            steps.device,
+            steps.failing(point.fault if point else None),
+            point=f"{unit.event}/{unit.kind}",
+            batch=unit.id,
+            seconds=self._recorded(unit).seconds,
+        )
+
+    def _boot(self, filesystem: str, *, confirm: bool = False) -> Boot:
+        source = self.testbed.guest_source((filesystem,), (), points=(), confirm=confirm)
+        return self.guests(source)
+
+    def _run(self, cases: Sequence[MountCase]) -> dict[str, Result]:
+        """Results of cases of one filesystem, by id, from guests of their own."""
+        if not cases:
+            return {}
         runner = BatchRunner(
-            self.guests(self.testbed.guest_source(names, (), points=())),
-            confirm=self.guests(self.testbed.guest_source(names, (), points=(), confirm=True)),
+            self._boot(cases[0].filesystem),
+            confirm=self._boot(cases[0].filesystem, confirm=True),
             batch=batch_size(self.testbed.options),
             repeats=self.repeats,
             progress=self.testbed.progress,
         )
         self.runners.add(runner)
         try:
-            results = runner.run(plan.cases) if plan.cases else {}
+            return runner.run(cases)
         finally:
             runner.close()
             self.runners.discard(runner)
-        return SweepResult(plan, results, time.monotonic() - began)
 
-    # -- recording -------------------------------------------------------------------------------
+    def _natural(self, plan: SweepPlan) -> dict[str, Result]:
+        """Results of points that can fail by themselves, each run once in the sweeper's life."""
+        fresh = self._run([case for case in plan.cases if case.id not in self._done])
+        self._done |= fresh
+        return {case.id: self._done[case.id] for case in plan.cases}
 
-    def _points(self, filesystem: str, event: str) -> _Points:
-        """The points of an event, recorded once."""
-        key = (filesystem, event)
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
-            if key not in self._found:
-                self._found[key] = self._look(filesystem, event)
-            return self._found[key]
-
-    def _look(self, filesystem: str, event: str) -> _Points:
-        modules = frozenset(
-            module.name
-            for module in self.testbed.modules(filesystem)
-            if not module.name.startswith("nls_")
-        )
-        chains = self._record(filesystem, event)
-        with self.testbed.symbolizer((filesystem,)) as symbolizer:
-            return {
-                kind: points_of(
-                    kind,
-                    chains,
-                    modules=modules,
-                    expand=partial(_expand, symbolizer),
-                    shape=partial(_shape, self.testbed, symbolizer, modules),
-                )
-                for kind in POINT_KINDS
-            }
-
-    def _record(self, filesystem: str, event: str) -> tuple[Chain, ...]:
-        steps = sequence(load_filesystem(filesystem), event)
-        case = MountCase(
-            f"sweep-{filesystem}-{event}-recording",
-            filesystem,
-            steps.device,
-            steps.steps,
-        )
-        prepared = self.guests(partial(self.testbed.guests.prepare, (filesystem,), (), points=()))()
-        try:
-            chains: tuple[Chain, ...] = ()
-            for task in _TASKS:
-                point_module.forget(prepared.guest)
-                _check(case, run_case(prepared.guest, case, task))
-                chains = point_module.read_chains(prepared.guest)
-        finally:
-            prepared.guest.close()
-        return chains
-
-
-def _check(case: MountCase, outcome: Outcome) -> None:
-    """See that the armed step worked, and what stands before it.
-
-    Raises:
-        InfrastructureError: it did not, so that there is nothing to fail.
-    """
-    for step, got in zip(case.steps, outcome.steps, strict=False):
-        if got.errno and step.op != "use":
-            raise InfrastructureError(
-                f"{case.id}: {step.op}: {got}; expected a sequence that succeeds without a fault"
+    def _again(self, unit: SweepUnit, results: Mapping[str, Result]) -> dict[str, Result]:
+        """Results of the points that were not reached: once more together, then each by itself,
+        behind a sequence in which nothing fails. What came before may have kept them from it."""
+        again: dict[str, Result] = {}
+        lost = list(_not_reached(results.values()))
+        if lost:
+            again |= self._run([self._case(unit, None, "untouched"), *lost])
+            lost = list(_not_reached(again.values()))
+        for case in lost[:_ALONE]:
+            again |= self._run([self._case(unit, None, "untouched"), case])
+        for case in _not_reached(tuple(again.values())):
+            reason = (
+                "a recording reached it, three runs did not: what leads there depends on timing"
             )
-        if step.armed:
-            return
-    raise InfrastructureError(f"{case.id}: the recording did not end; expected every step")
+            again[case.id] = Result(left_out(case, reason))
+        return {case_id: result for case_id, result in again.items() if case_id in results}
+
+    # -- twins -----------------------------------------------------------------------------------
+
+    def _twins(self, plan: SweepPlan, results: Mapping[str, Result]) -> dict[str, Twin]:
+        """The natural twins of the forced failures of a plan."""
+        natural = self._recorded(plan.unit).natural()
+        wanted: dict[str, list[MountCase]] = {}
+        for case in plan.cases:
+            if results[case.id].verdict.status is Status.FAIL and case.fault is not None:
+                wanted[case.id] = [
+                    self._case(SweepUnit(plan.unit.filesystem, plan.unit.event, kind), point)
+                    for kind, point in twin_candidates(case.fault.function, natural)
+                ]
+        cases = {one.id: one for candidates in wanted.values() for one in candidates}
+        self._done |= self._run([one for one in cases.values() if one.id not in self._done])
+        return {
+            case_id: find_twin(results[case_id], [one.id for one in candidates], self._done)
+            for case_id, candidates in wanted.items()
+        }
 
 
-def _expand(symbolizer: Symbolizer, frame: ChainFrame) -> Sequence[str]:
-    frames = symbolizer.resolve(frame.function, frame.offset, frame.module or None, size=frame.size)
-    return [found.function for found in frames] or [frame.function]
-
-
-def _shape(
-    testbed: Testbed, symbolizer: Symbolizer, modules: Collection[str], function: str
-) -> Shape:
-    for module in sorted(modules):
-        frames = symbolizer.resolve(function, 0, module, exact=True)
-        if frames:
-            place = frames[-1]
-            text = testbed.source(place.file) or ""
-            return shape_of(definition_at(text, function, place.line), function)
-    return Shape("", (), "its definition was not found in the source")
+def _not_reached(results: Iterable[Result]) -> Iterable[MountCase]:
+    for result in results:
+        verdict = result.verdict
+        if verdict.status is Status.ERROR and verdict.reasons[0].startswith(NOT_REACHED):
+            yield verdict.case
 
 
 def _no_such_point(

@@ -26,7 +26,10 @@ from errpath.oracles.messages import message_failures
 from errpath.oracles.steps import check_failures, device_failures, errno_failures
 from errpath.util.errnos import errno_name
 
-__all__ = ["Leak", "Status", "Verdict", "infrastructure_error", "judge", "left_out"]
+__all__ = ["NOT_REACHED", "Leak", "Status", "Verdict", "infrastructure_error", "judge", "left_out"]
+
+# How the reason begins where a fault was armed and did not fire.
+NOT_REACHED = "never reached"
 
 
 class Status(enum.Enum):
@@ -96,7 +99,7 @@ def judge(case: MountCase, outcome: Outcome, leak: Leak | None) -> Verdict:
             return infrastructure_error(case, reason, outcome)
         if case.fault is not None and not outcome.fired:
             where = f"in {case.fault.function}" if case.fault.function else f"({case.fault.text})"
-            reason = f"never reached: the fault {where} did not fire"
+            reason = f"{NOT_REACHED}: the fault {where} did not fire"
             # A leak that was found all the same is shown beside it.
             return Verdict(case, Status.ERROR, (infrastructure(reason),), outcome, leak)
         failures += errno_failures(case, outcome)

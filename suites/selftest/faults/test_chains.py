@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from errpath.errors import InfrastructureError
-from errpath.faults.chains import Chain, ChainFrame, name_chain, number, parse_chains
+from errpath.faults.chains import Chain, ChainFrame, name_chain, number, own_functions, parse_chains
 
 _TEXT = (
     "0 - 2 ab12 __kmalloc_cache_noprof+0x11/0x20 minix_fill_super+0x5/0x90 [minix] "
@@ -73,3 +73,10 @@ def test_a_long_way_keeps_its_ends_and_stays_apart() -> None:
 
 def test_names_that_came_before_are_numbered() -> None:
     assert number(["a", "b", "a", "a"]) == ["a", "b", "a#2", "a#3"]
+
+
+def test_the_filesystem_s_functions_on_a_chain_the_innermost_first() -> None:
+    slab, call = parse_chains(_TEXT)
+    assert own_functions(slab, {"minix"}, _expand) == ("minix_blocks", "minix_fill_super")
+    assert own_functions(slab, {"hfs"}, _expand) == ()
+    assert own_functions(call, {"minix"}, _expand) == ("minix_iget",)

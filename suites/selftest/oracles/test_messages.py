@@ -39,6 +39,10 @@ def _titles(text: str, levels: str, case: MountCase = _CASE) -> list[str]:
         (6, "hfs: node 4:1 still has 1 user(s)!", True),
         (7, "VFS: brelse: Trying to free free buffer", True),
         (6, "kobject: (00000000): tried to init an initialized object", True),
+        # Without memory a name or a directory cannot be made; anything else of the kind is wrong.
+        (3, "kobject: can not set name properly!", False),
+        (3, "kobject: kobject_add_internal failed for x (error: -12 parent: fs)", False),
+        (3, "kobject: kobject_add_internal failed for x with -EEXIST, don't try to", True),
         (6, "sysfs: cannot create duplicate filename '/fs/x'", True),
         (6, "3 buffers leaked", True),
         # Of the block layer, for a device that is not fit.

@@ -113,3 +113,15 @@ def test_a_point_that_is_not_there_is_one_line(make_testbed: Callable[..., Testb
         sweeper.plan(unit, [f"{unit.id}-nobody"])
     with pytest.raises(UsageError, match=r"-hfs_bnode_put: not failed: hfs_bnode_put gives"):
         sweeper.plan(unit, [f"{unit.id}-hfs_bnode_put"])
+
+
+def test_what_only_force_breaks_has_no_natural_twin(make_testbed: Callable[..., Testbed]) -> None:
+    unit = SweepUnit("ext2", "mount-ro", "call")
+    sweeper = Sweeper(make_testbed())
+    case_id = f"{unit.id}-ext2_get_group_desc"
+    result = sweeper.run(sweeper.plan(unit, [case_id]))
+    # ext2_fill_super() uses what it gives without a look: no descriptor is missing by itself.
+    assert (
+        "NULL pointer dereference in ext2_fill_super" in result.results[case_id].verdict.reasons[0]
+    )
+    assert result.twins[case_id].case_id == ""

@@ -1,0 +1,133 @@
+"""What a sweep can fail: the sequence of an event, recorded, and the points that it gives.
+
+The sequence runs twice with a recording, in one guest. What the second one saw is what a case meets
+that others came before.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from errpath.cases.case import MountCase, Outcome
+from errpath.cases.run import run_case
+from errpath.cases.sweeping import sequence
+from errpath.errors import InfrastructureError
+from errpath.faults import point_module
+from errpath.faults.chains import Chain, ChainFrame
+from errpath.faults.points import POINT_KINDS, LeftOut, Point, points_of
+from errpath.faults.shapes import Shape, definition_at, shape_of
+from errpath.filesystems import load_filesystem
+from errpath.kernel.symbols.symbolizer import Symbolizer
+from errpath.runner.guests import Boot
+from errpath.runner.testbed import Testbed
+
+__all__ = ["Recorded", "record_event"]
+
+_TASKS = ("errpath-record1", "errpath-record2")
+# Seconds of wall time of one case: so many times what the recording took, and no less than this.
+# What takes longer counts as hung.
+_PATIENCE = 40
+_LEAST_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What can be failed in an event of a filesystem."""
+
+    # By kind: the points, and what is left out.
+    points: Mapping[str, tuple[tuple[Point, ...], tuple[LeftOut, ...]]]
+    # Seconds of wall time after which a case of it counts as hung.
+    seconds: float
+
+    def natural(self) -> tuple[tuple[str, Point], ...]:
+        """The points that can fail on any machine, each with its kind."""
+        return tuple(
+            (kind, point)
+            for kind in self.points
+            if kind != "call"
+            for point in self.points[kind][0]
+        )
+
+
+def record_event(
+    testbed: Testbed, guests: Callable[[Boot], Boot], filesystem: str, event: str
+) -> Recorded:
+    """Record an event.
+
+    Raises:
+        InfrastructureError: the sequence fails by itself, or cannot be recorded.
+    """
+    modules = frozenset(
+        module.name for module in testbed.modules(filesystem) if not module.name.startswith("nls_")
+    )
+    chains, seconds = _record(testbed, guests, filesystem, event)
+    with testbed.symbolizer((filesystem,)) as symbolizer:
+        points = {
+            kind: points_of(
+                kind,
+                chains,
+                modules=modules,
+                expand=partial(_expand, symbolizer),
+                shape=partial(_shape, testbed, symbolizer, modules),
+            )
+            for kind in POINT_KINDS
+        }
+    return Recorded(points, max(_LEAST_SECONDS, float(math.ceil(_PATIENCE * seconds))))
+
+
+def _record(
+    testbed: Testbed, guests: Callable[[Boot], Boot], filesystem: str, event: str
+) -> tuple[tuple[Chain, ...], float]:
+    """The chains, and how many seconds the sequence took."""
+    steps = sequence(load_filesystem(filesystem), event)
+    case = MountCase(f"sweep-{filesystem}-{event}-recording", filesystem, steps.device, steps.steps)
+    prepared = guests(partial(testbed.guests.prepare, (filesystem,), (), points=()))()
+    try:
+        chains: tuple[Chain, ...] = ()
+        seconds = 0.0
+        for task in _TASKS:
+            point_module.forget(prepared.guest)
+            began = time.monotonic()
+            _check(case, run_case(prepared.guest, case, task))
+            seconds = time.monotonic() - began
+            chains = point_module.read_chains(prepared.guest)
+    finally:
+        prepared.guest.close()
+    return chains, seconds
+
+
+def _check(case: MountCase, outcome: Outcome) -> None:
+    """See that the armed step worked, and what stands before it.
+
+    Raises:
+        InfrastructureError: it did not, so that there is nothing to fail.
+    """
+    for step, got in zip(case.steps, outcome.steps, strict=False):
+        if got.errno and step.op != "use":
+            raise InfrastructureError(
+                f"{case.id}: {step.op}: {got}; expected a sequence that succeeds without a fault"
+            )
+        if step.armed:
+            return
+    raise InfrastructureError(f"{case.id}: the recording did not end; expected every step")
+
+
+def _expand(symbolizer: Symbolizer, frame: ChainFrame) -> Sequence[str]:
+    frames = symbolizer.resolve(frame.function, frame.offset, frame.module or None, size=frame.size)
+    return [found.function for found in frames] or [frame.function]
+
+
+def _shape(
+    testbed: Testbed, symbolizer: Symbolizer, modules: Collection[str], function: str
+) -> Shape:
+    for module in sorted(modules):
+        frames = symbolizer.resolve(function, 0, module, exact=True)
+        if frames:
+            place = frames[-1]
+            text = testbed.source(place.file) or ""
+            return shape_of(definition_at(text, function, place.line), function)
+    return Shape("", (), "its definition was not found in the source")

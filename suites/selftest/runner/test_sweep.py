@@ -1,0 +1,131 @@
+"""Sweeps without a guest: points that were not reached, natural twins of forced failures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from errpath.cases.case import MountCase
+from errpath.cases.sweeping import sequence
+from errpath.faults.model import Alloc, Call, Read
+from errpath.faults.points import Point
+from errpath.filesystems import load_filesystem
+from errpath.kernel import KernelRequest
+from errpath.oracles.failure import HANG, LEAK, Failure
+from errpath.runner.result import Result
+from errpath.runner.sweep import Sweeper, SweepPlan, SweepUnit
+from errpath.runner.sweep_recording import Recorded
+from errpath.runner.sweep_twins import Twin, find_twin, twin_candidates
+from errpath.runner.testbed import Testbed, TestbedOptions
+from errpath.runner.verdict import NOT_REACHED, Status, Verdict, infrastructure_error
+from errpath.util.progress import silent
+
+_NEAR = Point("fill>get", Alloc(chain="1"), ("get", "fill"))
+_FAR = Point("fill>get>open", Read(chain="2"), ("open", "get", "fill"))
+_ELSEWHERE = Point("fill", Alloc(chain="3"), ("fill",))
+_NATURAL = (("io", _FAR), ("alloc", _NEAR), ("alloc", _ELSEWHERE))
+_CALL = SweepUnit("hfs", "mount-ro", "call")
+_ALLOC = SweepUnit("hfs", "mount-ro", "alloc")
+_LEAK = Failure(LEAK, "memory leak in get")
+_HANG = Failure(HANG, "INFO: task hung in get")
+
+
+def test_candidates_lead_through_the_function_the_nearest_first() -> None:
+    assert twin_candidates("get", _NATURAL) == [("alloc", _NEAR), ("io", _FAR)]
+    assert twin_candidates("nobody", _NATURAL) == []
+
+
+def _sweeper(run: Callable[[Sequence[MountCase]], dict[str, Result]]) -> Sweeper:
+    class Simulated(Sweeper):
+        def _run(self, cases: Sequence[MountCase]) -> dict[str, Result]:
+            return run(cases)
+
+    class Bed(Testbed):
+        def __init__(self) -> None:
+            self.options = TestbedOptions(KernelRequest("debian:7.2"))
+            self.progress = silent()
+
+    sweeper = Simulated(Bed())
+    points = {
+        "call": ((Point("get", Call("get"), ("get",)), Point("fill", Call("fill"), ("fill",))), ()),
+        "alloc": ((_NEAR, _ELSEWHERE), ()),
+        "io": ((_FAR,), ()),
+    }
+    sweeper._found[("hfs", "mount-ro")] = Recorded(points, 8.0)
+    return sweeper
+
+
+def _verdict(case: MountCase, *failures: Failure) -> Result:
+    status = Status.FAIL if failures else Status.PASS
+    return Result(Verdict(case, status, failures))
+
+
+@pytest.mark.parametrize(
+    ("natural", "twin", "line"),
+    [
+        (_LEAK, Twin("sweep-hfs-mount-ro-alloc-fill>get", True, 2), "fails in the same way"),
+        (_HANG, Twin("sweep-hfs-mount-ro-alloc-fill>get", False, 2), "fails too"),
+        (None, Twin("", False, 2), "only by force: 2 allocations and requests below it pass"),
+    ],
+)
+def test_a_forced_failure_gets_its_natural_twin(
+    natural: Failure | None, twin: Twin, line: str
+) -> None:
+    ran: list[str] = []
+
+    def run(cases: Sequence[MountCase]) -> dict[str, Result]:
+        ran.extend(case.id for case in cases)
+        bad = {"sweep-hfs-mount-ro-call-get": _LEAK, "sweep-hfs-mount-ro-alloc-fill>get": natural}
+        failures = {case.id: bad.get(case.id) for case in cases}
+        return {
+            case.id: _verdict(case, *([one] if (one := failures[case.id]) else []))
+            for case in cases
+        }
+
+    sweeper = _sweeper(run)
+    result = sweeper.run(sweeper.plan(_CALL))
+    assert result.twins == {"sweep-hfs-mount-ro-call-get": twin}
+    assert line in twin.line
+    # What has run for the search does not run again for its own unit.
+    sweeper.run(sweeper.plan(_ALLOC))
+    assert ran.count("sweep-hfs-mount-ro-alloc-fill>get") == 1
+    assert ran.count("sweep-hfs-mount-ro-alloc-fill") == 1
+
+
+def test_a_forced_failure_below_which_nothing_can_fail() -> None:
+    case = MountCase("c", "hfs", _case().device, _case().steps)
+    assert "nothing below it" in find_twin(_verdict(case, _LEAK), [], {}).line
+
+
+def _case() -> MountCase:
+    steps = sequence(load_filesystem("hfs"), "mount-ro")
+    return MountCase("x", "hfs", steps.device, steps.steps)
+
+
+@pytest.mark.parametrize(("reached", "status", "runs"), [(2, Status.PASS, 2), (9, Status.SKIP, 3)])
+def test_a_point_that_was_not_reached_runs_again_behind_an_untouched_sequence(
+    reached: int, status: Status, runs: int
+) -> None:
+    batches: list[list[str]] = []
+
+    def run(cases: Sequence[MountCase]) -> dict[str, Result]:
+        batches.append([case.id for case in cases])
+        late = len(batches) < reached
+        return {
+            case.id: Result(infrastructure_error(case, f"{NOT_REACHED}: the fault did not fire"))
+            if late and case.id.endswith("fill>get")
+            else _verdict(case)
+            for case in cases
+        }
+
+    sweeper = _sweeper(run)
+    plan = sweeper.plan(_ALLOC)
+    result = sweeper.run(SweepPlan(_ALLOC, plan.cases))
+    lost = "sweep-hfs-mount-ro-alloc-fill>get"
+    assert result.results.keys() == {case.id for case in plan.cases}
+    assert result.results[lost].verdict.status is status
+    assert len(batches) == runs
+    assert all(batch == ["sweep-hfs-mount-ro-alloc-untouched", lost] for batch in batches[1:])
+    if status is Status.SKIP:
+        assert "depends on timing" in result.results[lost].verdict.reasons[0]
