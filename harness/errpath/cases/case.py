@@ -11,9 +11,10 @@ from typing import Any
 from errpath.cases.steps import Step
 from errpath.faults.model import Fault
 from errpath.images import Image
+from errpath.kernel.features.change import Change
 from errpath.util.errnos import errno_name
 
-__all__ = ["Device", "MountCase", "Outcome", "StepOutcome"]
+__all__ = ["Alternative", "Device", "MountCase", "Outcome", "StepOutcome"]
 
 # guests/agent/agent.h, DEVICES_MAX
 _DEVICES_MAX = 8
@@ -81,6 +82,16 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """What a case does and expects on a kernel that has a change."""
+
+    change: Change
+    steps: tuple[Step, ...]
+    checks: tuple[Callable[[Outcome], str], ...] = ()
+    errno: str = ""
+
+
+@dataclass(frozen=True)
 class MountCase:
     """A device and steps, of which some may be made to fail."""
 
@@ -103,6 +114,9 @@ class MountCase:
     devices: tuple[Device, ...] = ()
     # Collect the addresses of the code that the case's task runs (needs a kernel with KCOV).
     coverage: bool = False
+    # What it is on kernels that have a change; one of them applies at most. Steps, checks and errno
+    # above are for kernels that have none of the changes.
+    alternatives: tuple[Alternative, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.steps:

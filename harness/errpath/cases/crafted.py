@@ -7,17 +7,24 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
-from errpath.cases.case import Device, MountCase, Outcome
+from errpath.cases.case import Alternative, Device, MountCase, Outcome
 from errpath.cases.mounting import APIS, MODES, mount_step
 from errpath.cases.read_back import differences, parse_walk
 from errpath.cases.steps import Step, Umount
 from errpath.cases.volume_steps import ReadBack, WriteProbe
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
-from errpath.images.crafted.catalogue import Case, base_image, base_volume, catalogue
+from errpath.images.crafted.catalogue import (
+    Case,
+    Expectation,
+    base_image,
+    base_volume,
+    catalogue,
+)
 from errpath.images.hfs.entries import File
 from errpath.images.hfs.expected import Seen, seen
 from errpath.images.hfs.journal import BUFFER_NAME, INFO_NAME
+from errpath.kernel.features.change import Change
 
 __all__ = [
     "KeepsXattrs",
@@ -142,6 +149,18 @@ def _parses_options_only(crafted: Case) -> bool:
 
 
 def _mounted(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
+    others = [(one, _mounted(filesystem, one.of(crafted), api, mode)) for one in crafted.expect]
+    alternatives = tuple(
+        Alternative(_change(one), other.steps, other.checks, other.errno) for one, other in others
+    )
+    return replace(_plain(filesystem, crafted, api, mode), alternatives=alternatives)
+
+
+def _change(one: Expectation) -> Change:
+    return Change(one.commit, one.function, one.file, one.pattern)
+
+
+def _plain(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
     fs = load_filesystem(filesystem)
     succeeds = not crafted.errno or (crafted.writable_only and mode == "ro")
     errno = "" if succeeds else crafted.errno

@@ -18,6 +18,7 @@ import pytest
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
 from errpath.kernel import KernelRequest
+from errpath.kernel.features.change import Code, has_change
 from errpath.results.records import CaseStatus, IssueRecord
 from errpath.results.session import RunSession
 from errpath.runner.known_issue_files import load_known_issues
@@ -55,8 +56,10 @@ class KnownIssueBook:
         self._found: dict[Path, Path | None] = {}
         # By file, kernel and case (id, filesystem): whether it passed.
         self._answers: dict[tuple[str, str], dict[tuple[str, str], bool]] = {}
-        # Of kernels by name, as far as other processes have built them.
+        # Of kernels by name, as far as other processes have built them: options that are on, and
+        # ids of issues that a change brought.
         self._features: dict[str, list[str]] = {}
+        self._brought: dict[str, list[str]] = {}
         self._selected = False
 
     # -- one case --------------------------------------------------------------------------------
@@ -131,14 +134,19 @@ class KnownIssueBook:
             for (path, kernel), cases in self._answers.items()
         ]
         features = {kernel: sorted(self._kernel_features(kernel)) for _, kernel in self._answers}
-        return [answers, features, self._selected]
+        brought: dict[str, list[str]] = {}
+        for path, kernel in self._answers:
+            brought.setdefault(kernel, []).extend(sorted(self._kernel_brought(path, kernel)))
+        return [answers, features, brought, self._selected]
 
     def from_worker(self, values: Sequence[Any]) -> None:
         """Take over what `to_controller` of a worker gave."""
         if not values:
             return
-        answers, features, selected = values
+        answers, features, brought, selected = values
         self._features.update(features)
+        for kernel, ids in brought.items():
+            self._brought.setdefault(kernel, []).extend(ids)
         self._selected = self._selected or selected
         for path, kernel, cases in answers:
             mine = self._answers.setdefault((path, kernel), {})
@@ -159,7 +167,10 @@ class KnownIssueBook:
                 Subject(case, filesystem, guest): ok for (case, filesystem), ok in cases.items()
             }
             answers = Answers(
-                passed, choice.testbed.conservation, frozenset(self._kernel_features(kernel))
+                passed,
+                choice.testbed.conservation,
+                self._kernel_features(kernel),
+                self._kernel_brought(path, kernel),
             )
             issues = fixed_issues(self._load(Path(path)).issues, answers)
             if issues:
@@ -209,6 +220,24 @@ class KnownIssueBook:
             return frozenset()
         lines = testbed.built.config.read_text(encoding="utf-8").splitlines()
         return frozenset(line.partition("=")[0] for line in lines if line.endswith(("=y", "=m")))
+
+    def _kernel_brought(self, path: str, kernel: str) -> frozenset[str]:
+        """Ids of the issues of a file that a change brought which a kernel has."""
+        if kernel in self._brought:
+            return frozenset(self._brought[kernel])
+        answers = self._answers[path, kernel]
+        # Of nothing else there is a kernel for sure.
+        ran = {filesystem for (_, filesystem), passed in answers.items() if passed}
+        return frozenset(
+            issue.id
+            for issue in self._load(Path(path)).issues
+            if issue.brought_by is not None
+            and issue.filesystem in ran
+            and has_change(self._code(kernel, issue.filesystem), issue.brought_by)
+        )
+
+    def _code(self, kernel: str, filesystem: str) -> Code:
+        return self._session.testbeds.get(kernel, filesystem).code(filesystem)
 
 
 def _shown(path: str) -> str:

@@ -17,6 +17,7 @@ from errpath.faults.plan import FaultPlan
 from errpath.oracles.kmemleak import Record
 from errpath.results.case_reporter import CaseReporter
 from errpath.results.testbeds import TestbedFactory, Testbeds, make_testbed
+from errpath.runner.alternatives import Settler
 from errpath.runner.availability import without_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot, PreparedGuest
@@ -25,6 +26,7 @@ from errpath.runner.resource_check import check_resources
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
 from errpath.runner.testbed import Testbed, batch_size
+from errpath.runner.verdict import Verdict
 from errpath.util.background import Background
 from errpath.util.progress import Progress
 from errpath.util.times import local_stamp
@@ -179,6 +181,12 @@ class RunSession:
                 verdict = without_filesystem(case, lost[case.filesystem])
                 self._results[batch.kernel, case.id] = Result(verdict)
         cases = [case for case in batch.cases if case.filesystem not in lost]
+        settler = Settler(testbed.code)
+        settled = [settler.settled(case) for case in cases]
+        for one in settled:
+            if isinstance(one, Verdict):
+                self._results[batch.kernel, one.case.id] = Result(one)
+        cases = [one for one in settled if isinstance(one, MountCase)]
         if not cases:
             return
         filesystems = _filesystems(cases)

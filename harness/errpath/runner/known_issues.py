@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from errpath.kernel.features.change import Change
 from errpath.oracles.failure import INFRASTRUCTURE, RESOURCE_LEAK, Failure, kind_named
 
 __all__ = [
@@ -127,6 +128,8 @@ class KnownIssue:
     mended: str = ""
     # Configuration options, such as CONFIG_KASAN, without which a kernel does not show it.
     features: tuple[str, ...] = ()
+    # What brought it: kernels without that change do not show it. The filesystem is named then.
+    brought_by: Change | None = None
 
     def __post_init__(self) -> None:
         if not self.id or not self.link:
@@ -136,6 +139,8 @@ class KnownIssue:
         patterns = self.failure if isinstance(self.failure, tuple) else (self.failure,)
         if not patterns:
             raise ValueError("failure: got none; expected what the failure is")
+        if self.brought_by is not None and not self.filesystem.isalnum():
+            raise ValueError(f"filesystem {self.filesystem!r}: expected a name beside brought_by")
         object.__setattr__(self, "failure", patterns)
         object.__setattr__(self, "title", self.title or self.id)
         object.__setattr__(self, "until", until_date(self.until))
@@ -225,6 +230,8 @@ class Answers:
     counted: bool = False
     # Configuration options that are on in the kernel.
     features: frozenset[str] = frozenset()
+    # Ids of the entries with a `brought_by` that the kernel has.
+    brought: frozenset[str] = frozenset()
 
 
 def fixed_issues(issues: Iterable[KnownIssue], answers: Answers) -> tuple[KnownIssue, ...]:
@@ -237,6 +244,8 @@ def _fixed(issue: KnownIssue, answers: Answers) -> bool:
     if issue.counted and not answers.counted:
         return False
     if not set(issue.features) <= answers.features:
+        return False
+    if issue.brought_by is not None and issue.id not in answers.brought:
         return False
     mine = {subject: passed for subject, passed in answers.passed.items() if issue.covers(subject)}
     every = all(

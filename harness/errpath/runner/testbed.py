@@ -14,8 +14,9 @@ from errpath.guest import accel
 from errpath.guest.definition import GuestDefinition, load_guest
 from errpath.guest.qemu import QEMU
 from errpath.guest.snapshot import SnapshotStore
-from errpath.kernel import BuiltKernel, BuiltModule, KernelRequest, KernelStore
+from errpath.kernel import BuiltKernel, BuiltModule, FunctionKind, KernelRequest, KernelStore
 from errpath.kernel.features import Finding
+from errpath.kernel.features.change import Code
 from errpath.kernel.features.summary import spelled, summary
 from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.oracles.modules import CANARY, PLANTS, PROBE, OwnModule
@@ -179,6 +180,10 @@ class Testbed:
         """The text of a source file of the kernel, such as `fs/hfs/super.c`, or None."""
         return self._store.source(self.kernel, path)
 
+    def code(self, filesystem: str) -> Code:
+        """The code of the kernel and of a filesystem's modules."""
+        return _KernelCode(self, filesystem)
+
     def symbolizer(self, filesystems: Sequence[str]) -> Symbolizer:
         """Decodes addresses of the kernel and of the modules of `filesystems`."""
         modules = {module.name: module for fs in filesystems for module in self.modules(fs)}
@@ -203,6 +208,24 @@ class Testbed:
     def close(self) -> None:
         """Let go of the frozen guests."""
         self.guests.close()
+
+
+class _KernelCode:
+    """Source files, and functions by symbols and debug information."""
+
+    def __init__(self, testbed: Testbed, filesystem: str) -> None:
+        self._testbed = testbed
+        self._filesystem = filesystem
+
+    def source(self, path: str) -> str | None:
+        return self._testbed.source(path)
+
+    def has_function(self, name: str) -> bool | None:
+        with self._testbed.symbolizer((self._filesystem,)) as symbolizer:
+            known = symbolizer.find_function(name).kind is not FunctionKind.UNKNOWN
+        # Without debug information, what was inlined leaves no trace.
+        debug = any(one.name == "source_lines" and one.present for one in self._testbed.features)
+        return known if known or debug else None
 
 
 def batch_size(options: TestbedOptions) -> int:

@@ -202,3 +202,18 @@ def test_workers_answer_together(suite: pytest.Pytester, fixed: bool) -> None:
     result.assert_outcomes(passed=4 + fixed, xfailed=1 - fixed)
     assert result.ret == int(fixed)
     assert ("STALE s-fs-info: 5 of 5 cases" in str(result.stdout)) == fixed
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")])
+@pytest.mark.parametrize(("kernel", "said"), [("has:check", True), ("has:other", False)])
+def test_an_issue_that_a_change_brought_is_asked_of_kernels_that_have_it(
+    suite: pytest.Pytester, kernel: str, said: bool, workers: tuple[str, ...]
+) -> None:
+    brought = "    filesystem: hfs\n    brought_by: {commit: 'hfs: check', function: check}\n"
+    _issues(suite, _ISSUES + brought)
+    _tests(suite, known_a="pass", known_b="pass")
+    result = suite.runpytest_subprocess("suite", "--kernel", kernel, *workers)
+    result.assert_outcomes(passed=2)
+    assert ("FIXED s-fs-info: 2 of 2 cases" in str(result.stdout)) == said
+    # No entry of such a kernel is stale for the default one.
+    assert suite.runpytest_subprocess("suite").ret == 0

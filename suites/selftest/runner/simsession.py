@@ -16,7 +16,14 @@ from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.util.progress import Progress
 from suites.selftest.runner.simguest import World
 
-__all__ = ["CONFTEST", "SimDecoder", "SimFrame", "SimTestbed", "pytest_errpath_testbed_factory"]
+__all__ = [
+    "CONFTEST",
+    "SimCode",
+    "SimDecoder",
+    "SimFrame",
+    "SimTestbed",
+    "pytest_errpath_testbed_factory",
+]
 
 
 # Text of a conftest.py for suites whose guests are simulated.
@@ -45,6 +52,19 @@ class SimDecoder:
             SimFrame("kzalloc_noprof", "include/linux/slab.h", 1309, True),
             SimFrame(function, "fs/hfs/super.c", 414),
         )
+
+
+class SimCode:
+    """Code of one function at most, and no source."""
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+
+    def source(self, path: str) -> str | None:
+        return None
+
+    def has_function(self, name: str) -> bool | None:
+        return name == self._function
 
 
 class SimTestbed(Testbed):
@@ -76,6 +96,11 @@ class SimTestbed(Testbed):
         elif kind == "broken" and name in filesystems:
             lost[name] = BuildError(f"fs/{name}/super.c:1: error: expected expression")
         return lost
+
+    def code(self, filesystem: str) -> SimCode:
+        """A kernel `has:NAME` has one function."""
+        kind, _, name = self.options.kernel.spec.partition(":")
+        return SimCode(name if kind == "has" else "")
 
     def symbolizer(self, filesystems: Sequence[str]) -> SimDecoder:  # type: ignore[override]
         return SimDecoder()

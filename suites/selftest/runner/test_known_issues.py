@@ -13,6 +13,7 @@ from errpath.cases.crafted import crafted_cases, known_issue_cases
 from errpath.cases.lifecycle import plan
 from errpath.errors import DefinitionError
 from errpath.filesystems import SWEEP_EVENTS, known_filesystems
+from errpath.kernel.features.change import Change
 from errpath.oracles import failure
 from errpath.oracles.failure import Failure
 from errpath.runner.known_issue_files import load_known_issues
@@ -128,10 +129,14 @@ _PASSED = {"omfs_a_1": True}
 
 
 def _answers(
-    passed: dict[str, bool], *, counted: bool = False, features: tuple[str, ...] = ()
+    passed: dict[str, bool],
+    *,
+    counted: bool = False,
+    features: tuple[str, ...] = (),
+    brought: tuple[str, ...] = (),
 ) -> Answers:
     cases = {Subject(name.replace("_", "-"), "omfs"): ok for name, ok in passed.items()}
-    return Answers(cases, counted, frozenset(features))
+    return Answers(cases, counted, frozenset(features), frozenset(brought))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +166,10 @@ def test_what_a_run_cannot_see_is_not_fixed() -> None:
     kasan = replace(_ISSUE, features=("CONFIG_KASAN",))
     assert not fixed_issues((kasan,), _answers(_PASSED))
     assert fixed_issues((kasan,), _answers(_PASSED, features=("CONFIG_KASAN",)))
+    change = Change("omfs: count", function="omfs_count")
+    newer = replace(_ISSUE, filesystem="omfs", brought_by=change)
+    assert not fixed_issues((newer,), _answers(_PASSED))
+    assert fixed_issues((newer,), _answers(_PASSED, brought=(newer.id,)))
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -9,14 +9,16 @@ OK one that works).
 from __future__ import annotations
 
 import errno as errno_names
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 from errpath.errors import UsageError
 from errpath.images.crafted.bases import BASES, base_image, base_volume
 from errpath.images.crafted.fields import FieldMap
 from errpath.images.hfs.layout import encode
 from errpath.images.image import Image
+from errpath.kernel.features.change import Change
 from errpath.util.resources import CRAFTED_IMAGES
 from errpath.util.yamlfile import load
 
@@ -25,6 +27,7 @@ __all__ = [
     "BUGS",
     "Case",
     "Catalogue",
+    "Expectation",
     "Unreachable",
     "base_image",
     "base_volume",
@@ -33,9 +36,32 @@ __all__ = [
 ]
 
 
+# What an expectation says.
+_EXPECTED = ("errno", "fsopen_errno", "message", "writable_only", "readonly")
 # What a bug does: the task does not end; the kernel reports of itself; memory is lost; a valid
 # volume is refused; data are lost or read wrong; the outcome depends on memory that nobody wrote.
 BUGS = ("hang", "crash", "leak", "refusal", "data", "memory")
+
+
+@dataclass(frozen=True)
+class Expectation(Change):
+    """What a kernel that has a change does instead of what the case says. All of it is given here:
+    nothing is taken over from the case."""
+
+    errno: str = ""
+    fsopen_errno: str = ""
+    message: str = ""
+    writable_only: bool = False
+    readonly: bool = False
+
+    def of(self, case: Case) -> Case:
+        """The case as such a kernel takes it."""
+        return replace(case, expect=(), any_errno=False, **self.values)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """By the names of the case's fields."""
+        return {name: getattr(self, name) for name in _EXPECTED}
 
 
 @dataclass(frozen=True)
@@ -90,8 +116,12 @@ class Case:
     keeps_attributes: bool = False
     # The Finder information is read back too, as the attribute that the kernel shows it as.
     finder_info: bool = False
+    # What kernels that have a change do instead; a kernel has one of the changes at most. The
+    # fields above are for kernels that have none.
+    expect: tuple[Expectation, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_expectations()
         for name in (self.errno, self.fsopen_errno):
             if name and not hasattr(errno_names, name):
                 raise ValueError(f"errno {name!r}: expected a name like EINVAL, or none")
@@ -114,6 +144,18 @@ class Case:
         size = self.logical_block_size
         if size < 512 or size & (size - 1):
             raise ValueError(f"logical_block_size {size}: expected a power of two from 512 on")
+
+    def _check_expectations(self) -> None:
+        told = [one.told_by for one in self.expect]
+        said = [{name: getattr(self, name) for name in _EXPECTED}]
+        if self.expect and self.any_errno:
+            raise ValueError("expect: expected no any_errno beside it: any answer would do")
+        for one in self.expect:
+            if told.count(one.told_by) > 1:
+                raise ValueError(f"expect: {one.told_by} twice; expected what tells them apart")
+            if one.values in said:
+                raise ValueError(f"{one.commit}: expected something that differs without it")
+            one.of(self)
 
     def base_image(self) -> Image:
         """The valid image, at the size of the crafted one where that is larger."""

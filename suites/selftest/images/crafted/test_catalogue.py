@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from errpath.images.crafted.catalogue import (
     BASES,
     Case,
     Catalogue,
+    Expectation,
     base_image,
     catalogue,
     find_case,
@@ -182,3 +184,30 @@ def test_a_wrong_entry_is_refused_with_file_and_line(tmp_path: Path, line: str, 
     with pytest.raises(DefinitionError, match=error) as caught:
         load(path, Catalogue)
     assert f"{path}:3:" in str(caught.value)
+
+
+_CHANGE = {"commit": "hfs: check", "function": "check"}
+
+
+@pytest.mark.parametrize(
+    ("case", "expect", "message"),
+    [
+        ({}, [_CHANGE], "expected something that differs without it"),
+        ({"any_errno": True}, [{**_CHANGE, "errno": "EIO"}], "expected no any_errno beside it"),
+        (
+            {},
+            [{**_CHANGE, "errno": "EIO"}, {**_CHANGE, "commit": "b", "errno": "EINVAL"}],
+            "check twice; expected what tells them apart",
+        ),
+        ({}, [{**_CHANGE, "errno": "NOSUCH"}], "expected a name like EINVAL"),
+        ({}, [{**_CHANGE, "errno": "EIO", "readonly": True}], "the mount succeeds"),
+    ],
+)
+def test_an_expectation_that_could_not_be_told_or_kept_is_refused(
+    case: dict[str, Any], expect: list[dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Case(
+            **{"name": "a", "base": "hfs", "exit": "H1", "function": "f", "check": "c", **case},
+            expect=tuple(Expectation(**one) for one in expect),
+        )

@@ -1,0 +1,50 @@
+"""Which of the behaviours that a case knows a kernel has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from errpath.cases.case import Alternative, MountCase
+from errpath.kernel.features.change import Change, Code, has_change
+from errpath.runner.verdict import Verdict, infrastructure_error, left_out
+
+__all__ = ["Settler"]
+
+
+class Settler:
+    """Settles what cases expect of one kernel. Each change is looked for once."""
+
+    def __init__(self, code: Callable[[str], Code]) -> None:
+        """`code` takes a filesystem: two may have functions of one name."""
+        self._code = code
+        self._found: dict[tuple[str, Change], bool | None] = {}
+
+    def settled(self, case: MountCase) -> MountCase | Verdict:
+        """A case with the one expectation that applies to the kernel, or the verdict that there is
+        none: SKIP where there is nothing to tell by, ERROR where two apply."""
+        if not case.alternatives:
+            return case
+        answers = {one: self._has(case.filesystem, one.change) for one in case.alternatives}
+        return _chosen(case, answers)
+
+    def _has(self, filesystem: str, change: Change) -> bool | None:
+        key = (filesystem, change)
+        if key not in self._found:
+            self._found[key] = has_change(self._code(filesystem), change)
+        return self._found[key]
+
+
+def _chosen(case: MountCase, answers: Mapping[Alternative, bool | None]) -> MountCase | Verdict:
+    unknown = [one.change for one, answer in answers.items() if answer is None]
+    if unknown:
+        reason = f"what it expects depends on {unknown[0].commit!r}; nothing to tell by"
+        return left_out(case, f"{reason}: {unknown[0].told_by}")
+    there = [one for one, answer in answers.items() if answer]
+    if len(there) > 1:
+        both = " and ".join(repr(one.change.commit) for one in there[:2])
+        return infrastructure_error(case, f"two expectations apply: {both}; expected one")
+    if not there:
+        return replace(case, alternatives=())
+    (one,) = there
+    return replace(case, steps=one.steps, checks=one.checks, errno=one.errno, alternatives=())
