@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 
 from errpath.cases.case import MountCase
 from errpath.cases.run import run_cases
@@ -27,8 +28,9 @@ from errpath.oracles.resources import (
     read_traces,
 )
 from errpath.runner.guests import PreparedGuest
+from errpath.runner.subset import halve
 
-__all__ = ["attribute_leaks", "growth", "repeat"]
+__all__ = ["Clock", "attribute_leaks", "growth", "repeat"]
 
 # Cases of the largest block that is halved: for more, a ledger costs little beside the runs.
 BLOCK = 64
@@ -43,6 +45,8 @@ FEW_REPEATS = 2
 
 # Takes how many of the cases are done, and what is being done.
 Show = Callable[[int, str], None]
+# Seconds that have passed, from any start.
+Clock = Callable[[], float]
 
 
 def attribute_leaks(
@@ -50,13 +54,14 @@ def attribute_leaks(
     cases: Sequence[MountCase],
     lost: Sequence[ResourceLeak],
     show: Show,
+    clock: Clock = time.monotonic,
 ) -> tuple[dict[str, tuple[ResourceLeak, ...]], tuple[ResourceLeak, ...]]:
     """What each case loses of what is `lost` by all of them together, by id, and what of `lost` the
     others still lose together."""
     found: dict[str, tuple[ResourceLeak, ...]] = {}
     tried: set[str] = set()
 
-    def convict(suspects: Iterator[MountCase]) -> None:
+    def convict(suspects: Iterable[MountCase]) -> None:
         for case in suspects:
             if case.id not in tried:
                 tried.add(case.id)
@@ -67,13 +72,16 @@ def attribute_leaks(
     modules = {loss.holding.name for loss in lost if loss.holding.oracle == "module references"}
     if modules:
         show(0, "watching references to modules")
-        convict(iter(_watched(prepared, cases, modules)))
+        convict(_watched(prepared, cases, modules))
     missing = _unexplained(lost, found)
     if not missing:
         return found, ()
     for at in range(0, len(cases), BLOCK):
         show(at, "halving")
-        convict(_halved(prepared, cases[at : at + BLOCK], {x.holding for x in missing}))
+        block = cases[at : at + BLOCK]
+        convict(
+            halve(block, frozenset(x.holding for x in missing), partial(_grew, prepared, clock))
+        )
     rest = [case for case in cases if case.id not in found]
     return found, _together(prepared, rest, lost)
 
@@ -148,32 +156,27 @@ def _watched(
     return suspects
 
 
-def _halved(
-    prepared: PreparedGuest, cases: Sequence[MountCase], wanted: set[Resource]
-) -> Iterator[MountCase]:
-    """Every case that may have to do with the growth of `wanted`."""
-    if len(cases) == 1:
-        yield from cases
-        return
+def _grew(
+    prepared: PreparedGuest,
+    clock: Clock,
+    cases: Sequence[MountCase],
+    wanted: frozenset[Resource],
+) -> tuple[frozenset[Resource], bool]:
+    """What of `wanted` grows with every pass over some cases; whether to halve them is quicker than
+    to go through them one by one."""
     # Once more by itself: the fault's probe changes hands between neighbours.
-    started = time.monotonic()
+    started = clock()
     repeat(prepared, cases, 1)
-    seconds = (time.monotonic() - started) / len(cases)
-    started = time.monotonic()
+    seconds = (clock() - started) / len(cases)
+    started = clock()
     before = read_ledger(prepared.guest)
-    ledger_seconds = time.monotonic() - started
-    grew = {loss.holding for loss in growth(prepared, cases, BLOCK_REPEATS, before, wanted)}
-    if not grew:
-        return
+    ledger_seconds = clock() - started
+    grew = growth(prepared, cases, BLOCK_REPEATS, before, wanted)
     # Each level of halving runs every case again, and so does going through them one by one, which
     # needs a ledger for each as well.
     levels = math.log2(len(cases))
-    if (levels - 1) * (1 + BLOCK_REPEATS) * seconds > ledger_seconds:
-        yield from cases
-        return
-    half = len(cases) // 2
-    yield from _halved(prepared, cases[:half], grew)
-    yield from _halved(prepared, cases[half:], grew)
+    quick = (levels - 1) * (1 + BLOCK_REPEATS) * seconds <= ledger_seconds
+    return frozenset(loss.holding for loss in grew), quick
 
 
 def _alone(

@@ -27,7 +27,7 @@ from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
 from errpath.runner.guests import RETRIES, Boot, CurrentGuest
 from errpath.runner.observation import observe
 from errpath.runner.result import Result
-from errpath.runner.scheduler import split_evenly
+from errpath.runner.subset import split_evenly
 from errpath.runner.verdict import infrastructure_error, judge
 from errpath.util.progress import Progress
 

@@ -9,6 +9,7 @@ filesystems' modules must unload, with their caches empty.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -23,7 +24,7 @@ from errpath.oracles.kernel_log import log_failures
 from errpath.oracles.leaks import resource_failures, together_failures
 from errpath.oracles.resources import ResourceLeak, grown, read_ledger
 from errpath.oracles.superblocks import supers_left
-from errpath.runner.attribution import attribute_leaks, growth, repeat
+from errpath.runner.attribution import Clock, attribute_leaks, growth, repeat
 from errpath.runner.guests import Boot, PreparedGuest, retried
 from errpath.runner.result import Result
 from errpath.runner.subset import smallest_subset
@@ -52,8 +53,16 @@ class Findings:
     together: tuple[ResourceLeak, ...] = ()
 
 
-def examine(boot: Boot, cases: Sequence[MountCase], progress: Progress) -> Findings:
+def examine(
+    boot: Boot,
+    cases: Sequence[MountCase],
+    progress: Progress,
+    *,
+    clock: Clock = time.monotonic,
+) -> Findings:
     """Count what `cases` leave behind. They must be cases that a guest survives.
+
+    By `clock` it is decided whether a leak is looked for by halving or case by case.
 
     Raises:
         GuestPoisonedError: a guest did not survive them after all.
@@ -73,7 +82,7 @@ def examine(boot: Boot, cases: Sequence[MountCase], progress: Progress) -> Findi
                 def show(done: int, note: str) -> None:
                     step.update(len(cases) // 2 + done // 2, note=note)
 
-                losses, together = attribute_leaks(prepared, cases, lost, show)
+                losses, together = attribute_leaks(prepared, cases, lost, show, clock)
             else:
                 step.update(len(cases) // 2, note="unloading")
                 left = _left(prepared)

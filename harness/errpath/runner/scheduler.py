@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from errpath.cases.case import MountCase
+from errpath.runner.subset import split_evenly
 
-__all__ = ["BATCH_MAX", "Batch", "schedule", "split_evenly"]
+__all__ = ["BATCH_MAX", "Batch", "schedule"]
 
 # Cases of one batch: a crash makes those before it run again, and kmemleak's scans get longer.
 BATCH_MAX = 1024
 # Fewer cases than these are done before a second guest is there.
 _WORTH_A_GUEST = 64
-
-Item = TypeVar("Item")
 
 
 # Compared by identity: a batch is a key, and to hash a thousand cases takes milliseconds.
@@ -71,13 +69,3 @@ def _divide(
         for number, part in enumerate(split_evenly(members, count)):
             # xdist takes what follows an @ for the name of the group.
             yield Batch(kernel, f"{kernel}-{group}{number}".replace("@", "_"), part)
-
-
-def split_evenly(items: Sequence[Item], parts: int) -> list[tuple[Item, ...]]:
-    """At most `parts` runs of neighbours, as even as can be."""
-    parts = max(1, min(parts, len(items)))
-    bounds = [
-        number * (len(items) // parts) + min(number, len(items) % parts)
-        for number in range(parts + 1)
-    ]
-    return [tuple(items[a:b]) for a, b in itertools.pairwise(bounds)]

@@ -1,14 +1,47 @@
-"""Delta debugging: the fewest of many items that still fail together."""
+"""Delta debugging: which of many items fail, together or each by itself."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-__all__ = ["smallest_subset"]
+__all__ = ["halve", "smallest_subset", "split_evenly"]
 
 Item = TypeVar("Item")
+Wanted = TypeVar("Wanted")
+
+
+def split_evenly(items: Sequence[Item], parts: int) -> list[tuple[Item, ...]]:
+    """At most `parts` runs of neighbours, as even as can be; one where there are no items."""
+    parts = max(1, min(parts, len(items)))
+    size, longer = divmod(len(items), parts)
+    bounds = [number * size + min(number, longer) for number in range(parts + 1)]
+    return [tuple(items[a:b]) for a, b in itertools.pairwise(bounds)]
+
+
+def halve(
+    items: Sequence[Item],
+    wanted: Wanted,
+    look: Callable[[Sequence[Item], Wanted], tuple[Wanted, bool]],
+) -> Iterator[Item]:
+    """The items that may have to do with what is `wanted`, in their order.
+
+    `look` gives what of `wanted` is seen in a part of the items, and whether looking at its halves
+    is worth while. A part in which nothing is seen is passed over; one that is not worth halving
+    is given whole, and so is a single item, which is not looked at.
+    """
+    if len(items) == 1:
+        yield from items
+        return
+    seen, worth_while = look(items, wanted)
+    if not seen:
+        return
+    if not worth_while:
+        yield from items
+        return
+    for half in split_evenly(items, 2):
+        yield from halve(half, seen, look)
 
 
 def smallest_subset(
@@ -23,10 +56,9 @@ def smallest_subset(
     parts = 2
     while len(items) > 1:
         parts = min(parts, len(items))
-        bounds = [len(items) * number // parts for number in range(parts + 1)]
-        pieces = [items[a:b] for a, b in itertools.pairwise(bounds)]
+        pieces = split_evenly(items, parts)
         # (part, parts to go on with); of two parts, all but one is the other.
-        rest = [[*items[:a], *items[b:]] for a, b in itertools.pairwise(bounds)]
+        rest = [sum((*pieces[:n], *pieces[n + 1 :]), ()) for n in range(parts)]
         smaller = [(piece, 2) for piece in pieces]
         smaller += [(others, parts - 1) for others in rest] if parts > 2 else []
         for some, then in smaller:

@@ -19,7 +19,7 @@ from errpath.cases.lifecycle import (
 from errpath.cases.steps import FsOpen, Mount, Remount
 from errpath.errors import UsageError
 from errpath.filesystems import EVENT_NAMES, EVENTS, known_filesystems, load_filesystem
-from errpath.runner.scheduler import split_evenly
+from errpath.runner.subset import split_evenly
 
 
 def test_every_event_of_every_filesystem_is_planned() -> None:

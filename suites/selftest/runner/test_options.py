@@ -30,7 +30,7 @@ from errpath.runner.options import (
     rerun_words,
     settled,
 )
-from errpath.runner.scheduler import split_evenly
+from errpath.runner.subset import split_evenly
 from errpath.util.option_group import Option, OptionGroup
 from suites.selftest.runner.simguest import make_case
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from errpath.guest.channel import AgentError, ChannelClosedError, Reply
 from errpath.guest.machine import Guest
 from errpath.oracles.failure import RESOURCE_LEAK
+from errpath.runner.attribution import Clock
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.resource_check import Findings, check_resources, examine
 from errpath.runner.result import Result
@@ -107,8 +109,10 @@ class Agent:
         self._kernel.open -= 1
 
 
-def _examine(kernel: Kernel, names: list[str] = NAMES) -> Findings:
-    findings = examine(kernel.boot, [case(name) for name in names], silent())
+def _examine(
+    kernel: Kernel, *, names: Sequence[str] = NAMES, clock: Clock = time.monotonic
+) -> Findings:
+    findings = examine(kernel.boot, [case(name) for name in names], silent(), clock=clock)
     assert kernel.open == 0, "a guest was left running"
     return findings
 
@@ -135,15 +139,12 @@ def test_each_loss_is_blamed_on_its_case_and_on_no_other(
 
 
 @pytest.mark.parametrize("count", [1, 20])
-def test_slow_cases_are_tried_one_by_one(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_cases_are_tried_one_by_one(count: int) -> None:
     """Halving runs every case at each of its levels; here a run takes longer than any ledger."""
     objects = dict.fromkeys(NAMES[:count], 1)
     halved, tried = Kernel(objects=objects), Kernel(objects=objects)
-    clock = "errpath.runner.attribution.time.monotonic"
-    monkeypatch.setattr(clock, lambda: 0.0)
-    findings = _examine(halved)
-    monkeypatch.setattr(clock, lambda: 10.0 * tried.runs)
-    assert _examine(tried) == findings
+    findings = _examine(halved, clock=lambda: 0.0)
+    assert _examine(tried, clock=lambda: 10.0 * tried.runs) == findings
     assert set(findings.losses) == set(objects)
     assert tried.runs < halved.runs
 
@@ -235,5 +236,5 @@ def test_where_counting_fails_a_pass_is_no_pass() -> None:
 @pytest.mark.parametrize("count", [1, 2, 65, 200])
 def test_any_number_of_cases(count: int) -> None:
     names = [f"one-{number}" for number in range(count)]
-    findings = _examine(Kernel(objects={names[-1]: 1}), names)
+    findings = _examine(Kernel(objects={names[-1]: 1}), names=names)
     assert set(findings.losses) == {names[-1]}
