@@ -37,6 +37,11 @@ class Step:
     # The case goes on after any errno of it.
     carries_on: bool = False
 
+    def __init_subclass__(cls, *, op: str = "") -> None:
+        super().__init_subclass__()
+        if op:
+            cls.op = op
+
     def __post_init__(self) -> None:
         if isinstance(self.expect, int):
             object.__setattr__(self, "expect", errno_name(self.expect).removeprefix("-"))
@@ -124,10 +129,9 @@ class _Mounting(_Configuring):
 
 
 @dataclass(frozen=True)
-class Mount(_Mounting):
+class Mount(_Mounting, op="mount"):
     """mount(2) of the case's device on /mnt."""
 
-    op: ClassVar[str] = "mount"
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -139,10 +143,9 @@ class Mount(_Mounting):
 
 
 @dataclass(frozen=True)
-class FsOpen(_Mounting):
+class FsOpen(_Mounting, op="fsopen"):
     """fsopen(2) and what follows: fsconfig(2) for each option, fsmount(2), move_mount(2)."""
 
-    op: ClassVar[str] = "fsopen"
     # The last thing that is done: "options" (no superblock), "create" (no mount) or "mount".
     until: str = "mount"
 
@@ -162,27 +165,22 @@ class FsOpen(_Mounting):
 
 
 @dataclass(frozen=True)
-class Remount(_Configuring):
+class Remount(_Configuring, op="remount"):
     """mount(2) with MS_REMOUNT."""
 
-    op: ClassVar[str] = "remount"
 
     def arguments(self) -> dict[str, Any]:
         return {"flags": list(self.flags), "data": self.data}
 
 
 @dataclass(frozen=True)
-class Reconfigure(_Configuring):
+class Reconfigure(_Configuring, op="reconfigure"):
     """fspick(2), fsconfig(2) for each option, and FSCONFIG_CMD_RECONFIGURE."""
 
-    op: ClassVar[str] = "reconfigure"
 
     def arguments(self) -> dict[str, Any]:
         return {"flags": list(self.flags), "options": [list(option) for option in self.pairs]}
 
 
-@dataclass(frozen=True)
-class Umount(Step):
+class Umount(Step, op="umount"):
     """umount(2) of /mnt."""
-
-    op: ClassVar[str] = "umount"

@@ -6,7 +6,7 @@ Paths are below the mount point. guests/agent/volume.c and walk.c do the work.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from errpath.cases.steps import Step
 
@@ -36,7 +36,6 @@ _FALLOCATE_MODES = {
 }
 
 
-@dataclass(frozen=True)
 class _Bounded(Step):
     """Works on everything there: with `any_errno`, the case goes on after an error."""
 
@@ -45,25 +44,18 @@ class _Bounded(Step):
         return self.any_errno or super().goes_on
 
 
-@dataclass(frozen=True)
-class ReadBack(_Bounded):
+class ReadBack(_Bounded, op="walk"):
     """Read every entry, attribute and file of the volume, for checks such as `ReadsBack`."""
 
-    op: ClassVar[str] = "walk"
 
-
-@dataclass(frozen=True)
-class WriteProbe(_Bounded):
+class WriteProbe(_Bounded, op="scribble"):
     """Create, write, rename, link, append and remove; what fails of it is in the step's log."""
 
-    op: ClassVar[str] = "scribble"
-
 
 @dataclass(frozen=True)
-class Use(Step):
+class Use(Step, op="use"):
     """statfs, lookups, reads, writes and syncfs; gives the first errno."""
 
-    op: ClassVar[str] = "use"
     # Nothing is written.
     readonly: bool = False
 
@@ -89,11 +81,10 @@ class _OfPath(Step):
 
 
 @dataclass(frozen=True)
-class WriteFile(_OfPath):
+class WriteFile(_OfPath, op="write"):
     """Create or truncate a file of the volume and write it; an absolute path is a file of the
     guest, such as one of /proc, that exists."""
 
-    op: ClassVar[str] = "write"
     data: str
 
     def __post_init__(self) -> None:
@@ -105,25 +96,18 @@ class WriteFile(_OfPath):
         return {"path": self.path, "data": self.data}
 
 
-@dataclass(frozen=True)
-class Mkdir(_OfPath):
+class Mkdir(_OfPath, op="mkdir"):
     """mkdir(2)."""
 
-    op: ClassVar[str] = "mkdir"
 
-
-@dataclass(frozen=True)
-class Unlink(_OfPath):
+class Unlink(_OfPath, op="unlink"):
     """unlink(2), or rmdir(2) of a directory."""
 
-    op: ClassVar[str] = "unlink"
-
 
 @dataclass(frozen=True)
-class Rename(_OfPath):
+class Rename(_OfPath, op="rename"):
     """rename(2)."""
 
-    op: ClassVar[str] = "rename"
     to: str
 
     def arguments(self) -> dict[str, Any]:
@@ -131,10 +115,9 @@ class Rename(_OfPath):
 
 
 @dataclass(frozen=True)
-class Readdir(Step):
+class Readdir(Step, op="readdir"):
     """getdents64(2) to the end of a directory, the root by default."""
 
-    op: ClassVar[str] = "readdir"
     path: str = "."
 
     def arguments(self) -> dict[str, Any]:
@@ -142,10 +125,9 @@ class Readdir(Step):
 
 
 @dataclass(frozen=True)
-class Fallocate(_OfPath):
+class Fallocate(_OfPath, op="fallocate"):
     """fallocate(2) of a file, which is created where it is missing."""
 
-    op: ClassVar[str] = "fallocate"
     # Bytes.
     length: int
     offset: int = 0
@@ -169,29 +151,17 @@ class Fallocate(_OfPath):
         }
 
 
-@dataclass(frozen=True)
-class Statfs(Step):
+class Statfs(Step, op="statfs"):
     """statfs(2) of the mount point."""
 
-    op: ClassVar[str] = "statfs"
 
-
-@dataclass(frozen=True)
-class Sync(Step):
+class Sync(Step, op="syncfs"):
     """syncfs(2) of what is mounted."""
 
-    op: ClassVar[str] = "syncfs"
 
-
-@dataclass(frozen=True)
-class Freeze(Step):
+class Freeze(Step, op="freeze"):
     """FIFREEZE of what is mounted."""
 
-    op: ClassVar[str] = "freeze"
 
-
-@dataclass(frozen=True)
-class Thaw(Step):
+class Thaw(Step, op="thaw"):
     """FITHAW of what is mounted."""
-
-    op: ClassVar[str] = "thaw"
