@@ -56,12 +56,8 @@ static int canary_reap(const char *argument)
 static const struct errpath_command commands[] = {
 	{ "plant", errpath_canary_plant },
 	{ "reap", canary_reap },
+	{}
 };
-
-static ssize_t canary_write(struct file *filp, const char __user *buf, size_t count, loff_t *ppos)
-{
-	return errpath_run_command(commands, ARRAY_SIZE(commands), buf, count);
-}
 
 static ssize_t canary_read(struct file *filp, char __user *buf, size_t count, loff_t *ppos)
 {
@@ -76,12 +72,13 @@ static ssize_t canary_read(struct file *filp, char __user *buf, size_t count, lo
 static const struct file_operations canary_fops = {
 	.owner = THIS_MODULE,
 	.read = canary_read,
-	.write = canary_write,
+	.write = errpath_command_write,
 };
 
 static int __init canary_init(void)
 {
-	canary_file = debugfs_create_file("errpath_canary", 0600, NULL, NULL, &canary_fops);
+	canary_file = debugfs_create_file("errpath_canary", 0600, NULL, (void *)commands,
+					  &canary_fops);
 	return PTR_ERR_OR_ZERO(canary_file);
 }
 

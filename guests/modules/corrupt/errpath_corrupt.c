@@ -95,16 +95,7 @@ static const struct errpath_command commands[] = {
 	{ "list", corrupt_list },
 	{ "overrun", corrupt_overrun },
 	{ "write-after-free", corrupt_write_after_free },
-};
-
-static ssize_t corrupt_write(struct file *filp, const char __user *buf, size_t count, loff_t *ppos)
-{
-	return errpath_run_command(commands, ARRAY_SIZE(commands), buf, count);
-}
-
-static const struct file_operations corrupt_fops = {
-	.owner = THIS_MODULE,
-	.write = corrupt_write,
+	{}
 };
 
 static int __init corrupt_init(void)
@@ -113,7 +104,7 @@ static int __init corrupt_init(void)
 	corrupt_cache = kmem_cache_create("errpath_corrupt", OBJECT_SIZE, 0, 0, NULL);
 	if (!corrupt_cache)
 		return -ENOMEM;
-	corrupt_file = debugfs_create_file("errpath_corrupt", 0200, NULL, NULL, &corrupt_fops);
+	corrupt_file = errpath_command_file("errpath_corrupt", commands);
 	if (IS_ERR(corrupt_file))
 		kmem_cache_destroy(corrupt_cache);
 	return PTR_ERR_OR_ZERO(corrupt_file);

@@ -124,21 +124,12 @@ static const struct errpath_command commands[] = {
 	{ "super", hold_super },
 	{ "device", hold_device },
 	{ "inode", hold_inode },
-};
-
-static ssize_t hold_write(struct file *filp, const char __user *buf, size_t count, loff_t *ppos)
-{
-	return errpath_run_command(commands, ARRAY_SIZE(commands), buf, count);
-}
-
-static const struct file_operations hold_fops = {
-	.owner = THIS_MODULE,
-	.write = hold_write,
+	{}
 };
 
 static int __init hold_init(void)
 {
-	hold_file = debugfs_create_file("errpath_hold", 0200, NULL, NULL, &hold_fops);
+	hold_file = errpath_command_file("errpath_hold", commands);
 	return PTR_ERR_OR_ZERO(hold_file);
 }
 

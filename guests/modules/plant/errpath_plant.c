@@ -233,21 +233,12 @@ static const struct errpath_command commands[] = {
 	{ "keep", plant_keep },
 	{ "lose", errpath_plant_lose },
 	{ "print", plant_print },
-};
-
-static ssize_t plant_write(struct file *filp, const char __user *buf, size_t count, loff_t *ppos)
-{
-	return errpath_run_command(commands, ARRAY_SIZE(commands), buf, count);
-}
-
-static const struct file_operations plant_fops = {
-	.owner = THIS_MODULE,
-	.write = plant_write,
+	{}
 };
 
 static int __init plant_init(void)
 {
-	plant_file = debugfs_create_file("errpath_plant", 0200, NULL, NULL, &plant_fops);
+	plant_file = errpath_command_file("errpath_plant", commands);
 	return PTR_ERR_OR_ZERO(plant_file);
 }
 

@@ -80,16 +80,7 @@ static int probe_press(const char *argument)
 static const struct errpath_command commands[] = {
 	{ "purge", probe_purge },
 	{ "press", probe_press },
-};
-
-static ssize_t probe_write(struct file *filp, const char __user *buf, size_t count, loff_t *ppos)
-{
-	return errpath_run_command(commands, ARRAY_SIZE(commands), buf, count);
-}
-
-static const struct file_operations probe_fops = {
-	.owner = THIS_MODULE,
-	.write = probe_write,
+	{}
 };
 
 static int supers_show(struct seq_file *m, void *v)
@@ -110,7 +101,7 @@ DEFINE_SHOW_ATTRIBUTE(supers);
 
 static int __init probe_init(void)
 {
-	probe_file = debugfs_create_file("errpath_probe", 0200, NULL, NULL, &probe_fops);
+	probe_file = errpath_command_file("errpath_probe", commands);
 	/* Without this one superblocks are not counted; debugfs_remove() takes error pointers. */
 	supers_file = debugfs_create_file("errpath_supers", 0400, NULL, NULL, &supers_fops);
 	return PTR_ERR_OR_ZERO(probe_file);
