@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,10 +28,21 @@ _SUBJECT = re.compile(r"(?m)^Subject: \[PATCH\] (.*(?:\n .*)*)$")
 _BEFORE = re.compile(r"(?m)^prerequisite-patch-id: ([0-9a-f]{40})$")
 
 
-@pytest.fixture(scope="module")
-def tree() -> Tree:
-    """The source that the findings are about."""
-    return open_spec(Layout(cache_root()), KernelRequest().spec, silent())
+# What other kernels than the default one have, and their patches are for.
+_KERNELS = {"hfs-btree-open-leak": "debian:7.3"}
+
+
+@cache
+def _source(spec: str) -> Tree:
+    return open_spec(Layout(cache_root()), spec, silent())
+
+
+@pytest.fixture
+def tree(request: pytest.FixtureRequest) -> Tree:
+    """The source that the findings are about, or that of a patch."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    path = params.get("path", _FINDINGS)
+    return _source(_KERNELS.get(path.stem, KernelRequest().spec))
 
 
 def _series(path: Path) -> list[bytes]:
