@@ -18,6 +18,9 @@ from errpath.analysis.compare.judge import (
     table,
 )
 from errpath.analysis.compare.mail import Subject, mail_text
+from errpath.analysis.compare.reply import reply_text
+from errpath.analysis.compare.series import split_series, walk_series
+from errpath.analysis.mail.message import read_patches
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan, plan_crafted
 from errpath.cli.parser import USAGE_STATUS, add_groups
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
@@ -77,6 +80,18 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--json", type=Path, metavar="FILE", help="write every case and its state to this file"
     )
     parser.add_argument(
+        "--each",
+        action="store_true",
+        help="also look at the kernel after each patch of a series: it must build, and nothing "
+        "regress",
+    )
+    parser.add_argument(
+        "--reply",
+        type=Path,
+        metavar="FILE",
+        help="write an answer to the mail of --patch to this file (of a series, to the first)",
+    )
+    parser.add_argument(
         "--all", action="store_true", help="also run filesystems whose code is the same"
     )
     parser.add_argument(
@@ -105,6 +120,12 @@ class _NotWorkers(argparse.Action):
 def _compare(arguments: argparse.Namespace) -> int:
     try:
         request = _request(arguments)
+        patches = request.after.testbed.kernel.patches
+        # Before anything is run: what cannot be answered is no reason to throw a run away.
+        answered = read_patches(patches[:1]) if arguments.reply is not None else ()
+        if arguments.reply is not None and not answered:
+            raise UsageError("--reply: expected --patch with the mail to answer")
+        each = _walk(request) if arguments.each else 0
         summary = compare(request, Progress())
     except ErrpathError as error:
         # Not 1, nor 2: a script must not take it for a verdict on the kernel.
@@ -128,14 +149,34 @@ def _compare(arguments: argparse.Namespace) -> int:
         seconds=summary.seconds,
         repeats=request.repeats,
     )
-    print(mail_text(subject, summary.comparisons))
-    if arguments.json is not None:
-        try:
-            arguments.json.write_text(as_json(subject, summary.comparisons))
-        except OSError as error:
-            print(f"errpath: --json {arguments.json}: {error.strerror}", file=sys.stderr)
-            return NO_ANSWER
-    return exit_status(summary.comparisons, Require(arguments.require))
+    text = mail_text(subject, summary.comparisons)
+    print(text)
+    try:
+        if arguments.json is not None:
+            _write("--json", arguments.json, as_json(subject, summary.comparisons))
+        if arguments.reply is not None:
+            _write("--reply", arguments.reply, reply_text(answered[0], text))
+    except UsageError as error:
+        print(f"errpath: {error}", file=sys.stderr)
+        return NO_ANSWER
+    return each or exit_status(summary.comparisons, Require(arguments.require))
+
+
+def _write(option: str, path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise UsageError(f"{option} {path}: {error.strerror}") from None
+
+
+def _walk(request: Request) -> int:
+    """Tell of every kernel on the way; 0, or the status of the first that is not good."""
+    patches = split_series(request.after.testbed.kernel.patches)
+    status = 0
+    for step in walk_series(request, patches, Progress()):
+        print(step.line, flush=True)
+        status = status or step.status
+    return status
 
 
 def _request(arguments: argparse.Namespace) -> Request:

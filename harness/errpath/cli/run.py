@@ -22,7 +22,7 @@ from errpath.runner.options import (
 from errpath.util.logs import LOG_DATE_FORMAT, LOG_FORMAT
 from errpath.util.resources import PYTEST_WORDS, SUITES, shipped_suites, suite_path
 
-__all__ = ["add_parser", "add_test_parser", "run_pytest"]
+__all__ = ["add_parser", "add_test_parser", "run_cases", "run_pytest"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,18 +54,26 @@ def add_test_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 def _run(arguments: argparse.Namespace) -> int:
     """pytest's own status: 0 passed, 1 failed."""
-    if not SUITES.is_dir():
-        raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
-    words = [suite_path(name) for name in _suites_of(arguments.case)]
-    words += SelectionOptions(case=tuple(arguments.case)).to_argv()
-    words += RunOptions.from_namespace(arguments).to_argv()
+    words = [*RunOptions.from_namespace(arguments).to_argv()]
     words += ResultOptions.from_namespace(arguments).to_argv()
     if arguments.verbose:
         # pytest shows what is logged between its own lines.
         words += ["--show-capture=stdout", "--log-cli-level=DEBUG"]
         words += [f"--log-cli-format={LOG_FORMAT}"]
         words += [f"--log-cli-date-format={LOG_DATE_FORMAT}"]
-    return run_pytest([*words, "-q"])
+    return run_cases(arguments.case, words)
+
+
+def run_cases(cases: Sequence[str], words: Sequence[str]) -> int:
+    """Cases by their ids, with pytest's words; its own status.
+
+    Raises:
+        UsageError: errpath is installed without its suites.
+    """
+    if not SUITES.is_dir():
+        raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
+    chosen = [suite_path(name) for name in _suites_of(cases)]
+    return run_pytest([*chosen, *SelectionOptions(case=tuple(cases)).to_argv(), *words, "-q"])
 
 
 def _test(arguments: argparse.Namespace) -> int:

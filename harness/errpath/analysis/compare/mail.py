@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errpath import __version__
-from errpath.analysis.compare.judge import Comparison, State, summarize, table
+from errpath.analysis.compare.judge import Comparison, State, exit_status, summarize, table
 from errpath.errors import ErrpathError
 from errpath.kernel.source.patches import patch_id
 from errpath.util import process
 from errpath.util.times import duration
 
-__all__ = ["Subject", "mail_text", "short_patch_id"]
+__all__ = ["Subject", "git_user", "mail_text", "short_patch_id", "tag_earned"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class Subject:
 def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
     """What was run on what, the table, and Tested-by where it has been earned.
 
-    It has been earned when everything that the change fixed was red in every run before and green
-    in every run after, and nothing regressed.
+    `tag_earned` says when it has been.
     """
     lines = [
         f"errpath {__version__}: killsb matrix, {duration(subject.seconds)}",
@@ -57,14 +56,12 @@ def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
     count = sum(1 for one in comparisons if one.state is State.CLEAN)
     missed = sum(1 for one in comparisons if one.state is State.NOT_RUN)
     lines.append(f"(and {count} cases clean on both, {missed} not run)")
-    fixed = [one for one in comparisons if one.state is State.FIXED]
-    regressed = any(one.state is State.REGRESSED for one in comparisons)
-    if fixed and not regressed and all(one.certain for one in fixed):
+    if tag_earned(comparisons):
         lines += ["", *(f"Closes: {url}" for url in subject.closes)]
-        who = subject.tested_by or _git_user()
+        who = subject.tested_by or git_user()
         if who:
             lines.append(f"Tested-by: {who}")
-    elif fixed and not regressed:
+    elif exit_status(comparisons) == 0:
         lines += [
             "",
             f"(no tag: not red before and green after in all of {subject.repeats} runs)",
@@ -72,12 +69,35 @@ def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
+<<<<<<< HEAD
 def short_patch_id(path: Path) -> str:
     """git's name for a change, its first 16 digits; "unknown" without git."""
     return patch_id(path.read_bytes())[:16] or "unknown"
+=======
+def tag_earned(comparisons: Sequence[Comparison]) -> bool:
+    """Whether a Tested-by may be given: something is fixed, all of it red in every run before and
+    green in every run after, and nothing regressed."""
+    fixed = [one for one in comparisons if one.state is State.FIXED]
+    regressed = any(one.state is State.REGRESSED for one in comparisons)
+    return bool(fixed) and not regressed and all(one.certain for one in fixed)
 
 
-def _git_user() -> str:
+def patch_id(path: Path) -> str:
+    """git's name for a change, whatever its context lines' numbers; "unknown" without git."""
+    try:
+        diff = path.read_bytes()
+        if b"\ndiff --git " not in diff:
+            # git counts nothing before a header of its own.
+            diff = _FILE.sub(rb"diff --git a/\1 b/\1\n\g<0>", diff)
+        done = process.run(["git", "patch-id", "--stable"], stdin=diff, check=False)
+    except ErrpathError:
+        return "unknown"
+    words = done.text.split()
+    return words[0][:16] if words else "unknown"
+>>>>>>> 3ee00c9 (mail: patches and reports for a kernel list; compare --each and --reply)
+
+
+def git_user() -> str:
     """The user that git knows, or ""."""
     found = []
     for key in ("user.name", "user.email"):

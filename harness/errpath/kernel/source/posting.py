@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from errpath.errors import PatchError
@@ -16,10 +17,21 @@ from errpath.kernel.source.tree import LINK, Tree
 from errpath.util.cache import scratch_directory
 from errpath.util.process import Completed, run
 
-__all__ = ["BODY_WIDTH", "Complaint", "checkpatch", "git_am", "wide_lines"]
+__all__ = [
+    "BODY_WIDTH",
+    "Complaint",
+    "Recipients",
+    "checkpatch",
+    "git_am",
+    "recipients",
+    "wide_lines",
+]
 
 # Columns of a commit message's body (Documentation/process/submitting-patches.rst).
 BODY_WIDTH = 75
+_GET_MAINTAINER = ("scripts/get_maintainer.pl", "MAINTAINERS", ".mailmap")
+# "A <a@b> (maintainer:HFS FILESYSTEM)", "linux-fsdevel@vger.kernel.org (open list:HFS)"
+_ROLE = re.compile(r"^(.+?) \(([^()]*(?:\([^()]*\)[^()]*)*)\)$")
 _CHECKPATCH = ("scripts/checkpatch.pl", "scripts/spelling.txt", "scripts/const_structs.checkpatch")
 # "-:12: ERROR:SPACING: spaces required around that '='"
 _COMPLAINT = re.compile(r"^[^:]*:(\d*):? *(ERROR|WARNING|CHECK):(\w+): (.*)$")
@@ -43,6 +55,40 @@ class Complaint(str):
     def kind(self) -> str:
         """`MISSING_SIGN_OFF`"""
         return self.split(":")[1]
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """Whom a mail goes to, as get_maintainer.pl has them."""
+
+    # Those who take patches; the lists alone where nobody does.
+    to: tuple[str, ...]
+    # Reviewers and lists.
+    cc: tuple[str, ...]
+
+
+def recipients(tree: Tree, paths: Sequence[str]) -> Recipients:
+    """Who maintains some files, by the tree's own get_maintainer.pl and MAINTAINERS.
+
+    Raises:
+        PatchError: the tree has no such script, or it fails.
+        ToolMissingError: there is no perl.
+    """
+    with scratch_directory() as scratch:
+        if _GET_MAINTAINER[0] not in _write(tree, (*_GET_MAINTAINER, *paths), scratch):
+            raise PatchError(f"{_GET_MAINTAINER[0]}: this kernel has none; expected its source")
+        # No git: who has changed a line once need not hear of it.
+        argv: list[str | Path] = ["perl", _GET_MAINTAINER[0], "--no-tree", "--no-git"]
+        argv += ["--no-git-fallback", "--rolestats"]
+        argv += [word for path in paths for word in ("-f", path)]
+        done = run(argv, cwd=scratch, check=False, env={"LC_ALL": "C"})
+    if done.returncode:
+        raise PatchError(f"{_GET_MAINTAINER[0]}: {_error(done) or 'failed'}")
+    found = [(m[1], m[2]) for line in done.text.splitlines() if (m := _ROLE.match(line))]
+    keepers = ("maintainer", "supporter", "odd fixer")
+    to = [who for who, role in found if role.startswith(keepers)]
+    cc = [who for who, _ in found if who not in to]
+    return Recipients(tuple(to or cc), tuple(cc if to else ()))
 
 
 def checkpatch(tree: Tree, mail: bytes) -> tuple[Complaint, ...]:

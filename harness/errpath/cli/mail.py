@@ -1,0 +1,245 @@
+"""`errpath mail`: a patch with its evidence, or a report of a bug, as `git send-email` takes it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+
+from errpath.analysis.compare.mail import git_user, short_patch_id
+from errpath.analysis.mail.advice import complaints, fixes_tag, subject_habit
+from errpath.analysis.mail.compose import Letter, bug_mail, patch_mail
+from errpath.analysis.mail.evidence import (
+    CaseReport,
+    Evidence,
+    Record,
+    read_finding,
+    read_record,
+    read_report,
+    reported_by,
+)
+from errpath.analysis.mail.message import PatchMessage, read_patches
+from errpath.cli.parser import add_groups
+from errpath.cli.run import run_cases
+from errpath.errors import InfrastructureError, UsageError
+from errpath.kernel.layout import Layout, default_root
+from errpath.kernel.source.posting import recipients
+from errpath.kernel.source.spec import open_spec
+from errpath.kernel.source.tree import Tree
+from errpath.runner.options import (
+    DEFAULT_KERNEL,
+    RUN_GROUPS,
+    LogOptions,
+    RunOptions,
+)
+from errpath.util.cache import scratch_directory
+from errpath.util.progress import Progress
+from errpath.util.resources import ROOT
+
+__all__ = ["add_parser"]
+
+_FINDINGS = ROOT / "docs" / "findings"
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `mail` command."""
+    parser = commands.add_parser(
+        "mail",
+        help="write a patch or a bug report as a mail to the maintainers",
+        description="Recipients are those of the kernel under test (--kernel). Where that is a git "
+        "tree, Fixes: is the commit that brought the lines that the patch takes away. Nothing is "
+        "sent, and nothing is ever signed off: `git send-email --annotate FILE`.",
+    )
+    parser.add_argument(
+        "what",
+        metavar="CASE|PATCH|FINDING",
+        help="a case (it is run), a folder of its artefacts, a patch or a mailbox, or a page of "
+        "docs/findings by its name",
+    )
+    parser.add_argument("--bug", action="store_true", help="a report without a patch")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of printing it")
+    parser.add_argument(
+        "--case",
+        action="append",
+        default=[],
+        metavar="CASE-ID",
+        help="run this case for the patch's report; may be repeated",
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="what errpath compare --json wrote: cases, report, table, and the right to a tag",
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="FILE", help="a mail that reported it: Reported-by, Closes"
+    )
+    parser.add_argument(
+        "--closes", action="append", default=[], metavar="URL", help="report that this closes"
+    )
+    parser.add_argument(
+        "--tested-by",
+        default="",
+        metavar="NAME",
+        help="Name <mail>; refused unless --record shows that it is earned",
+    )
+    parser.add_argument(
+        "--from", dest="sender", default="", metavar="NAME", help="Name <mail> (default: git's)"
+    )
+    add_groups(parser, *RUN_GROUPS, LogOptions)
+    parser.set_defaults(handler=_mail)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What there is to write about."""
+
+    patches: tuple[PatchMessage, ...]
+    files: tuple[Path, ...]
+    evidence: Evidence
+    record: Record | None
+
+
+def _mail(arguments: argparse.Namespace) -> int:
+    options = RunOptions.from_namespace(arguments)
+    if len(options.kernel.kernel) > 1:
+        raise UsageError("mail: expected one --kernel")
+    spec = next(iter(options.kernel.kernel), DEFAULT_KERNEL).rpartition("=")[2]
+    material = _material(arguments, options)
+    tree = open_spec(Layout(default_root()), spec, Progress())
+    text = _letters(arguments, material, tree)
+    if arguments.output is None:
+        print(text, end="")
+    else:
+        try:
+            arguments.output.write_text(text)
+        except OSError as error:
+            raise UsageError(f"-o {arguments.output}: {error.strerror}") from None
+    return 0
+
+
+def _material(arguments: argparse.Namespace, options: RunOptions) -> _Material:
+    what, path = arguments.what, Path(arguments.what)
+    page = _FINDINGS / f"{what}.md"
+    record = read_record(arguments.record) if arguments.record is not None else None
+    files: tuple[Path, ...] = ()
+    evidence = Evidence()
+    reports: list[CaseReport] = []
+    cases = list(arguments.case)
+    if path.is_dir():
+        reports.append(read_report(path))
+    elif path.is_file():
+        files = (path,)
+    elif page.is_file():
+        evidence, files = read_finding(page)
+    elif "/" in what or what.endswith((".patch", ".mbox", ".md")):
+        raise UsageError(f"mail: {what}: no such file")
+    else:
+        cases.insert(0, what)
+    if record is not None:
+        reports += record.reports
+    if cases:
+        reports += _run(cases, options)
+    if reports:
+        also = [one["case"] for one in record.fixed] if record is not None else []
+        evidence = Evidence.of(reports, also)
+    patches = () if arguments.bug else read_patches(files)
+    if not patches and not evidence.excerpt:
+        raise UsageError(f"mail: {what}: no report; expected --case or --record beside --bug")
+    return _Material(patches, files, evidence, record)
+
+
+def _run(cases: Sequence[str], options: RunOptions) -> list[CaseReport]:
+    """Run cases, and read the reports of those that failed.
+
+    Raises:
+        UsageError: none of them failed.
+        InfrastructureError: they could not be run.
+    """
+    with scratch_directory() as scratch:
+        # A known issue is worth a mail as well: its report is what an expected failure has none of.
+        words = [*options.to_argv(), "--artefacts", str(scratch), "--runxfail"]
+        # What pytest prints is not the mail.
+        with contextlib.redirect_stdout(sys.stderr):
+            status = run_cases(cases, words)
+        found = [read_report(path.parent) for path in sorted(scratch.rglob("report.txt"))]
+    if found:
+        return found
+    if status == 0:
+        raise UsageError(f"mail: {', '.join(cases)}: nothing fails; expected a case that does")
+    raise InfrastructureError(f"{', '.join(cases)}: not run, or no report (pytest status {status})")
+
+
+def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> str:
+    """The mailbox."""
+    tags = _tags(arguments, material)
+    count = len(material.patches)
+    if not count:
+        files = _present(tree, material.evidence.files)
+        letter = _letter(arguments, material, tree, files)
+        prefix = subject_habit(tree, files) or (files[0].split("/")[-2] if files else "fs")
+        return bug_mail(letter, prefix, material.evidence, tags)
+    mails = []
+    for number, patch in enumerate(material.patches, 1):
+        files = _present(tree, patch.paths)
+        letter = _letter(arguments, material, tree, files)
+        own = [*fixes_tag(tree, patch, _say), *tags]
+        # Each bug is told once: with the first patch of a series.
+        evidence = material.evidence if number == 1 else Evidence()
+        mail = patch_mail(letter, patch, own, evidence, number=number, of=count)
+        for line in complaints(tree, patch, mail, files):
+            _say(f"{patch.subject}: {line}")
+        mails.append(mail)
+    return "\n".join(mails)
+
+
+def _present(tree: Tree, paths: Sequence[str]) -> tuple[str, ...]:
+    present = {path for path, _ in tree.fetch(paths)}
+    return tuple(path for path in paths if path in present)
+
+
+def _letter(
+    arguments: argparse.Namespace, material: _Material, tree: Tree, files: Sequence[str]
+) -> Letter:
+    author = material.patches[0].author if material.patches else ""
+    sender = arguments.sender or git_user() or author or "errpath <errpath@localhost>"
+    if sender.endswith("@localhost>"):
+        print(
+            "errpath: From: is nobody's yet; expected --from or git's user.email", file=sys.stderr
+        )
+    people = recipients(tree, files) if files else None
+    record = material.record.values if material.record is not None else {}
+    return Letter(
+        sender=sender,
+        date=formatdate(localtime=True),
+        to=people.to if people else (),
+        cc=people.cc if people else (),
+        kernel=record.get("before") or f"Linux, {tree.base.description}",
+        table=record.get("table", ""),
+    )
+
+
+def _tags(arguments: argparse.Namespace, material: _Material) -> list[str]:
+    tags: list[str] = []
+    if arguments.report is not None:
+        try:
+            tags += reported_by(arguments.report.read_text(errors="replace"))
+        except OSError as error:
+            raise UsageError(f"--report {arguments.report}: {error.strerror}") from None
+    tags += [f"Closes: {url}" for url in arguments.closes]
+    if arguments.tested_by:
+        why = "there is no --record"
+        if material.record is not None:
+            why = material.record.earned(tuple(map(short_patch_id, material.files)))
+        if why:
+            raise UsageError(f"--tested-by: not earned: {why}")
+        tags.append(f"Tested-by: {arguments.tested_by}")
+    return tags
+
+
+def _say(line: str) -> None:
+    print(f"errpath: {line}", file=sys.stderr)
