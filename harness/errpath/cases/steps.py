@@ -132,7 +132,6 @@ class _Mounting(_Configuring):
 class Mount(_Mounting, op="mount"):
     """mount(2) of the case's device on /mnt."""
 
-
     def arguments(self) -> dict[str, Any]:
         return {
             "fstype": self.fstype,
@@ -168,7 +167,6 @@ class FsOpen(_Mounting, op="fsopen"):
 class Remount(_Configuring, op="remount"):
     """mount(2) with MS_REMOUNT."""
 
-
     def arguments(self) -> dict[str, Any]:
         return {"flags": list(self.flags), "data": self.data}
 
@@ -176,7 +174,6 @@ class Remount(_Configuring, op="remount"):
 @dataclass(frozen=True)
 class Reconfigure(_Configuring, op="reconfigure"):
     """fspick(2), fsconfig(2) for each option, and FSCONFIG_CMD_RECONFIGURE."""
-
 
     def arguments(self) -> dict[str, Any]:
         return {"flags": list(self.flags), "options": [list(option) for option in self.pairs]}

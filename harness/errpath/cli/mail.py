@@ -26,7 +26,7 @@ from errpath.analysis.mail.message import PatchMessage, read_patches
 from errpath.cli.parser import add_groups
 from errpath.cli.run import run_cases
 from errpath.errors import InfrastructureError, UsageError
-from errpath.kernel.layout import Layout, default_root
+from errpath.kernel.layout import Layout
 from errpath.kernel.source.posting import recipients
 from errpath.kernel.source.spec import open_spec
 from errpath.kernel.source.tree import Tree
@@ -36,7 +36,7 @@ from errpath.runner.options import (
     LogOptions,
     RunOptions,
 )
-from errpath.util.cache import scratch_directory
+from errpath.util.cache import cache_root, scratch_directory
 from errpath.util.progress import Progress
 from errpath.util.resources import ROOT
 
@@ -110,7 +110,7 @@ def _mail(arguments: argparse.Namespace) -> int:
         raise UsageError("mail: expected one --kernel")
     spec = next(iter(options.kernel.kernel), DEFAULT_KERNEL).rpartition("=")[2]
     material = _material(arguments, options)
-    tree = open_spec(Layout(default_root()), spec, Progress())
+    tree = open_spec(Layout(cache_root()), spec, Progress())
     text = _letters(arguments, material, tree)
     if arguments.output is None:
         print(text, end="")

@@ -69,11 +69,6 @@ def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
     return "\n".join(lines)
 
 
-<<<<<<< HEAD
-def short_patch_id(path: Path) -> str:
-    """git's name for a change, its first 16 digits; "unknown" without git."""
-    return patch_id(path.read_bytes())[:16] or "unknown"
-=======
 def tag_earned(comparisons: Sequence[Comparison]) -> bool:
     """Whether a Tested-by may be given: something is fixed, all of it red in every run before and
     green in every run after, and nothing regressed."""
@@ -82,19 +77,9 @@ def tag_earned(comparisons: Sequence[Comparison]) -> bool:
     return bool(fixed) and not regressed and all(one.certain for one in fixed)
 
 
-def patch_id(path: Path) -> str:
-    """git's name for a change, whatever its context lines' numbers; "unknown" without git."""
-    try:
-        diff = path.read_bytes()
-        if b"\ndiff --git " not in diff:
-            # git counts nothing before a header of its own.
-            diff = _FILE.sub(rb"diff --git a/\1 b/\1\n\g<0>", diff)
-        done = process.run(["git", "patch-id", "--stable"], stdin=diff, check=False)
-    except ErrpathError:
-        return "unknown"
-    words = done.text.split()
-    return words[0][:16] if words else "unknown"
->>>>>>> 3ee00c9 (mail: patches and reports for a kernel list; compare --each and --reply)
+def short_patch_id(path: Path) -> str:
+    """git's name for a change, its first 16 digits; "unknown" without git."""
+    return patch_id(path.read_bytes())[:16] or "unknown"
 
 
 def git_user() -> str:

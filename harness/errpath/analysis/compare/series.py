@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errpath.analysis.compare.compare import Request, Summary, compare
-from errpath.analysis.compare.judge import NO_ANSWER, Require, State, exit_status
+from errpath.analysis.compare.judge import Require, State, exit_status
 from errpath.analysis.mail.message import parse_patch, split_mailbox
-from errpath.errors import BuildError, PatchError
+from errpath.errors import NO_ANSWER, BuildError, PatchError
 from errpath.runner.options import Choice
 from errpath.util.cache import cache_root, store_bytes
 from errpath.util.progress import Progress

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from errpath.analysis.compare.compare import Request, Summary
-from errpath.analysis.compare.judge import NO_ANSWER, Comparison, State
+from errpath.analysis.compare.judge import Comparison, State
 from errpath.analysis.compare.series import split_series, walk_series
 from errpath.cases.lifecycle import Planned
-from errpath.errors import BuildError
+from errpath.errors import NO_ANSWER, BuildError
 from errpath.kernel import KernelRequest
 from errpath.runner.options import Choice
 from errpath.runner.testbed import TestbedOptions

@@ -21,10 +21,11 @@ from errpath.analysis.mail.evidence import (
 from errpath.analysis.mail.message import parse_patch, read_patches, split_mailbox
 from errpath.cli import main
 from errpath.errors import PatchError, UsageError
-from errpath.kernel.layout import Layout, default_root
+from errpath.kernel.layout import Layout
 from errpath.kernel.source.posting import git_am
 from errpath.kernel.source.spec import open_spec
 from errpath.kernel.source.tree import File, Tree
+from errpath.util.cache import cache_root
 from errpath.util.progress import silent
 from suites.selftest.kernel.source.test_patches import FakeBase
 from suites.selftest.paths import ROOT
@@ -239,7 +240,7 @@ def test_the_mail_of_a_finding_is_applied(
     mails = [mail.encode() for mail in split_mailbox(out.read_text())]
     subjects = [one.subject for one in read_patches((out,))]
 
-    tree = open_spec(Layout(default_root()), "debian:7.2", silent())
+    tree = open_spec(Layout(cache_root()), "debian:7.2", silent())
     assert list(git_am(tree, mails)) == subjects
     assert b"\nTo: " in mails[0]
     assert b"    errpath run " in mails[0]
