@@ -10,17 +10,12 @@
 #ifndef ERRPATH_AGENT_H
 #define ERRPATH_AGENT_H
 
+#include "files.h"
+
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-struct blob {
-	uint8_t *data;
-	size_t size;
-};
-
-#define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
 /*
  * A verb reads its arguments from `request` and `in`, and adds its results to `reply` and `out`.
@@ -55,10 +50,6 @@ int verb_module_unload(struct call *call);
 int verb_exec(struct call *call);
 int verb_dmesg(struct call *call);
 int verb_symbols(struct call *call);
-int write_text(const char *path, const char *text);
-/* The bytes read, at most `size` - 1, or -errno. */
-int read_text(const char *path, char *buffer, size_t size);
-int64_t now_ms(void);
 
 /* device.c */
 struct device {

@@ -11,11 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/klog.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FAIL(call, operation, subject) fail(call, operation, subject, errno)
@@ -24,73 +22,6 @@ static int fail(struct call *call, const char *operation, const char *subject, i
 {
 	snprintf(call->what, sizeof(call->what), "%s %s", operation, subject ? subject : "(none)");
 	return -error;
-}
-
-int read_text(const char *path, char *buffer, size_t size)
-{
-	int file = open(path, O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		return -errno;
-	ssize_t got = read(file, buffer, size - 1);
-	int error = errno;
-	close(file);
-	if (got < 0)
-		return -error;
-	buffer[got] = '\0';
-	return got;
-}
-
-static int write_bytes(const char *path, int flags, int mode, const void *data, size_t size)
-{
-	int file = open(path, O_WRONLY | O_CLOEXEC | flags, mode);
-	if (file < 0)
-		return -errno;
-	/* A control file takes its whole command in one write. */
-	ssize_t put = write(file, data, size);
-	int error = put < 0 ? -errno : (size_t)put != size ? -EIO : 0;
-	close(file);
-	return error;
-}
-
-int write_text(const char *path, const char *text)
-{
-	return write_bytes(path, 0, 0, text, strlen(text));
-}
-
-#define END_OF_FILE 1
-
-/* Appends one read(): 0, END_OF_FILE or -errno. */
-static int read_some(int file, struct blob *out, size_t *room)
-{
-	ssize_t got;
-
-	if (*room - out->size < 65536) {
-		size_t wanted = *room ? *room * 2 : 131072;
-		uint8_t *larger = realloc(out->data, wanted);
-		if (!larger)
-			return -ENOMEM;
-		out->data = larger;
-		*room = wanted;
-	}
-	do
-		got = read(file, out->data + out->size, *room - out->size);
-	while (got < 0 && errno == EINTR);
-	if (got <= 0)
-		return got < 0 ? -errno : END_OF_FILE;
-	out->size += got;
-	return 0;
-}
-
-/* Reads to end of file: one read() of kmemleak's file returns about 4 KiB of records. */
-static int read_to_end(int file, struct blob *out)
-{
-	size_t room = 0;
-	int error;
-
-	do
-		error = read_some(file, out, &room);
-	while (!error);
-	return error == END_OF_FILE ? 0 : error;
 }
 
 int verb_file_read(struct call *call)
@@ -105,37 +36,23 @@ int verb_file_read(struct call *call)
 	return error ? fail(call, "read", path, -error) : 0;
 }
 
-/*
- * With "as", the write is made by a task of that name which then ends: what it leaves behind is
- * then as hard to see as what a case leaves behind.
- */
+/* With "as", the write is made by a task of that name which then ends. */
 int verb_file_write(struct call *call)
 {
 	const char *path = json_string_value(json_object_get(call->request, "path"));
 	const char *as = json_string_value(json_object_get(call->request, "as"));
 	json_t *mode = json_object_get(call->request, "mode");
-	int flags = mode ? O_CREAT | O_TRUNC : 0;
-	int error;
+	int flags = mode ? O_CREAT | O_TRUNC : 0, bits = json_integer_value(mode), error;
+	pid_t pid = 0;
 
 	if (!path)
 		return fail(call, "open", path, EINVAL);
-	if (!as) {
-		error = write_bytes(path, flags, json_integer_value(mode), call->in.data,
-				    call->in.size);
+	if (as) {
+		error = write_bytes_as(as, &pid, path, flags, bits, call->in.data, call->in.size);
+		if (pid)
+			json_object_set_new(call->reply, "pid", json_integer(pid));
 	} else {
-		pid_t child = fork();
-		if (child < 0)
-			return FAIL(call, "fork for", path);
-		if (child == 0) {
-			prctl(PR_SET_NAME, as);
-			_exit(-write_bytes(path, flags, json_integer_value(mode), call->in.data,
-					   call->in.size));
-		}
-		int status;
-		if (waitpid(child, &status, 0) < 0)
-			return FAIL(call, "wait for", path);
-		error = WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
-		json_object_set_new(call->reply, "pid", json_integer(child));
+		error = write_bytes(path, flags, bits, call->in.data, call->in.size);
 	}
 	return error ? fail(call, "write", path, -error) : 0;
 }
@@ -158,14 +75,6 @@ int verb_module_unload(struct call *call)
 	if (!name || syscall(SYS_delete_module, name, O_NONBLOCK) != 0)
 		return FAIL(call, "delete_module", name);
 	return 0;
-}
-
-int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
 /* Runs a program of the guest from an argv list; its output is the reply's blob. */

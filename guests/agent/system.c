@@ -2,15 +2,14 @@
 /* Time, quiet and the end of the guest. */
 #define _GNU_SOURCE
 #include "agent.h"
+#include "quiet.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/membarrier.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,13 +27,9 @@ int verb_sleep(struct call *call)
 /*
  * Kernel stacks hold pointers to what was freed long ago. When such memory is allocated again and then
  * leaked, kmemleak, which scans the whole stack of every task, takes the old pointer for a reference.
- * Two kinds of stack are ours to clean. Our own: deep calls left pointers that shallower ones never
- * overwrite, so a fresh copy of the agent takes over and this one ends. And those of dead tasks, which
- * are kept for reuse (kernel/fork.c, cached_stacks): one is cleared when a new task takes it, so more
- * tasks at once than stacks are kept clear them all.
+ * In our own, deep calls left pointers that shallower ones never overwrite: a fresh copy of the agent
+ * takes over and this one ends. Those of dead tasks are cleared as well (guests/common/quiet.h).
  */
-#define KEPT_STACKS_PER_CPU 2
-
 static int take_over(void)
 {
 	pid_t old = getpid();
@@ -53,58 +48,22 @@ static int take_over(void)
 	return ready == 1 ? 0 : -ETIMEDOUT;
 }
 
-static int clear_dead_stacks(void)
-{
-	long wanted = (KEPT_STACKS_PER_CPU + 1) * sysconf(_SC_NPROCESSORS_CONF), started = 0;
-	int gate[2], error = 0;
-
-	if (pipe2(gate, O_CLOEXEC) != 0)
-		return -errno;
-	while (started < wanted) {
-		pid_t pid = fork();
-		if (pid < 0) {
-			error = -errno;
-			break;
-		}
-		if (pid == 0) {
-			char byte;
-			close(gate[1]);
-			_exit(read(gate[0], &byte, 1) < 0);
-		}
-		started++;
-	}
-	close(gate[1]);
-	close(gate[0]);
-	while (started-- > 0)
-		wait(NULL);
-	return error;
-}
-
-/*
- * Lets the kernel finish what it put off: dirty pages are written, caches that hold objects only
- * for reuse give them back, two RCU grace periods pass, and old stacks are cleared.
- */
+/* As a leak check wants it. */
 int verb_quiesce(struct call *call)
 {
-	sync();
-	int error = write_text("/proc/sys/vm/drop_caches", "3");
-	if (error) {
-		snprintf(call->what, sizeof(call->what), "write /proc/sys/vm/drop_caches");
-		return error;
+	const char *what = "";
+	int error = settle_kernel(&what);
+
+	if (!error) {
+		what = "a fresh agent";
+		error = take_over();
 	}
-	for (int i = 0; i < 2; i++)
-		if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) != 0) {
-			snprintf(call->what, sizeof(call->what), "membarrier");
-			return -errno;
-		}
-	error = take_over();
-	if (error) {
-		snprintf(call->what, sizeof(call->what), "a fresh agent");
-		return error;
+	if (!error) {
+		what = "tasks that clear dead stacks";
+		error = clear_dead_stacks();
 	}
-	error = clear_dead_stacks();
 	if (error)
-		snprintf(call->what, sizeof(call->what), "tasks that clear dead stacks");
+		snprintf(call->what, sizeof(call->what), "%s", what);
 	return error;
 }
 

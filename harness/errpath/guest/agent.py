@@ -8,28 +8,15 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from errpath.errors import InfrastructureError
 from errpath.guest import initramfs
-from errpath.util import process
-from errpath.util.cache import cache_root, scratch_directory, store_bytes
-from errpath.util.deadline import Deadline
-from errpath.util.resources import GUESTS
+from errpath.guest.program import guest_program
+from errpath.util.cache import cache_root, store_bytes
 
-__all__ = ["AGENT_FLAGS", "BUSYBOX", "agent_program", "build_initramfs", "find_busybox"]
+__all__ = ["BUSYBOX", "agent_program", "build_initramfs", "find_busybox"]
 
 # The host's static busybox, for `errpath shell` and for commands in the guest.
 BUSYBOX = Path("/bin/busybox")
 
-AGENT_FLAGS = (
-    "-std=gnu11",
-    "-O2",
-    "-static",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-Wmissing-prototypes",
-    "-Wstrict-prototypes",
-)
 # Applets that a guest gets links for.
 _APPLETS = [
     "sh",
@@ -86,28 +73,7 @@ def agent_program() -> bytes:
         ToolMissingError: no compiler.
         InfrastructureError: it does not compile; the text names the first error.
     """
-    sources = sorted((GUESTS / "agent").glob("*.[ch]"))
-    compiler = process.run(["gcc", "--version"]).stdout
-    digest = hashlib.sha256(compiler + " ".join(AGENT_FLAGS).encode())
-    for source in sources:
-        digest.update(source.name.encode() + b"\0" + source.read_bytes())
-    cached = cache_root() / "agent" / digest.hexdigest()[:32]
-    if not cached.exists():
-        store_bytes(cached, _compile([path for path in sources if path.suffix == ".c"]), mode=0o755)
-    return cached.read_bytes()
-
-
-def _compile(sources: list[Path]) -> bytes:
-    with scratch_directory() as scratch:
-        out = scratch / "agent"
-        argv: list[str | Path] = ["gcc", *AGENT_FLAGS, "-o", out, *sources, "-ljansson"]
-        done = process.run(argv, check=False, deadline=Deadline.after(120, "the agent to compile"))
-        if done.returncode != 0:
-            text = done.stderr.decode(errors="replace")
-            first = next((line for line in text.splitlines() if "error" in line), text.strip())
-            hint = "; expected Debian package libjansson-dev" if "jansson" in text else ""
-            raise InfrastructureError(f"guests/agent: {first}{hint}")
-        return out.read_bytes()
+    return guest_program("agent", libraries=("jansson",))
 
 
 def find_busybox() -> Path | None:

@@ -1,4 +1,4 @@
-"""The C of the guests: format, warnings and analysis of the agent, checkpatch for the modules.
+"""The C of the guests: format, warnings and analysis of programs, checkpatch for the modules.
 
 Each tool is also shown a fault of its kind, so that a tool that checks nothing fails.
 """
@@ -12,14 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from errpath.guest.agent import AGENT_FLAGS
 from errpath.guest.definition import load_guest
+from errpath.guest.program import C_FLAGS, COMMON
 from errpath.kernel import KernelRequest, KernelStore
 from errpath.util.progress import silent
 from errpath.util.resources import GUESTS
 
 _AGENT = GUESTS / "agent"
-_SOURCES = sorted(_AGENT.glob("*.[ch]"))
+_PROGRAMS = ("agent", "leakcheck")
+_SOURCES = {
+    name: [path for part in (name, "common") for path in sorted((GUESTS / part).glob("*.[ch]"))]
+    for name in _PROGRAMS
+}
 # Each directory has a link to the header that all share.
 _MODULES = sorted(
     path
@@ -44,9 +48,10 @@ def _format(files: Sequence[Path]) -> tuple[int, str]:
     return _run([program, "--dry-run", "--Werror", style, *files])
 
 
-def test_the_agent_is_formatted() -> None:
-    assert len(_SOURCES) > 10
-    assert _format(_SOURCES) == (0, "")
+@pytest.mark.parametrize("name", _PROGRAMS)
+def test_a_program_is_formatted(name: str) -> None:
+    assert len(_SOURCES[name]) > 10
+    assert _format(_SOURCES[name]) == (0, "")
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
@@ -63,13 +68,14 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 
 def _analyse(files: Sequence[Path], directory: Path) -> tuple[int, str]:
-    flags = [flag for flag in AGENT_FLAGS if flag != "-static"]
+    flags = [f"-I{COMMON}", *(flag for flag in C_FLAGS if flag != "-static")]
     output: list[str | Path] = ["-r", "-nostdlib", "-o", directory / "object.o"]
     return _run(["gcc", *flags, "-fanalyzer", *output, *files])
 
 
-def test_the_analyser_finds_nothing_in_the_agent(tmp_path: Path) -> None:
-    sources = [path for path in _SOURCES if path.suffix == ".c"]
+@pytest.mark.parametrize("name", _PROGRAMS)
+def test_the_analyser_finds_nothing_in_a_program(name: str, tmp_path: Path) -> None:
+    sources = [path for path in _SOURCES[name] if path.suffix == ".c"]
     assert _analyse(sources, tmp_path) == (0, "")
 
 

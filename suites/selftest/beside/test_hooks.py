@@ -1,0 +1,119 @@
+"""The hooks of docs/leakcheck.md, as they stand there, over a program of given statuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from suites.selftest.paths import ROOT
+
+
+def _hook(runner: str) -> str:
+    """The first block of a runner's section."""
+    text = (ROOT / "docs" / "leakcheck.md").read_text()
+    section = text[text.index(f"### {runner}\n") :]
+    block = re.search(r"(?m)(?:^ {4}.*\n|^\n(?= {4}))+", section)
+    assert block is not None
+    return textwrap.dedent(block[0]).strip() + "\n"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with an errpath-leakcheck that notes its words; `end` gives the status in the
+    file of that name."""
+    program = tmp_path / "bin" / "errpath-leakcheck"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/words\n'
+        f'[ "$1" != end ] || {{ echo "BUG: told"; exit $(cat {tmp_path}/status); }}\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "status").write_text("0")
+    return tmp_path
+
+
+def _run(directory: Path, *argv: str) -> subprocess.CompletedProcess[str]:
+    path = f"{directory / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run(
+        argv,
+        cwd=directory,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _words(directory: Path) -> list[str]:
+    return (directory / "words").read_text().splitlines()
+
+
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_pytest(directory: Path, status: int) -> None:
+    (directory / "conftest.py").write_text(_hook("pytest"))
+    (directory / "test_it.py").write_text(
+        "import pytest\n\n@pytest.mark.leakcheck\ndef test_leaky(): pass\n\n"
+        "def test_other(): pass\n"
+    )
+    (directory / "status").write_text(str(status))
+    pytest_words = ("-p", "no:errpath", "--strict-markers", "-q")
+    done = _run(directory, sys.executable, "-m", "pytest", *pytest_words)
+    assert _words(directory) == ["begin test_leaky", "end"]
+    assert done.returncode == int(status != 0)
+    assert ("BUG: told" in done.stdout) == (status != 0)
+
+
+def test_xfstests(directory: Path) -> None:
+    """A loop as that of `check`, with the two lines that the hook takes hold of."""
+    check = directory / "check"
+    check.write_text(
+        "run()\n{\n"
+        "\tfor seqnum in a/1 a/2; do\n\t\tseqres=result; tc_status=pass\n"
+        '\t\ttest_start_time="$(date)"\n'
+        '\t\t_check_kmemleak || tc_status="fail"\n'
+        '\t\techo "$seqnum $tc_status"\n\tdone\n}\nrun\n'
+    )
+    sed = _hook("xfstests").rpartition("./check")[0]
+    assert _run(directory, "sh", "-ec", sed).returncode == 0
+    assert _run(directory, "bash", "check").stdout == "a/1 pass\na/2 pass\n"
+    assert _words(directory) == ["begin a/1", "end", "begin a/2", "end"]
+    (directory / "status").write_text("1")
+    assert _run(directory, "bash", "check").stdout == "a/1 fail\na/2 fail\n"
+    assert (directory / "result.kmemleak").read_text() == "BUG: told\n"
+
+
+@pytest.mark.parametrize(("status", "found"), [(0, False), (1, True), (2, True)])
+def test_blktests(directory: Path, status: int, found: bool) -> None:
+    (directory / "config").write_text(_hook("blktests"))
+    (directory / "status").write_text(str(status))
+    script = '. ./config; echo log | bash -c "$DMESG_FILTER" | grep -v "BUG: told"'
+    done = _run(directory, "bash", "-c", script)
+    assert done.stdout.startswith("log\n")
+    assert ("blktests failure" in done.stdout) == found
+    assert _words(directory) == ["end", "begin the next test"]
+
+
+def test_ltp(directory: Path) -> None:
+    (directory / "runtest").mkdir()
+    (directory / "runtest" / "fs").write_text("# a comment\n\ngf01 growfiles -b -e 1\nrwtest\tx\n")
+    sed = _hook("LTP, kirk").splitlines()[0]
+    assert _run(directory, "sh", "-ec", sed).returncode == 0
+    assert (directory / "runtest" / "fs-leaks").read_text() == (
+        "# a comment\n\ngf01 errpath-leakcheck run gf01 -- growfiles -b -e 1\n"
+        "rwtest errpath-leakcheck run rwtest -- x\n"
+    )
+
+
+def test_kselftest(directory: Path) -> None:
+    (directory / "kselftest-list.txt").write_text("fs:one\nfs:two\n")
+    assert _run(directory, "sh", "-ec", _hook("kselftest")).returncode == 0
+    assert _words(directory) == [
+        f"--ktap run fs:{name} -- ./run_kselftest.sh -t fs:{name}" for name in ("one", "two")
+    ]
