@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from errpath.analysis.compare.as_json import as_json
+from errpath.analysis.compare import backports
+from errpath.analysis.compare.as_json import as_json, series_as_json
 from errpath.analysis.compare.compare import Request, compare
 from errpath.analysis.compare.judge import (
     Require,
@@ -21,9 +22,11 @@ from errpath.analysis.compare.mail import Subject, mail_text
 from errpath.analysis.compare.reply import reply_text
 from errpath.analysis.compare.series import split_series, walk_series
 from errpath.analysis.mail.message import read_patches
-from errpath.cases.lifecycle import parse_events, parse_filesystems, plan, plan_crafted
+from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan, plan_crafted
 from errpath.cli.parser import USAGE_STATUS, add_groups
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
+from errpath.kernel.layout import Layout
+from errpath.kernel.source.patches import given_patches
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     DEFAULT_KERNEL,
@@ -35,7 +38,9 @@ from errpath.runner.options import (
     ResultOptions,
     RunOptions,
     choices,
+    settled,
 )
+from errpath.util.cache import cache_root
 from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
@@ -52,6 +57,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--before", metavar="SPEC", help="kernel before (default: --kernel)")
     parser.add_argument(
         "--after", metavar="SPEC", help="kernel after (default: before), --patch applied to it"
+    )
+    parser.add_argument(
+        "--kernels",
+        default="",
+        metavar="SPEC,SPEC",
+        help="several series instead, each with itself and --patch: which of them have the bug, "
+        "whether the patch applies, what it fixes and what regresses",
     )
     parser.add_argument(
         "--before-patch",
@@ -119,6 +131,8 @@ class _NotWorkers(argparse.Action):
 
 def _compare(arguments: argparse.Namespace) -> int:
     try:
+        if arguments.kernels:
+            return _compare_series(arguments)
         request = _request(arguments)
         patches = request.after.testbed.kernel.patches
         # Before anything is run: what cannot be answered is no reason to throw a run away.
@@ -193,19 +207,61 @@ def _request(arguments: argparse.Namespace) -> Request:
     before = arguments.before or next(iter(kernels), DEFAULT_KERNEL)
     after = arguments.after or before
     matrix = MatrixOptions.from_namespace(arguments)
-    filesystems, events = parse_filesystems(matrix.fs), parse_events(matrix.event)
-    planned = tuple(plan(filesystems, events))
-    if arguments.crafted and "c" in events:
-        planned += tuple(plan_crafted(filesystems))
     return Request(
         _choice(options, "before", before, arguments.before_patch),
         _choice(options, "after", after, patches),
-        planned,
+        _planned(arguments, parse_filesystems(matrix.fs)),
         arguments.runs,
         run_directory(arguments.artefacts.absolute()),
         arguments.jobs,
         arguments.all or bool(matrix.fs),
     )
+
+
+def _planned(arguments: argparse.Namespace, filesystems: Sequence[str]) -> tuple[Planned, ...]:
+    events = parse_events(MatrixOptions.from_namespace(arguments).event)
+    planned = tuple(plan(filesystems, events))
+    if arguments.crafted and "c" in events:
+        planned += tuple(plan_crafted(filesystems))
+    return planned
+
+
+def _compare_series(arguments: argparse.Namespace) -> int:
+    progress = Progress()
+    options = settled(RunOptions.from_namespace(arguments))
+    given = options.kernel.kernel or arguments.before or arguments.after or arguments.before_patch
+    if given:
+        raise UsageError("--kernels: expected no --kernel, --before, --after or --before-patch")
+    if arguments.each or arguments.reply is not None:
+        raise UsageError("--kernels: expected no --each or --reply, which are for one kernel")
+    if not options.kernel.patch:
+        raise UsageError("--kernels: expected --patch FILE: what is to be tried on each")
+    names = tuple(dict.fromkeys(word for word in arguments.kernels.split(",") if word))
+    filesystems = parse_filesystems(MatrixOptions.from_namespace(arguments).fs)
+    patches = given_patches(options.kernel.patch)
+    planned = _planned(arguments, backports.filesystems_of(patches, filesystems))
+    directory = run_directory(arguments.artefacts.absolute())
+    requests = [
+        Request(
+            replace(_choice(options, "before", name, ()), name=name),
+            _choice(options, "after", name, options.kernel.patch),
+            planned,
+            arguments.runs,
+            directory / str(number),
+            arguments.jobs,
+        )
+        for number, name in enumerate(names)
+    ]
+    found = backports.rows(backports.try_series(requests, Layout(cache_root()), progress))
+    print(backports.series_table(found))
+    print(f"\nartefacts  {directory}")
+    if arguments.json is not None:
+        try:
+            arguments.json.write_text(series_as_json(patches, found))
+        except OSError as error:
+            print(f"errpath: --json {arguments.json}: {error.strerror}", file=sys.stderr)
+            return NO_ANSWER
+    return backports.exit_status(found)
 
 
 def _choice(options: RunOptions, name: str, spec: str, patches: Sequence[str]) -> Choice:

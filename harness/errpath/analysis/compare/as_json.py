@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from errpath import __version__
+from errpath.analysis.compare.backports import SeriesRow
+from errpath.analysis.compare.backports import exit_status as backports_status
 from errpath.analysis.compare.judge import Comparison, Require, exit_status, summarize, table
 from errpath.analysis.compare.mail import Subject, short_patch_id, tag_earned
 
-__all__ = ["as_json"]
+__all__ = ["as_json", "series_as_json"]
 
 
 def as_json(subject: Subject, comparisons: Sequence[Comparison]) -> str:
@@ -34,6 +36,34 @@ def as_json(subject: Subject, comparisons: Sequence[Comparison]) -> str:
         "tag_earned": tag_earned(comparisons),
         "table": table(summarize(comparisons), every=False),
         "cases": [_case(one) for one in comparisons],
+    }
+    return json.dumps(values, indent=1) + "\n"
+
+
+def series_as_json(patches: Sequence[Path], found: Sequence[SeriesRow]) -> str:
+    """Patches, the exit status, and every series: `has_bug` (yes, no or ?), shown by `bad_cases` of
+    `asked_cases` that the patch mends on any series, `applies` (exact, offset, fuzz or not), and
+    how many cases are `fixed`, `still` bad, `regressed` or without a verdict."""
+    values: dict[str, Any] = {
+        "errpath": __version__,
+        "patches": [_patch(path) for path in patches],
+        "status": backports_status(found),
+        "series": [
+            {
+                "name": row.name,
+                "kernel": row.kernel,
+                "has_bug": row.bug.value,
+                "bad_cases": row.shown,
+                "asked_cases": row.asked,
+                "applies": row.fitting.fit.value,
+                "fixed": row.fixed,
+                "still": row.still,
+                "regressed": row.regressed,
+                "no_verdict": row.no_verdict,
+                "note": row.note,
+            }
+            for row in found
+        ],
     }
     return json.dumps(values, indent=1) + "\n"
 

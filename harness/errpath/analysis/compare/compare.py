@@ -11,7 +11,7 @@ from pathlib import Path
 from errpath.analysis.compare.judge import SAME_CODE, Comparison, compare_case, group_runs
 from errpath.analysis.compare.observe import Observed, observe_all
 from errpath.cases.lifecycle import Planned
-from errpath.errors import UsageError
+from errpath.errors import AbsentError, BuildError, ErrpathError, UsageError
 from errpath.filesystems import known_filesystems, load_filesystem
 from errpath.kernel import BuiltKernel, KernelStore
 from errpath.results.session import RunSession
@@ -24,6 +24,7 @@ __all__ = [
     "compare",
     "config_hashes",
     "describe",
+    "home_directory",
     "same_code",
 ]
 
@@ -41,6 +42,15 @@ class Request:
     jobs: int | None = None
     # Also run what is the same code before and after.
     every: bool = False
+    # Run the kernel before alone, and take it for both.
+    alone: bool = False
+
+    @property
+    def kernels(self) -> dict[str, Choice]:
+        """What is run, by "before" and "after"."""
+        if self.alone:
+            return {"before": self.before}
+        return {"before": self.before, "after": self.after}
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,8 @@ def compare(request: Request, progress: Progress) -> Summary:
         ErrpathError: no answer is possible, such as a kernel that does not compile.
     """
     began = time.monotonic()
-    both = {"before": request.before, "after": request.after}
+    both = request.kernels
+    after = tuple(both)[-1]
     session = RunSession(both, request.directory, progress)
     try:
         for name in both:
@@ -72,7 +83,7 @@ def compare(request: Request, progress: Progress) -> Summary:
             session.testbeds.get(name).check()
         kernels = {name: session.testbeds.get(name).kernel for name in both}
         store = KernelStore(progress=progress)
-        changed = store.changed(kernels["before"], kernels["after"])
+        changed = store.changed(kernels["before"], kernels[after])
         planned = tuple(
             _unless_same(one, changed) if not request.every else one for one in request.planned
         )
@@ -83,13 +94,13 @@ def compare(request: Request, progress: Progress) -> Summary:
         session.close()
     found = _run(request, both, planned)
     comparisons = tuple(
-        compare_case(one, group_runs(found, "before", one.id), group_runs(found, "after", one.id))
+        compare_case(one, group_runs(found, "before", one.id), group_runs(found, after, one.id))
         for one in planned
     )
     return Summary(
         comparisons,
         describe(kernels["before"]),
-        describe(kernels["after"]),
+        describe(kernels[after]),
         config_hashes(
             {name: sha256(one.config.read_bytes()).hexdigest() for name, one in built.items()}
         ),
@@ -127,11 +138,12 @@ def same_code(filesystem: str, changed: frozenset[str] | None) -> bool:
     """
     if changed is None:
         return False
-    own = {_home(name) for name in known_filesystems()}
-    return not (changed - own) and _home(filesystem) not in changed
+    own = {home_directory(name) for name in known_filesystems()}
+    return not (changed - own) and home_directory(filesystem) not in changed
 
 
-def _home(filesystem: str) -> str:
+def home_directory(filesystem: str) -> str:
+    """The directory of a filesystem in the source, with its slash."""
     return f"{Path(load_filesystem(filesystem).source).parent}/"
 
 
@@ -144,14 +156,21 @@ def _unless_same(one: Planned, changed: frozenset[str] | None) -> Planned:
 def _build_modules(session: RunSession, kernel: str, planned: Iterable[Planned]) -> None:
     """Build everything before the workers start: two of them would only wait for each other.
 
-    A filesystem that this kernel does not have is left for its cases to say so.
+    A filesystem that cannot be had is left for its cases to say so.
+
+    Raises:
+        ErrpathError: none of them can be had.
     """
-    for name in dict.fromkeys(one.filesystem for one in planned if one.case is not None):
-        testbed = session.testbeds.get(kernel, name)
+    names = tuple(dict.fromkeys(one.filesystem for one in planned if one.case is not None))
+    lost: list[ErrpathError] = []
+    for name in names:
         try:
-            testbed.modules(name)
-        except UsageError as error:
+            session.testbeds.get(kernel, name).modules(name)
+        except (UsageError, BuildError) as error:
             session.progress.say(f"{kernel}: {error}")
+            lost.append(error)
+    if lost and len(lost) == len(names) and not all(isinstance(x, AbsentError) for x in lost):
+        raise lost[0]
 
 
 def _run(
@@ -164,7 +183,7 @@ def _run(
     doubtful = [
         case
         for case in cases
-        if _doubtful(found.get(("before", case.id)), found.get(("after", case.id)))
+        if _doubtful(found.get(("before", case.id)), found.get((tuple(both)[-1], case.id)))
     ]
     again = [
         replace(case, id=f"{case.id}#{number}")
@@ -180,6 +199,8 @@ def _run(
 def _doubtful(before: Observed | None, after: Observed | None) -> bool:
     if before is None or after is None:
         return True
+    if before.absent or after.absent:
+        return before.bad or after.bad
     return (
         before.bad
         or after.bad

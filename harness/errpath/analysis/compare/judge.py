@@ -14,6 +14,7 @@ __all__ = [
     "SAME_CODE",
     "Cell",
     "Comparison",
+    "Line",
     "Require",
     "State",
     "compare_case",
@@ -34,6 +35,9 @@ class State(enum.Enum):
     STILL = "STILL FAILS"
     FIXED = "FIXED"
     CHANGED = "CHANGED ERRNO"
+    # The kernel after does not have what the case is about, or only it has.
+    LOST = "LOST CASE"
+    NEW = "NEW CASE"
     NOT_RUN = "NOT RUN"
     CLEAN = "CLEAN"
 
@@ -46,6 +50,8 @@ class Require(enum.Enum):
 
 
 _URGENCY = tuple(State)
+# Nothing is said of a filesystem of which every case is in one of these but why.
+_IDLE = (State.NOT_RUN, State.LOST)
 # Characters of a row's note.
 _NOTE_MAX = 120
 
@@ -65,6 +71,8 @@ class Comparison:
     note: str = ""
     # A report of either kernel for who wants to see it.
     report: str = ""
+    # Neither kernel has what the case is about.
+    absent: bool = False
 
     @property
     def certain(self) -> bool:
@@ -83,6 +91,8 @@ def compare_case(
     """What the runs of one case say; more runs of one kernel than of the other are fine."""
     if planned.reason:
         return Comparison(planned, State.NOT_RUN, note=planned.reason)
+    if (lost := _without_one(planned, before, after)) is not None:
+        return lost
     for name, runs in (("before", before), ("after", after)):
         good = [run for run in runs if not run.error]
         if not good:
@@ -111,6 +121,31 @@ def compare_case(
     odd = next((run for run in after if run.kind != CLEAN), None)
     note = f"the same on both: {odd.reasons[0]}" if odd is not None and odd.reasons else ""
     return Comparison(planned, State.CLEAN, *counts, note)
+
+
+def _without_one(
+    planned: Planned, before: Sequence[Observed], after: Sequence[Observed]
+) -> Comparison | None:
+    """What is said of a case that one of the kernels, or neither, has; None where both have it."""
+    absent = {
+        name: next((run.reasons[0] for run in runs if run.absent), "")
+        for name, runs in (("before", before), ("after", after))
+    }
+    if all(absent.values()):
+        return Comparison(planned, State.NOT_RUN, note=absent["after"], absent=True)
+    there = [run for run in (*before, *after) if not run.error]
+    if not any(absent.values()) or not there:
+        return None
+    bad = [run for run in there if run.bad]
+    if absent["after"]:
+        counts = (len(bad), len(there), 0, 0)
+        return Comparison(planned, State.LOST, *counts, absent["after"])
+    counts = (0, 0, len(bad), len(there))
+    note, report = absent["before"], ""
+    if bad:
+        worst = _worst(bad)
+        note, report = f"fails: {worst.reasons[0]}", worst.report
+    return Comparison(planned, State.NEW, *counts, note, report)
 
 
 def _worst(runs: Iterable[Observed]) -> Observed:
@@ -180,7 +215,9 @@ def summarize(comparisons: Iterable[Comparison]) -> list[Cell]:
 
 def _cell(those: Sequence[Comparison], total: int, missed: Sequence[Comparison]) -> Cell:
     weakest = min(those, key=lambda one: (one.bad_before, -one.bad_after))
-    note = next((one.note for one in those if one.note), "")
+    # What fails says more than why a case is new.
+    ordered = sorted(those, key=lambda one: -one.bad_after) if weakest.state is State.NEW else those
+    note = next((one.note for one in ordered if one.note), "")
     if missed:
         also = f"{len(missed)} not run: {missed[0].note}"
         note = "; ".join(part for part in (note, also) if part)
@@ -199,18 +236,17 @@ def _cell(those: Sequence[Comparison], total: int, missed: Sequence[Comparison])
 def table(cells: Sequence[Cell], *, every: bool = True) -> str:
     """The cells as text, the most urgent first; without `every`, CLEAN and NOT RUN are left out.
 
-    What was not run at all is one line for each reason.
+    What was not run at all is one line for each reason, and so is what one of the kernels lacks.
     """
     lines = [Line(("filesystem", "event", "state", "cases", "before", "after", "note"))]
-    idle: dict[str, dict[str, None]] = {}
-    running = {cell.filesystem for cell in cells if cell.state is not State.NOT_RUN}
+    idle: dict[tuple[str, str], dict[str, None]] = {}
+    running = {cell.filesystem for cell in cells if cell.state not in _IDLE}
     for cell in sorted(cells, key=lambda cell: _URGENCY.index(cell.state)):
         if not every and cell.state in (State.CLEAN, State.NOT_RUN):
             continue
         if cell.filesystem not in running:
-            idle.setdefault(cell.note, {})[cell.filesystem] = None
+            idle.setdefault((cell.state.value, cell.note), {})[cell.filesystem] = None
             continue
-        ran = cell.state is not State.NOT_RUN
         lines.append(
             Line(
                 (
@@ -218,20 +254,21 @@ def table(cells: Sequence[Cell], *, every: bool = True) -> str:
                     cell.event,
                     cell.state.value,
                     f"{cell.count}/{cell.total}",
-                    f"{cell.before[0]} of {cell.before[1]}" if ran else "-",
-                    f"{cell.after[0]} of {cell.after[1]}" if ran else "-",
+                    f"{cell.before[0]} of {cell.before[1]}" if cell.before[1] else "-",
+                    f"{cell.after[0]} of {cell.after[1]}" if cell.after[1] else "-",
                     _shortened(cell.note),
                 )
             )
         )
     widths = [max(len(line.words[column]) for line in lines) for column in range(6)]
     text = [line.text((*widths, 0)) for line in lines]
-    common = max(idle, key=lambda note: len(idle[note]), default="")
-    for note, names in idle.items():
+    common = max(idle, key=lambda key: len(idle[key]), default=("", ""))
+    for (state, note), names in idle.items():
         # Its other events have their own reason: the filesystem is told once, with its main one.
-        told = [name for name in names if note == common or name not in idle[common]]
+        key = (state, note)
+        told = [name for name in names if key == common or name not in idle[common]]
         if told:
-            text.append(f"NOT RUN ({note}): {', '.join(told)}")
+            text.append(f"{state} ({note}): {', '.join(told)}")
     return "\n".join(text)
 
 
@@ -250,8 +287,11 @@ def exit_status(comparisons: Sequence[Comparison], require: Require = Require.FI
     states = {one.state for one in comparisons}
     if State.REGRESSED in states:
         return 1
-    broken = any(one.state is State.NOT_RUN and not one.planned.reason for one in comparisons)
-    answered = bool(states - {State.NOT_RUN})
+    broken = any(
+        one.state is State.NOT_RUN and not one.planned.reason and not one.absent
+        for one in comparisons
+    )
+    answered = bool(states - {State.NOT_RUN, State.LOST})
     if require is Require.NO_REGRESSION:
         same = any(one.planned.reason == SAME_CODE for one in comparisons)
         return 0 if (answered or same) and not broken else NO_ANSWER

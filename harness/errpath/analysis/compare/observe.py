@@ -46,6 +46,11 @@ class Observed:
         return any(one.kind in (INFRASTRUCTURE, NOT_AVAILABLE) for one in self.failures)
 
     @property
+    def absent(self) -> bool:
+        """Whether the kernel does not have what the case is about."""
+        return bool(self.failures) and all(one.kind is NOT_AVAILABLE for one in self.failures)
+
+    @property
     def bad(self) -> bool:
         """Whether something is wrong that is wrong in any kernel: more than an errno."""
         return not self.error and any(failure.kind.bug for failure in self.failures)

@@ -6,12 +6,14 @@ GNU patch does the work, so that a patch means the same here as at the kernel's 
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from errpath.errors import ErrpathError, PatchError, UsageError
@@ -19,7 +21,16 @@ from errpath.kernel.source.tree import EXECUTABLE, LINK, REGULAR, File, Tree
 from errpath.util.cache import cache_root, store_bytes
 from errpath.util.process import run
 
-__all__ = ["apply_patches", "given_patches", "patch_digest", "patch_id", "touched_paths"]
+__all__ = [
+    "Fit",
+    "Fitting",
+    "apply_patches",
+    "fit",
+    "given_patches",
+    "patch_digest",
+    "patch_id",
+    "touched_paths",
+]
 
 _DIFF_LINE = re.compile(rb"^diff --git a/(\S+) b/(\S+)$", re.MULTILINE)
 _OLD_NEW = re.compile(rb"^--- ([^\t\r\n]+)[^\n]*\n\+\+\+ ([^\t\r\n]+)", re.MULTILINE)
@@ -29,10 +40,30 @@ _RENAME = re.compile(rb"^(?:rename|copy) (?:from|to) (\S+)$", re.MULTILINE)
 
 _PATCHING = re.compile(r"^(?:patching|checking) (?:file|symbolic link) '?([^'\n]+?)'?(?: \(.*)?$")
 _FAILED = re.compile(r"^Hunk #(\d+) FAILED at (\d+)")
+_OFFSET = re.compile(r"^Hunk #\d+ succeeded at \d+ \(offset (-?\d+) lines?\)")
 _FUZZ = re.compile(r"^Hunk #(\d+) succeeded at (\d+) with fuzz (\d+)")
 _OUT_OF = re.compile(r"^(\d+) out of (\d+) hunks?")
 _MISSING = re.compile(r"^can't find file to patch at input line (\d+)")
 _MALFORMED = re.compile(r"malformed patch at line (\d+)")
+
+
+class Fit(enum.Enum):
+    """How patches apply to a tree."""
+
+    EXACT = "exact"
+    # Every hunk matches in full, some of them elsewhere.
+    OFFSET = "offset"
+    # Not all of a hunk's context matches.
+    FUZZ = "fuzz"
+    NOT = "not"
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """How patches apply, and what there is to say of it: lines of offset, fuzz, or why not."""
+
+    fit: Fit
+    note: str = ""
 
 
 def given_patches(words: Sequence[str]) -> tuple[Path, ...]:
@@ -124,6 +155,29 @@ def apply_patches(
     return tree
 
 
+def fit(tree: Tree, patches: Iterable[Path]) -> Fitting:
+    """How patches would apply to a tree, in order.
+
+    Raises:
+        PatchError: one of them is no patch.
+    """
+    offsets: list[int] = []
+    fuzzy: list[str] = []
+    contents = [(patch.name, _load(patch)) for patch in patches]
+    for name, content in contents:
+        touched_paths(content, name)
+    try:
+        for name, content in contents:
+            tree = _apply(tree, content, name, fuzzy.append, offsets.append)
+    except PatchError as error:
+        return Fitting(Fit.NOT, str(error))
+    if fuzzy:
+        return Fitting(Fit.FUZZ, fuzzy[0])
+    if offsets:
+        return Fitting(Fit.OFFSET, f"{max(offsets, key=abs):+d} lines")
+    return Fitting(Fit.EXACT)
+
+
 def _load(path: Path) -> bytes:
     try:
         # A patch that went through a mail client of the other kind would match no line.
@@ -132,7 +186,13 @@ def _load(path: Path) -> bytes:
         raise PatchError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _apply(tree: Tree, content: bytes, name: str, tell: Callable[[str], None]) -> Tree:
+def _apply(
+    tree: Tree,
+    content: bytes,
+    name: str,
+    tell: Callable[[str], None],
+    moved: Callable[[int], None] = lambda lines: None,
+) -> Tree:
     paths = touched_paths(content, name)
     before = dict(tree.fetch(paths))
     with tempfile.TemporaryDirectory(prefix="errpath-patch-") as directory:
@@ -155,6 +215,9 @@ def _apply(tree: Tree, content: bytes, name: str, tell: Callable[[str], None]) -
             raise PatchError(f"{name}: {_explain(done.text, paths)}")
         for line in _fuzzy(done.text):
             tell(f"{name}: {line}")
+        for line in done.text.splitlines():
+            if match := _OFFSET.match(line):
+                moved(int(match[1]))
         after = {path: _look(scratch / path) for path in paths}
     return tree.over({path: file for path, file in after.items() if file != before.get(path)})
 

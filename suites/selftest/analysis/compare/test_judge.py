@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,6 +48,7 @@ HANG = _observed(failure.HANG, "INFO: task hung in f", "")
 MISREAD = _observed(failure.DATA_MISMATCH, "read back: /a: got b; expected c")
 HELD = _observed(failure.DEVICE_HELD, "the block device is still held")
 ERRNO = _observed(failure.ERRNO, "mount: 0; expected -EIO", "0")
+ABSENT = Observed("x", (Failure(failure.NOT_AVAILABLE, "filesystem x: not in k"),))
 ERROR = _observed(failure.INFRASTRUCTURE, "canary: missed", "")
 
 A_CASE = next(one for one in plan(("efs",), ("a",)) if one.case is not None)
@@ -87,10 +89,43 @@ def _compare(before: list[Observed], after: list[Observed]) -> Comparison:
         ([LEAK] * 3, [ERROR] * 3, State.NOT_RUN),
         ([], [CLEAN], State.NOT_RUN),
         ([LEAK, ERROR, LEAK], [CLEAN] * 3, State.FIXED),
+        # What one of the kernels does not have is neither mended nor broken by the other.
+        ([ABSENT], [CLEAN], State.NEW),
+        ([ABSENT] * 3, [LEAK] * 3, State.NEW),
+        ([CLEAN], [ABSENT], State.LOST),
+        ([LEAK] * 3, [ABSENT] * 3, State.LOST),
+        ([ABSENT], [ABSENT], State.NOT_RUN),
+        ([ABSENT], [ERROR], State.NOT_RUN),
+        ([ERROR], [ABSENT], State.NOT_RUN),
     ],
 )
 def test_states(before: list[Observed], after: list[Observed], state: State) -> None:
     assert _compare(before, after).state is state
+
+
+def test_a_new_case_says_what_fails_and_a_lost_one_why() -> None:
+    new, lost = _compare([ABSENT], [LEAK]), _compare([LEAK], [ABSENT])
+    assert (new.note, new.report) == ("fails: memory leak in a", "the report")
+    assert (new.bad_before, new.runs_before, new.bad_after, new.runs_after) == (0, 0, 1, 1)
+    assert lost.note == "filesystem x: not in k"
+    assert (lost.bad_before, lost.runs_before, lost.bad_after, lost.runs_after) == (1, 1, 0, 0)
+    text = table(summarize([new, lost]))
+    assert re.search(r"LOST CASE +1/2 +1 of 1  - +filesystem x: not in k$", text, re.MULTILINE)
+    assert re.search(r"NEW CASE +1/2 +- +1 of 1  fails: memory leak in a$", text, re.MULTILINE)
+
+
+def test_a_filesystem_that_is_lost_is_one_line() -> None:
+    planned = [replace(A_CASE, id=f"i{event}", event=event) for event in "abc"]
+    lost = [compare_case(one, [CLEAN], [ABSENT]) for one in planned]
+    assert table(summarize(lost)).splitlines()[1:] == ["LOST CASE (filesystem x: not in k): efs"]
+
+
+def test_what_neither_kernel_has_spoils_no_answer() -> None:
+    gone = _compare([ABSENT], [ABSENT])
+    assert exit_status([gone, _compare([CLEAN], [CLEAN])], Require.NO_REGRESSION) == 0
+    assert exit_status([gone, _compare([LEAK], [CLEAN])]) == 0
+    assert exit_status([gone], Require.NO_REGRESSION) == NO_ANSWER
+    assert exit_status([_compare([CLEAN], [ABSENT])], Require.NO_REGRESSION) == NO_ANSWER
 
 
 def test_counts_say_k_of_n() -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from errpath.errors import PatchError
-from errpath.kernel.source.patches import apply_patches, patch_digest, patch_id, touched_paths
+from errpath.kernel.source.patches import (
+    Fit,
+    Fitting,
+    apply_patches,
+    fit,
+    patch_digest,
+    patch_id,
+    touched_paths,
+)
 from errpath.kernel.source.tree import EXECUTABLE, File, Tree
 
 LINES = [b"line %d" % number for number in range(1, 41)]
@@ -141,6 +149,23 @@ def test_fuzz_is_told(tree: Tree, tmp_path: Path) -> None:
     file = patched.read("fs/hfs/super.c")
     assert file is not None
     assert b"new 20" in file.content
+
+
+def test_how_a_patch_fits(tree: Tree, tmp_path: Path) -> None:
+    exact = _hunk("fs/hfs/super.c", 20, "line 20", "new 20")
+    moved = exact.replace("@@ -19,3 +19,3 @@", "@@ -12,3 +12,3 @@")
+    fuzzy = exact.replace(" line 21\n", " line 21\n other\n").replace(",3", ",4")
+    wrong = _hunk("fs/hfs/super.c", 20, "line 99", "new 20")
+    found = [fit(tree, [_write(tmp_path, text)]) for text in (exact, moved, fuzzy, wrong)]
+    assert [one.fit for one in found] == [Fit.EXACT, Fit.OFFSET, Fit.FUZZ, Fit.NOT]
+    assert [one.note for one in found[:2]] == ["", "+7 lines"]
+    assert "with fuzz 1" in found[2].note
+    assert found[3].note == "fix.patch: fs/hfs/super.c: hunk 1 of 1 (line 19) does not apply"
+    patch = _write(tmp_path, exact)
+    assert fit(tree, [patch, patch]).fit is Fit.NOT
+    assert fit(tree, []) == Fitting(Fit.EXACT)
+    with pytest.raises(PatchError, match="holds no diff"):
+        fit(tree, [_write(tmp_path, "Only words.\n")])
 
 
 def test_missing_file_is_named(tree: Tree, tmp_path: Path) -> None:
