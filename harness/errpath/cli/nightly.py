@@ -79,6 +79,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.until:
         seconds = seconds_until(arguments.until, datetime.datetime.now())
         deadline = Deadline.after(seconds, f"until {arguments.until}")
+    if job.minutes:
+        budget = Deadline.after(job.minutes * 60.0, f"{job.minutes} min")
+        deadline = min(budget, deadline or budget, key=lambda one: one.at)
     signal.signal(signal.SIGTERM, _interrupt)
     with History(job.history_path) as history:
         row, directory, _ = open_run(

@@ -65,6 +65,9 @@ class Job:
     # Minutes after which a kernel's build, or a part, is given up.
     build_minutes: int = 240
     part_minutes: int = 120
+    # Minutes that a run may take, builds included; 0 for as many as it needs. The best use comes
+    # first: what changed, what failed, then what was not run for longest.
+    minutes: int = 0
     # What may be used at once; 0 for the machine's (four fifths of the memory that is available).
     memory_mib: int = 0
     cores: int = 0
@@ -98,6 +101,8 @@ class Job:
         for what in ("build_minutes", "part_minutes"):
             if getattr(self, what) < 1:
                 raise ValueError(f"{what}: got {getattr(self, what)}; expected at least 1")
+        if self.minutes < 0:
+            raise ValueError(f"minutes: got {self.minutes}; expected 0 (no limit) or more")
         if self.webhook and not re.match(r"https?://", self.webhook):
             raise ValueError(f"webhook: got {self.webhook!r}; expected http:// or https://")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from errpath.errors import ErrpathError
+from errpath.nightly.budget import last_run, worth
 from errpath.nightly.job import Job, harness_digest
 from errpath.nightly.plan import KERNEL_SUITE, Limits, Unit, confirm_unit, plan
 from errpath.nightly.publish import gather, publish, write_index, write_text
@@ -21,7 +22,7 @@ from errpath.results.history.store import History
 from errpath.results.history.verdicts import judge_run
 from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, TrackRecord
 from errpath.results.reports.jsonl import ResultFile, read_results
-from errpath.results.run_records import RunRow
+from errpath.results.run_records import RunRow, UnitPast
 from errpath.results.triage import JudgedCase, JudgedRun
 from errpath.runner.known_issues import KnownIssue
 from errpath.util.deadline import Deadline
@@ -129,8 +130,24 @@ class Nightly:
             report=self._ended,
             clock=self.clock,
             past={u.id: query.unit_seconds(self.history, u.id, self.job.name) for u in units},
+            worth=self._worth if self.job.minutes else None,
             progress=self.say,
             well=well,
+        )
+
+    def _past(self, unit: Unit) -> UnitPast | None:
+        kernel, before = unit.kernel.name, self.row.started
+        return query.unit_past(
+            self.history, unit.id, job=self.job.name, kernel=kernel, before=before
+        )
+
+    def _worth(self, unit: Unit) -> tuple[float, ...]:
+        states = {kernel.name: kernel.state for kernel in self.history.kernels(self.row)}
+        return worth(
+            unit,
+            self._past(unit),
+            harness=self.row.harness,
+            state=states.get(unit.kernel.name, ""),
         )
 
     # -- units -----------------------------------------------------------------------------------
@@ -139,6 +156,8 @@ class Nightly:
         """Record what a unit left, whatever happened to it."""
         unit = ended.unit
         detail = ended.detail
+        if self.job.minutes and ended.how == "cut":
+            detail = f"{detail}; {last_run(self._past(unit), self.row.started)}"
         results = self._results(unit) if ended.began else None
         records = self._records(unit, results)
         status = "done" if ended.how == "done" else "cut" if ended.how == "cut" else "failed"

@@ -69,8 +69,13 @@ class Schedule:
     past: Mapping[str, Sequence[float]] = field(default_factory=dict)
     # Told what is going on; not more often than `_LOOK_SECONDS`, but for ends.
     progress: Callable[[str], None] = lambda _: None
+    # With a budget: the key by which units are started, the smallest first, and no unit that took
+    # longer than what is left. Without, the longest first: the end comes sooner.
+    worth: Callable[[Unit], tuple[float, ...]] | None = None
     # How each unit that is over went.
     well: dict[str, bool] = field(default_factory=dict)
+    # Kinds of the units that were started.
+    _kinds: set[str] = field(default_factory=set)
 
     def run(self, units: Iterable[Unit]) -> None:
         """Run all that can be run. Whatever ends this, nothing is left running."""
@@ -85,6 +90,9 @@ class Schedule:
                         return
                     self._block(waiting)
                     self._start(waiting, running, selector)
+                    if not running:
+                        self._leave(waiting)
+                        return
                     self._tell(total, waiting, running)
                     for key, _ in selector.select(self._patience(running)):
                         self._end(key.data, running, selector)
@@ -113,18 +121,35 @@ class Schedule:
         running: dict[Unit, tuple[Running, float]],
         selector: selectors.BaseSelector,
     ) -> None:
-        # The longest first, as far as the past tells: the end comes sooner. Repeats last.
-        for unit in sorted(
-            waiting, key=lambda u: (u.repeat, -(_median(self.past.get(u.id, ())) or 0.0))
-        ):
-            if not all(self.well.get(need) for need in unit.needs):
+        for unit in sorted(waiting, key=self.worth or self._longest):
+            if not all(self.well.get(need) for need in unit.needs) or self._too_long(unit):
                 continue
             if running and not self._fits(unit, running):
                 continue
             process = self.launcher.start(unit)
             running[unit] = (process, self.clock())
+            self._kinds.add(unit.kind)
             selector.register(process, selectors.EVENT_READ, unit)
             waiting.remove(unit)
+
+    def _longest(self, unit: Unit) -> tuple[float, ...]:
+        """The longest first, as far as the past tells. Repeats last."""
+        return (unit.repeat, -(_median(self.past.get(unit.id, ())) or 0.0))
+
+    def _too_long(self, unit: Unit) -> bool:
+        """Whether a unit would be cut. What needs more than all of a budget gets the most of it:
+        it is started where nothing else of its kind has been."""
+        if self.worth is None or self.deadline is None or unit.kind not in self._kinds:
+            return False
+        median = _median(self.past.get(unit.id, ()))
+        return median is not None and median > self.deadline.remaining
+
+    def _leave(self, waiting: list[Unit]) -> None:
+        for unit in waiting:
+            took = (_median(self.past.get(unit.id, ())) or 0.0) / 60
+            detail = f"it takes about {took:.0f} min, more than there was left"
+            self._report(Ended(unit, "cut", None, 0.0, detail, began=False))
+        waiting.clear()
 
     def _fits(self, unit: Unit, running: Iterable[Unit]) -> bool:
         cores = unit.cores + sum(other.cores for other in running)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from errpath.results.records import CaseRecord, TrackRecord
 
-__all__ = ["Attempt", "RecordedJudgement", "RunRow", "UnitRow"]
+__all__ = ["Attempt", "RecordedJudgement", "RunRow", "UnitPast", "UnitRow"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,19 @@ class UnitRow:
     status: str
     detail: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class UnitPast:
+    """The last run in which a unit went to its end."""
+
+    # When the run began, seconds since 1970.
+    started: float
+    # What it ran with, and the state of its kernel; "" where that was not built.
+    harness: str
+    state: str
+    # Whether a case failed, other than by a known issue.
+    failed: bool
 
 
 @dataclass(frozen=True)

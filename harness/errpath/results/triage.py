@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from errpath.results.records import (
     CaseRecord,
@@ -16,7 +16,16 @@ from errpath.results.records import (
 from errpath.results.regression import Judgement, Kind
 from errpath.results.run_records import RunRow, UnitRow
 
-__all__ = ["ORDER", "Change", "JudgedCase", "JudgedRun", "RunSummary", "summary_status"]
+__all__ = [
+    "ORDER",
+    "Change",
+    "Group",
+    "JudgedCase",
+    "JudgedRun",
+    "RunSummary",
+    "grouped",
+    "summary_status",
+]
 
 # In which order kinds are told: what wants to be looked at comes first.
 ORDER = (
@@ -59,6 +68,35 @@ class JudgedCase:
             CaseStatus.PASS,
         )
         return min(self.attempts, key=lambda r: order.index(r.status), default=None)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that say the same."""
+
+    # The track, or the kernels of several.
+    where: str
+    # How they fail; empty for what does not fail.
+    what: str
+    cases: tuple[JudgedCase, ...]
+
+
+def grouped(cases: Iterable[JudgedCase]) -> tuple[Group, ...]:
+    """The largest group first. What fails in one way is one finding, on however many kernels."""
+    groups: dict[tuple[TrackRecord, str], list[JudgedCase]] = {}
+    for case in cases:
+        worst = case.worst
+        what = (worst.signature or "; ".join(worst.reasons)) if worst is not None else ""
+        place = replace(case.track, kernel="") if what else case.track
+        groups.setdefault((place, what), []).append(case)
+    found = [Group(_where(members), what, tuple(members)) for (_, what), members in groups.items()]
+    return tuple(sorted(found, key=lambda group: -len(group.cases)))
+
+
+def _where(cases: Sequence[JudgedCase]) -> str:
+    kernels = tuple(dict.fromkeys(case.track.kernel for case in cases))
+    track = cases[0].track
+    return str(track if len(kernels) == 1 else replace(track, kernel=", ".join(kernels)))
 
 
 def summary_status(attempts: Sequence[CaseStatus]) -> str:

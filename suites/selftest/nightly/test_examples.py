@@ -18,7 +18,7 @@ from suites.selftest.paths import ROOT
 _SCALE = ROOT / "docs" / "scale"
 
 
-@pytest.mark.parametrize("name", ["example.yaml", "trees.yaml"])
+@pytest.mark.parametrize("name", ["example.yaml", "trees.yaml", "series.yaml"])
 def test_jobs(name: str) -> None:
     job = load_job(_SCALE / name)
     assert plan(job, Limits(4, 8000), {"microvm": 256})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from errpath.results.history import query
 from errpath.results.history.store import History
 from errpath.results.records import CaseRecord, CaseStatus, KernelRecord
 from errpath.results.regression import Kind
-from errpath.results.triage import JudgedRun
+from errpath.results.reports.summary import render_summary
+from errpath.results.triage import JudgedRun, grouped
 from errpath.util.deadline import Deadline
 from suites.selftest.nightly.fakes import Deed, FakeLauncher
 from suites.selftest.results.data import KERNEL, records
@@ -367,3 +369,101 @@ def test_until() -> None:
     for wrong in ("6", "24:00", "12:60", "+5", "soon"):
         with pytest.raises(UsageError, match="HH:MM"):
             seconds_until(wrong, now)
+
+
+_SERIES = """
+name: hfs
+kernels:
+  - {name: lts, kernel: "debian:6.12"}
+  - {name: stable, kernel: "debian:7.2"}
+  - {name: newest, kernel: "debian:7.3"}
+suites: [suites/hfs]
+directory: pages
+minutes: 1
+"""
+
+
+def _series(
+    tmp_path: Path,
+    now: float,
+    *,
+    built: tuple[str, ...] = (),
+    seconds: float = 40.0,
+    **letters: str,
+) -> tuple[list[str], JudgedRun]:
+    """The suites that a night of a minute began, by kernel. The kernels `built` are others."""
+    job = _job(tmp_path, _SERIES)
+    deeds = {}
+    for name in ("lts", "stable", "newest"):
+        state = f"{name}-new" if name in built else name
+        kernel = KernelRecord(**{**KERNEL.__dict__, "name": name, "state": state})
+        deeds[f"{name}.microvm.kernel"] = Deed(records=_GOOD.records, kernel=kernel, seconds=1.0)
+        deed = _suite(letters.get(name, "PP"))
+        for part in ("r1", "confirm1", "confirm2"):
+            deeds[f"{name}.microvm.suites-hfs.{part}"] = replace(deed, seconds=seconds)
+    with History(job.history_path) as history:
+        row, directory, _ = open_run(history, job, host="here", now=now)
+        with directory:
+            launcher = FakeLauncher(directory.path, deeds)
+            nightly = Nightly(
+                job,
+                history,
+                row,
+                Limits(1, 4000),
+                {"microvm": 256},
+                launcher,
+                deadline=Deadline.after(60.0, "a minute", clock=launcher.clock),
+                say=lambda _: None,
+                clock=launcher.clock,
+            )
+            run = nightly.run()
+    return [id.partition(".")[0] for id in launcher.started if id.endswith(".r1")], run
+
+
+def test_a_budget_rotates_over_the_series_and_says_what_it_did_not_reach(tmp_path: Path) -> None:
+    first, run = _series(tmp_path, 1000.0)
+    second, _ = _series(tmp_path, 2000.0)
+    third, last = _series(tmp_path, 3000.0)
+    assert sorted(first + second + third) == ["lts", "newest", "stable"]
+    missed = {unit.id: unit.detail for unit in run.units if unit.status == "cut"}
+    assert len(missed) == 2
+    assert all(detail.endswith("; never run") for detail in missed.values())
+    missed = {unit.track.kernel: unit.detail for unit in last.units if unit.status == "cut"}
+    assert missed[first[0]].endswith("; last run 33 min 20 s ago")
+    assert missed[second[0]].endswith("; last run 16 min 40 s ago")
+    # Each is judged by its own past, and what did not run is not gone.
+    kinds = {c.track.kernel: c.judgement.kind for c in last.cases if c.track.suite != "kernel"}
+    assert kinds[first[0]] is Kind.NOT_RUN
+
+
+def test_a_budget_goes_to_what_changed_and_then_to_what_failed(tmp_path: Path) -> None:
+    for now in (1000.0, 2000.0, 3000.0):
+        _series(tmp_path, now, seconds=15.0, stable="FF")
+    # All of them ran before; one failed.
+    began, _ = _series(tmp_path, 4000.0, stable="FF")
+    assert began[0] == "stable"
+    began, _ = _series(tmp_path, 5000.0, built=("lts",), stable="FF")
+    assert began[0] == "lts"
+
+
+def test_one_signature_on_several_series_is_one_finding(tmp_path: Path) -> None:
+    _series(tmp_path, 1000.0, seconds=1.0)
+    built = ("lts", "stable", "newest")
+    failed = dict.fromkeys(built, "FP")
+    _, run = _series(tmp_path, 2000.0, built=built, seconds=1.0, **failed)
+    failing = [case for case in run.cases if case.judgement.kind is Kind.NEW_FAILURE]
+    assert len(failing) == 3
+    assert run.ways == 1
+    (group,) = grouped(failing)
+    assert group.where.startswith("hfs · lts, newest, stable · ")
+    text = render_summary(run)
+    assert text.count(group.what) == 1
+    for kernel in ("lts", "newest", "stable"):
+        assert f" on {kernel}: new failure" in text
+
+
+def test_a_case_that_is_new_on_one_series_is_no_new_failure(tmp_path: Path) -> None:
+    _series(tmp_path, 1000.0, seconds=1.0)
+    _, run = _series(tmp_path, 2000.0, seconds=1.0, newest="PPF")
+    (new,) = [case for case in run.cases if case.case[-1] == "2"]
+    assert (new.track.kernel, new.judgement.kind) == ("newest", Kind.NEW_CASE)

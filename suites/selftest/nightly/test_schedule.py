@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,3 +150,47 @@ def test_estimates() -> None:
     assert estimate_left([], {_unit("b"): 100.0}, past, two) == (10.0, 0)
     # Nothing is made up for what never ran.
     assert estimate_left([_unit("new")], {}, past, two) == (0.0, 1)
+
+
+def _budget(
+    tmp_path: Path, units: list[Unit], past: Mapping[str, tuple[float, ...]], left: float
+) -> tuple[FakeLauncher, dict[str, Ended]]:
+    launcher = FakeLauncher(tmp_path, {"suite": Deed(seconds=30.0), "kernel": Deed(seconds=5.0)})
+    ended: dict[str, Ended] = {}
+
+    def report(end: Ended) -> bool:
+        ended[end.unit.id] = end
+        return end.how == "done"
+
+    schedule = Schedule(
+        launcher,
+        Limits(1, 1000),
+        Deadline.after(left, "x", clock=launcher.clock),
+        report,
+        clock=launcher.clock,
+        past=past,
+        worth=lambda unit: (float(units.index(unit)),),
+    )
+    schedule.run(units)
+    assert not launcher.alive
+    return launcher, ended
+
+
+def test_with_a_budget_the_worth_is_the_order_and_nothing_is_begun_in_vain(tmp_path: Path) -> None:
+    units = [_unit("a"), _unit("b"), _unit("c")]
+    past = {"a": (30.0,), "b": (300.0,), "c": (30.0,)}
+    launcher, ended = _budget(tmp_path, units, past, 100.0)
+    assert launcher.started == ["a", "c"]
+    assert (ended["b"].how, ended["b"].began) == ("cut", False)
+    assert ended["b"].detail == "it takes about 5 min, more than there was left"
+
+
+def test_what_takes_more_than_all_of_a_budget_gets_all_of_it_in_its_turn(tmp_path: Path) -> None:
+    units = [replace(_unit("k"), kind="kernel"), _unit("b", "k"), _unit("a", "k")]
+    launcher, _ = _budget(tmp_path, units, {"k": (5.0,), "a": (30.0,), "b": (300.0,)}, 100.0)
+    assert launcher.started[:2] == ["k", "b"]
+
+
+def test_what_never_ran_is_begun(tmp_path: Path) -> None:
+    launcher, _ = _budget(tmp_path, [_unit("a"), _unit("b")], {"a": (30.0,)}, 100.0)
+    assert launcher.started == ["a", "b"]

@@ -11,7 +11,7 @@ from errpath.results.history.connect import storage_errors
 from errpath.results.history.store import History
 from errpath.results.records import CaseRecord, CaseStatus, TrackRecord, count_repeats
 from errpath.results.regression import WINDOW_NIGHTS, Night
-from errpath.results.run_records import Attempt, RecordedJudgement, RunRow, UnitRow
+from errpath.results.run_records import Attempt, RecordedJudgement, RunRow, UnitPast, UnitRow
 from errpath.results.triage import RunSummary
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "previous_cases",
     "summaries",
     "told",
+    "unit_past",
     "unit_seconds",
     "units",
 ]
@@ -173,6 +174,26 @@ def unit_seconds(history: History, unit: str, job: str) -> tuple[float, ...]:
         " ORDER BY started DESC LIMIT 10"
     )
     return tuple(row[0] for row in _rows(history, query, unit, job))
+
+
+def unit_past(
+    history: History, unit: str, *, job: str, kernel: str, before: float
+) -> UnitPast | None:
+    """The last run of a job before a time in which a unit went to its end; None for none."""
+    query = """
+    SELECT run.started, run.harness, coalesce(kernel.state, '') AS state, EXISTS (
+        SELECT 1 FROM attempt
+        WHERE attempt.run = run.no AND attempt.unit = unit.id AND attempt.status = ?) AS failed
+    FROM unit JOIN run ON run.no = unit.run
+    LEFT JOIN run_kernel ON run_kernel.run = run.no AND run_kernel.name = ?
+    LEFT JOIN kernel ON kernel.no = run_kernel.kernel
+    WHERE unit.id = ? AND run.job = ? AND run.started < ? AND unit.status = 'done'
+    ORDER BY run.started DESC, run.no DESC LIMIT 1
+    """
+    rows = _rows(history, query, CaseStatus.FAIL.value, kernel, unit, job, before)
+    return next(
+        (UnitPast(r["started"], r["harness"], r["state"], bool(r["failed"])) for r in rows), None
+    )
 
 
 def told(

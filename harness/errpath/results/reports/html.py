@@ -11,7 +11,7 @@ from pathlib import Path
 from errpath.results.records import KernelRecord
 from errpath.results.regression import Kind
 from errpath.results.reports.page import bars, document, line, link, mark
-from errpath.results.triage import JudgedCase, JudgedRun
+from errpath.results.triage import JudgedCase, JudgedRun, grouped
 from errpath.util.times import duration, local_minute
 
 __all__ = ["render_run"]
@@ -102,31 +102,30 @@ def _section(title: str, cases: Sequence[JudgedCase], run: JudgedRun, *, open: b
     """Cases of one kind, those that failed in the same way together."""
     if not cases:
         return ""
-    groups: dict[tuple[str, str], list[JudgedCase]] = {}
-    for case in cases:
-        worst = case.worst
-        what = (worst.signature or "; ".join(worst.reasons)) if worst is not None else ""
-        groups.setdefault((str(case.track), what), []).append(case)
     parts = [f"<h2>{escape(title)} <span class='soft'>({len(cases)})</span></h2>"]
-    for (track, what), group in sorted(groups.items(), key=lambda item: -len(item[1])):
+    for one in grouped(cases):
+        group, what = one.cases, one.what
         shown = "open" if open and len(group) <= 25 else ""
         count = f"{len(group)} case{'s' * (len(group) != 1)}"
         why = f"<br><code>{escape(what)}</code>" if what else ""
-        items = "".join(_item(case, run) for case in group[:_LISTED_MAX])
+        several = len({case.track for case in group}) > 1
+        items = "".join(_item(case, run, several=several) for case in group[:_LISTED_MAX])
         if len(group) > _LISTED_MAX:
             more = len(group) - _LISTED_MAX
             items += f"<li>and {more} more, in {link('results.jsonl', 'results.jsonl')}</li>"
-        first = _item(group[0], run, tag="p") if open and not shown else ""
+        first = _item(group[0], run, tag="p", several=several) if open and not shown else ""
         parts.append(
-            f'<h3 class="break">{escape(track)}{why}</h3>{first}'
+            f'<h3 class="break">{escape(one.where)}{why}</h3>{first}'
             f'<details {shown}><summary>{count}</summary><ul class="cases">{items}</ul></details>'
         )
     return "\n".join(parts)
 
 
-def _item(case: JudgedCase, run: JudgedRun, *, tag: str = "li") -> str:
+def _item(case: JudgedCase, run: JudgedRun, *, tag: str = "li", several: bool = False) -> str:
     worst = case.worst
     words = [mark(case.judgement.kind.value), f" <code>{escape(case.case)}</code>"]
+    if several:
+        words.append(f" on {escape(case.track.kernel)}")
     if worst is not None and worst.artefacts:
         words.append(f" {link(_relative(worst.artefacts + '/report.txt', run), 'report')}")
         words.append(f" {link(_relative(worst.artefacts + '/', run), 'artefacts')}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from errpath.results.records import KernelRecord
 from errpath.results.regression import Kind
-from errpath.results.triage import ORDER, JudgedCase, JudgedRun
+from errpath.results.triage import ORDER, JudgedCase, JudgedRun, grouped
 
 __all__ = ["render_summary", "subject"]
 
@@ -43,17 +43,19 @@ def _before(run: JudgedRun, kernel: KernelRecord) -> str:
 
 
 def _groups(cases: Sequence[JudgedCase]) -> list[str]:
-    groups: dict[tuple[str, str], list[JudgedCase]] = {}
-    for case in cases:
-        what = case.worst.signature if case.worst is not None else ""
-        groups.setdefault((str(case.track), what), []).append(case)
     lines = []
-    for (track, what), group in sorted(groups.items(), key=lambda item: -len(item[1])):
-        lines.append(f"  {track}{': ' if what else ''}{what}")
-        lines += [f"    {case.case}: {case.judgement}" for case in group[:_LISTED_MAX]]
-        if len(group) > _LISTED_MAX:
-            lines.append(f"    and {len(group) - _LISTED_MAX} more")
-        worst = group[0].worst
+    for group in grouped(cases):
+        lines.append(f"  {group.where}{': ' if group.what else ''}{group.what}")
+        several = len({case.track for case in group.cases}) > 1
+        lines += [_line(case, several=several) for case in group.cases[:_LISTED_MAX]]
+        if len(group.cases) > _LISTED_MAX:
+            lines.append(f"    and {len(group.cases) - _LISTED_MAX} more")
+        worst = group.cases[0].worst
         if worst is not None and worst.rerun:
             lines.append(f"    rerun one: {worst.rerun}")
     return lines
+
+
+def _line(case: JudgedCase, *, several: bool) -> str:
+    on = f" on {case.track.kernel}" if several else ""
+    return f"    {case.case}{on}: {case.judgement}"
