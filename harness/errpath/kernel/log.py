@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Crash", "find_crashes", "strip_prefix"]
+__all__ = ["Crash", "CrashReader", "find_crashes", "is_headline", "strip_prefix"]
 
 # "[   12.345678][  T123] " of the console.
 _TIME = r"\[\s*\d+\.\d+\](?:\[\s*[TC]\d+\])? "
@@ -26,27 +26,62 @@ _STARTS: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
         ("kfence", r"BUG: KFENCE: ", True),
         ("ubsan", r"UBSAN: ", False),
         ("hang", r"INFO: task .* blocked (?:for more than|in I/O wait)", True),
-        ("hang", r"watchdog: BUG: soft lockup", True),
-        ("hang", r"rcu: INFO: rcu\S* (?:self-)?detected", True),
+        ("hang", r"INFO: task .* can't die", True),
+        ("hang", r"BUG: soft lockup", True),
+        ("hang", r"INFO: rcu\S* (?:self-)?detected", True),
+        ("hang", r"BUG: workqueue lockup", True),
         ("lockdep", r"(?:WARNING|INFO): (?:possible|suspicious|inconsistent|bad unlock)", False),
-        ("lockdep", r"WARNING: lock held when returning to user space", False),
+        ("lockdep", r"(?:WARNING|INFO): .*-safe -> .*-unsafe lock order", False),
+        (
+            "lockdep",
+            r"WARNING: Nested lock was not taken|INFO: trying to register non-static",
+            False,
+        ),
+        (
+            "lockdep",
+            r"(?:WARNING|BUG): (?:lock held when returning to user space|held lock freed"
+            r"|.*still has locks held|bad unlock balance|Invalid wait context)",
+            False,
+        ),
         (
             "oops",
-            r"(?:Oops|general protection fault|stack segment|double fault|divide error)\b",
+            r"(?:Oops|general protection fault|stack segment|double fault|divide[ _]error)\b"
+            r"|Internal error: ",
             True,
         ),
-        ("oops", r"BUG: (?:unable to handle|kernel NULL pointer|Bad page|stack guard page)", True),
+        (
+            "oops",
+            r"BUG: (?:unable to handle|kernel NULL pointer|Bad page|.*stack guard page)"
+            r"|Unable to handle kernel ",
+            True,
+        ),
         ("bug", r"kernel BUG at ", True),
         ("slab", r"^\[.+ overwritten\] 0x[0-9a-f]+-0x", True),
         ("slab", r"BUG \S+ \((?:Not tainted|Tainted)", True),
         ("warning", r"^ODEBUG: ", False),
-        ("bug", r"BUG: (?!workqueue lockup)", True),
+        ("bug", r"BUG: ", True),
         ("warning", r"WARNING: ", False),
-        ("vfs", r"VFS: Busy inodes after unmount", False),
+        ("vfs", r"VFS: Busy inodes after unmount|VFS: Close: file count is 0", False),
         ("corruption", r"list_(?:add|del) corruption|refcount_t: ", False),
         ("slab", r"Slab .* (?:Objects remaining|objects remaining)", False),
     )
 )
+# Lines that look like the first of a report and are advice, or a program's fault.
+_NO_START = re.compile(
+    r"WARNING: (?:Unprivileged eBPF|Unsupported flag value|See https|kernel not compiled with"
+    r"|workqueue cpumask|[Tt]he mand mount|/etc/|fbcon: )|general protection fault .*error:\d+ in "
+    r"|INFO: lockdep is turned off|BUG: no syscalls|EXT4-[Ff][Ss][ :(]|XFS \([\w-]+\): WARNING"
+)
+# One of these is in every first line: most lines of a long log need no other look.
+_WORDS = (
+    *("BUG", "WARNING:", "INFO: ", "UBSAN: ", "Kernel panic", "ODEBUG: ", "Oops", "overwritten"),
+    *("general protection", "stack segment", "double fault", "divide", "nternal error: ", "Slab "),
+    *("nable to handle", "VFS: ", "corruption", "refcount_t: "),
+)
+# A report longer than that goes on without a log's reader.
+_LINES_MAX = 5000
+# Characters of a line in which a report's first words are looked for.
+_HEAD_MAX = 400
 # What SLUB has found, in a line before the report's own since 6.17: "[Poison overwritten] 0x…".
 _OVERWRITTEN = re.compile(r"^\[(.+ overwritten)\] 0x")
 _SLAB_BUG = re.compile(r"^(BUG \S+ \([^)]*\)): Object corrupt$")
@@ -80,40 +115,79 @@ def strip_prefix(text: str) -> str:
     return _PREFIX.sub("", text)
 
 
+def is_headline(line: str) -> bool:
+    """Whether a line, without its prefix, is one that begins a report."""
+    return _start(line) is not None
+
+
 def find_crashes(text: str) -> tuple[Crash, ...]:
-    """The reports in `text`, console or log, in order.
+    """The reports in `text`, console or log, in order."""
+    reader = CrashReader()
+    found = [reader.feed(line) for line in strip_prefix(text).splitlines()]
+    return tuple(crash for crash in (*found, reader.close()) if crash is not None)
+
+
+class CrashReader:
+    """Lines without prefixes → reports, each as soon as it is whole.
 
     An oops begins with several such lines ("BUG: unable to handle …", "Oops: …"): lines up to the
     report's end belong to the first.
     """
-    crashes: list[Crash] = []
-    open_lines: list[str] = []
-    opened: tuple[str, bool] | None = None
 
-    def close() -> None:
-        nonlocal opened
-        if opened is not None:
-            kind, fatal = opened
-            stacks = _object_stacks(open_lines)
-            text = "\n".join(open_lines)
-            crashes.append(Crash(kind, _title(open_lines), text, fatal, **stacks))
-        opened = None
-        open_lines.clear()
+    def __init__(self) -> None:
+        self._report: _Report | None = None
 
-    for line in strip_prefix(text).splitlines():
-        start = _start(line)
-        if opened is None and start is None:
-            continue
-        if opened is None or (start is not None and _new_report(open_lines, line)):
-            close()
-            opened = start
-        open_lines.append(line)
-        if start is not None and opened is not None and start[1]:
-            opened = (opened[0], True)
-        if _END.search(line):
-            close()
-    close()
-    return tuple(crashes)
+    @property
+    def open(self) -> bool:
+        """Whether a report has begun and not ended."""
+        return self._report is not None
+
+    def feed(self, line: str) -> Crash | None:
+        """Take the next line; the report that ends with it, or before it."""
+        start, done = _start(line), None
+        if start is not None and (self._report is None or self._report.ends_before(line)):
+            done = self.close()
+            self._report = _Report(start[0])
+        if self._report is not None:
+            self._report.add(line, fatal=start is not None and start[1])
+            if _END.search(line):
+                # One report at a time: the line that ends this one does not begin another.
+                done = self.close()
+        return done
+
+    def close(self) -> Crash | None:
+        """The report that is still open, as it is."""
+        report, self._report = self._report, None
+        return report.crash() if report is not None else None
+
+
+class _Report:
+    """A report that is being read."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._fatal = False
+        self._traced = False
+        self._lines: list[str] = []
+
+    def ends_before(self, line: str) -> bool:
+        """Whether a first line begins another report.
+
+        The headline, "Oops: …" and "kernel BUG at …" lines of one oops stand together before its
+        registers; after a call trace, a new start is a new report.
+        """
+        return self._traced and "Kernel panic" not in line
+
+    def add(self, line: str, *, fatal: bool) -> None:
+        self._fatal = self._fatal or fatal
+        self._traced = self._traced or "Call Trace:" in line
+        if len(self._lines) < _LINES_MAX:
+            self._lines.append(line)
+
+    def crash(self) -> Crash:
+        lines = self._lines
+        stacks = _object_stacks(lines)
+        return Crash(self._kind, _title(lines), "\n".join(lines), self._fatal, **stacks)
 
 
 def _title(lines: Sequence[str]) -> str:
@@ -148,16 +222,10 @@ def _object_stacks(lines: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _start(line: str) -> tuple[str, bool] | None:
+    line = line[:_HEAD_MAX]
+    if not any(word in line for word in _WORDS) or _NO_START.search(line):
+        return None
     for kind, pattern, fatal in _STARTS:
         if pattern.search(line):
             return kind, fatal
     return None
-
-
-def _new_report(so_far: Iterable[str], line: str) -> bool:
-    """Whether a starting line inside an open report begins another one.
-
-    The headline, "Oops: …" and "kernel BUG at …" lines of one oops stand together before its
-    registers; after a call trace, a new start is a new report.
-    """
-    return any("Call Trace:" in seen for seen in so_far) and "Kernel panic" not in line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from errpath.oracles.failure import LEAK, RESOURCE_LEAK, Failure
@@ -14,6 +15,8 @@ __all__ = ["leak_failures", "resource_failures", "together_failures"]
 # So many functions of a backtrace tell a leak from another: the one that allocated, and the way to
 # it. More of them change with what is inlined.
 _DEPTH = 3
+# Functions that allocate for their callers, by their names: syzbot does not call a leak after them.
+_FOR_CALLERS = re.compile(r"alloc|create_object|mmap|kmem|slab|idr_get|list_lru_init|pcpu_create")
 # Frames of a resource's stack stand behind this (`errpath.oracles.resources.read_traces`).
 _FROM = " from "
 
@@ -39,7 +42,7 @@ def leak_failures(
         failures.append(
             Failure(
                 LEAK,
-                f"memory leak in {first_named(functions) or 'unknown'}",
+                f"memory leak in {_leaker(functions)}",
                 signature=signature,
                 functions=functions,
                 size=group[0].size,
@@ -48,6 +51,12 @@ def leak_failures(
             )
         )
     return tuple(failures)
+
+
+def _leaker(functions: Sequence[str]) -> str:
+    """The function that a leak is called after."""
+    callers = [name for name in own_frames(functions) if not _FOR_CALLERS.search(name)]
+    return callers[0] if callers else first_named(functions) or "unknown"
 
 
 def resource_failures(losses: Iterable[ResourceLeak]) -> tuple[Failure, ...]:

@@ -21,13 +21,13 @@ from errpath.kernel import KernelRequest
 from errpath.kernel.features.change import Code, has_change
 from errpath.results.records import CaseStatus, IssueRecord
 from errpath.results.session import RunSession
-from errpath.runner.known_issue_files import load_known_issues
+from errpath.runner.known_issue_files import KNOWN_ISSUES, load_known_issues
 from errpath.runner.known_issues import Answers, KnownIssue, KnownIssues, Subject, fixed_issues
 from errpath.runner.verdict import Status, Verdict
 
 __all__ = ["FILE_NAME", "KnownIssueBook", "issue_of", "issue_record"]
 
-FILE_NAME = "known-issues.yaml"
+FILE_NAME = KNOWN_ISSUES
 # Directories above a test's own that are looked at.
 _LEVELS = 4
 # Options that leave out cases; those that leave them out after collection need no mention.

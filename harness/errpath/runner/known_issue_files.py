@@ -28,8 +28,10 @@ from errpath.runner.known_issues import (
 )
 from errpath.util import yamlfile
 
-__all__ = ["OldJobIssue", "OldText", "load_known_issues", "old_texts"]
+__all__ = ["KNOWN_ISSUES", "OldJobIssue", "OldText", "load_known_issues", "old_texts"]
 
+# Name of a suite's file.
+KNOWN_ISSUES = "known-issues.yaml"
 # Functions in a leak's signature of then.
 _DEPTH = 4
 

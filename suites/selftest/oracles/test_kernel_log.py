@@ -30,15 +30,15 @@ _TITLES: dict[str, list[tuple[str, str]]] = {
     "lockdep_rcu": [("lockdep", "WARNING: suspicious RCU usage")],
     "null_dereference": [("oops", _NULL)],
     "page_fault": [("oops", "BUG: unable to handle kernel paging request in hfs_fill_super")],
-    "panic_no_root": [("oops", "kernel panic: Attempted to kill init! exitcode=0x00000009")],
+    "panic_no_root": [("oops", "kernel panic: Attempted to kill init!")],
     "protection_fault": [("oops", "general protection fault in hfs_fill_super")],
     "refcount": [("corruption", "WARNING: refcount bug in hfs_fill_super")],
     "slab_corruption": [("corruption", "Poison overwritten in slab kmalloc-512")],
     "slab_remaining": [
         ("resource leak", "Objects remaining on __kmem_cache_shutdown() in slab hfs_inode_cache")
     ],
-    "soft_lockup": [("hang", "BUG: soft lockup in hfs_fill_super")],
-    "ubsan": [("undefined behaviour", "UBSAN: array-index-out-of-bounds in dump_stack_lvl")],
+    "soft_lockup": [("hang", "BUG: soft lockup in sys_mount")],
+    "ubsan": [("undefined behaviour", "UBSAN: array-index-out-of-bounds")],
     "warning": [("warning", "WARNING in generic_shutdown_super")],
 }
 

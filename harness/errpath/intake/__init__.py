@@ -1,0 +1,1 @@
+"""Other people's material: reports decoded, reproducers run, images taken in, cases kept."""
