@@ -214,7 +214,7 @@ static int direction(const struct bio *request)
 	return bio_op(request) == REQ_OP_FLUSH || !request->bi_iter.bi_size ? F_FLUSH : F_WRITE;
 }
 
-static int kind_of(const struct hook *hook, struct ftrace_regs *fregs)
+static int kind_of(const struct hook *hook, struct pt_regs *regs)
 {
 	gfp_t gfp = 0;
 	int kind = -1 - hook->index;
@@ -222,14 +222,14 @@ static int kind_of(const struct hook *hook, struct ftrace_regs *fregs)
 	if (hook->index >= 0)
 		return F_CALL;
 	if (kind == F_SLAB)
-		gfp = ftrace_regs_get_argument(fregs, 1);
+		gfp = regs_get_kernel_argument(regs, 1);
 	else if (kind == F_PAGE)
-		gfp = ftrace_regs_get_argument(fregs, 0);
+		gfp = regs_get_kernel_argument(regs, 0);
 	else if (kind == F_PERCPU)
-		gfp = ftrace_regs_get_argument(fregs, 3);
+		gfp = regs_get_kernel_argument(regs, 3);
 	if (gfp & __GFP_NOFAIL)
 		return -1;
-	return kind == F_READ ? direction((void *)ftrace_regs_get_argument(fregs, 0)) : kind;
+	return kind == F_READ ? direction((void *)regs_get_kernel_argument(regs, 0)) : kind;
 }
 
 static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
@@ -247,7 +247,11 @@ static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftr
 	hook = hook_of(ip);
 	if (!hook)
 		return;
-	kind = kind_of(hook, fregs);
+	/* They are all there: the operations ask for them (FTRACE_OPS_FL_SAVE_REGS). */
+	regs = ftrace_get_regs(fregs);
+	if (!regs)
+		return;
+	kind = kind_of(hook, regs);
 	if (kind < 0)
 		return;
 	if (armed.record ? !(armed.record & (1u << kind)) :
@@ -280,14 +284,11 @@ static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftr
 	if (armed.matched < armed.nth || (armed.times && armed.fired == armed.times))
 		return;
 	armed.fired++;
-	regs = ftrace_get_regs(fregs);
-	if (!regs)
-		return;
 	if (kind >= F_READ && kind <= F_FLUSH) {
-		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)fail_request);
+		instruction_pointer_set(regs, (unsigned long)fail_request);
 	} else {
 		regs->di = armed.retval;
-		ftrace_regs_set_instruction_pointer(fregs, (unsigned long)fail_call);
+		instruction_pointer_set(regs, (unsigned long)fail_call);
 	}
 }
 

@@ -117,6 +117,8 @@ class MountCase:
     # What it is on kernels that have a change; one of them applies at most. Steps, checks and errno
     # above are for kernels that have none of the changes.
     alternatives: tuple[Alternative, ...] = ()
+    # What is not as the case says, on the kernel that it runs on; for reports.
+    differs: str = ""
 
     def __post_init__(self) -> None:
         if not self.steps:

@@ -16,7 +16,7 @@ from errpath.cases.volume_steps import Use
 from errpath.errors import UsageError
 from errpath.faults.model import Fault, Recording
 from errpath.filesystems import SWEEP_EVENTS, Filesystem
-from errpath.filesystems.mkfs import VALID, image, missing_tool
+from errpath.filesystems.mkfs import VALID, image, unmade
 
 __all__ = ["Sequence", "parse_sweep_events", "sequence"]
 
@@ -100,7 +100,7 @@ def _reason(fs: Filesystem, event: str) -> str:
         return "nothing here can make a valid image of it"
     if fs.served:
         return "its server runs in the case's task, and would be failed with it"
-    missing = missing_tool(fs)
+    missing = unmade(fs)
     if missing:
         return missing
     if event.startswith("reconfigure") and fs.expected("rw"):

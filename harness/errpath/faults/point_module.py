@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from errpath.errors import InfrastructureError
@@ -24,20 +24,24 @@ __all__ = [
 
 MODULE = "errpath_faults"
 _FILES = "/sys/kernel/debug/errpath_faults"
-# The module's parameters, and the function that each names.
+# The module's parameters, and the function that each names: the first that the kernel has.
 _HOOKS = {
-    "slab": "should_failslab",
-    "page": "should_fail_alloc_page",
-    "percpu": "pcpu_alloc_noprof",
-    "bio": "submit_bio_noacct",
+    "slab": ("should_failslab",),
+    "page": ("should_fail_alloc_page",),
+    # Without memory allocation profiling, which came with 6.10, it is the function itself.
+    "percpu": ("pcpu_alloc_noprof", "pcpu_alloc"),
+    "bio": ("submit_bio_noacct",),
 }
-# Ranges of code below which nothing counts, from the first of a pair to the end of the last:
-# the allocations of kmemleak and of the stack depot, and the pages of the slab allocator, which
-# depend on what came before.
+# Ranges of code below which nothing counts, from the first of a pair to the end of the last, each
+# the first that the kernel has of some names: the allocations of kmemleak and of the stack depot,
+# and the pages of the slab allocator, which depend on what came before.
+_KMEMLEAK = ("__alloc_object", "__create_object", "create_object")
+_STACK_DEPOT = ("stack_depot_save_flags", "__stack_depot_save")
+_SLAB = ("allocate_slab",)
 _REJECTED = (
-    ("__alloc_object", "kmemleak_write"),
-    ("stack_depot_save_flags", "stack_depot_save_flags"),
-    ("allocate_slab", "allocate_slab"),
+    (_KMEMLEAK, ("kmemleak_write",)),
+    (_STACK_DEPOT, _STACK_DEPOT),
+    (_SLAB, _SLAB),
 )
 # The compiler's parts of a function that nothing calls.
 _NO_FUNCTION = re.compile(
@@ -55,6 +59,10 @@ class TextSymbols:
     builtin: Mapping[str, int]
     # The same for each module.
     modules: Mapping[str, Mapping[str, int]]
+
+    def first(self, names: Sequence[str]) -> int | None:
+        """The address of the first of some built-in functions that there is."""
+        return next((self.builtin[name] for name in names if name in self.builtin), None)
 
     def after(self, address: int) -> int:
         """Where the function after the one at `address` begins."""
@@ -82,18 +90,20 @@ def load(guest: Guest, module: bytes, symbols: TextSymbols) -> None:
     Raises:
         InfrastructureError: the kernel lacks what it needs.
     """
-    known = symbols.builtin
-    words = [f"{name}={known[hook]:#x}" for name, hook in _HOOKS.items() if hook in known]
-    missing = [hook for name, hook in _HOOKS.items() if name != "percpu" and hook not in known]
+    hooks = {name: symbols.first(names) for name, names in _HOOKS.items()}
+    words = [f"{name}={hook:#x}" for name, hook in hooks.items() if hook is not None]
+    missing = [
+        names[0] for name, names in _HOOKS.items() if name != "percpu" and hooks[name] is None
+    ]
     if missing:
         raise InfrastructureError(
             f"{MODULE}: the kernel has no {', '.join(missing)}; expected CONFIG_FAILSLAB and "
             "CONFIG_FAIL_PAGE_ALLOC, without which no allocation can be failed"
         )
     ranges = [
-        f"{known[first]:#x},{symbols.after(known[last]):#x}"
-        for first, last in _REJECTED
-        if first in known and last in known
+        f"{first:#x},{symbols.after(last):#x}"
+        for first, last in ((symbols.first(one), symbols.first(end)) for one, end in _REJECTED)
+        if first is not None and last is not None
     ]
     if ranges:
         words.append(f"reject={','.join(ranges)}")

@@ -23,7 +23,15 @@ from errpath.util.cache import cache_root, scratch_directory
 from errpath.util.deadline import Deadline
 from errpath.util.files import replacing
 
-__all__ = ["BAD_IMAGES", "VALID", "image", "image_kinds", "missing_tool"]
+__all__ = [
+    "BAD_IMAGES",
+    "VALID",
+    "failed_tool",
+    "image",
+    "image_kinds",
+    "missing_tool",
+    "unmade",
+]
 
 VALID = "valid"
 # Images of which a mount fails by itself.
@@ -48,6 +56,27 @@ def missing_tool(filesystem: Filesystem) -> str:
     if recipe.mkfs[0].startswith("./"):
         return f"{filesystem.directory / recipe.mkfs[0]}: not there, or not executable"
     return f"{recipe.mkfs[0]}: not found on PATH (Debian package {recipe.package})"
+
+
+def failed_tool(filesystem: Filesystem) -> str:
+    """Why the mkfs that is here makes no valid image; "" where it does, or is not here."""
+    if filesystem.image is None or not filesystem.image.valid or missing_tool(filesystem):
+        return ""
+    return _failure(filesystem.name)
+
+
+def unmade(filesystem: Filesystem) -> str:
+    """Why there is no valid image of a filesystem that could have one; "" where there is."""
+    return missing_tool(filesystem) or failed_tool(filesystem)
+
+
+@cache
+def _failure(name: str) -> str:
+    try:
+        image(name)
+    except InfrastructureError as error:
+        return str(error)
+    return ""
 
 
 def _program(filesystem: Filesystem) -> str | None:

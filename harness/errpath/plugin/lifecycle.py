@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.resource_leaks = True
     markers = {f"event_{letter}": f"suites/killsb: {text}" for letter, text in EVENTS.items()}
     markers |= {EVENT_NAMES[key]: f"suites/killsb: {text}" for key, text in EVENTS.items()}
+    markers["unmade(reason)"] = "a case of which the image could not be made: an error"
     markers["image"] = "cases of an image that the filesystem refuses by itself"
     for name in known_filesystems():
         filesystem = load_filesystem(name)
@@ -36,6 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: {text}")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A case that could not be made is an error of its own set-up."""
+    for mark in item.iter_markers("unmade"):
+        pytest.fail(mark.args[0], pytrace=False)
+
+
 def _alone(config: pytest.Config) -> bool:
     """Whether nothing but suites/killsb is to be run."""
     suite = config.rootpath / "suites" / "killsb"
@@ -45,7 +53,8 @@ def _alone(config: pytest.Config) -> bool:
 
 
 def killsb_parameters(config: pytest.Config) -> list[object]:
-    """The chosen cases of the matrix as pytest parameters; what is not run is a skip.
+    """The chosen cases of the matrix as pytest parameters; what is not run is a skip, or an error
+    where an image could not be made.
 
     Raises:
         pytest.UsageError: an option names what does not exist, or an image cannot be made.
@@ -65,6 +74,7 @@ def _parameters(planned: Iterable[Planned]) -> list[object]:
         marks = [getattr(pytest.mark, name) for name in names]
         if one.reason:
             reason = f"{one.filesystem} ({one.event}): {one.reason}"
-            marks += [pytest.mark.skip(reason=reason), getattr(pytest.mark, one.filesystem)]
+            why = pytest.mark.unmade(reason) if one.failed else pytest.mark.skip(reason=reason)
+            marks += [why, getattr(pytest.mark, one.filesystem)]
         parameters.append(pytest.param(one.case, id=one.id, marks=marks))
     return parameters

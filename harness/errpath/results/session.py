@@ -14,6 +14,7 @@ from pathlib import Path
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError, InfrastructureError
 from errpath.faults.plan import FaultPlan
+from errpath.kernel.features.summary import stand_ins
 from errpath.oracles.kmemleak import Record
 from errpath.results.case_reporter import CaseReporter
 from errpath.results.testbeds import TestbedFactory, Testbeds, make_testbed
@@ -181,7 +182,7 @@ class RunSession:
                 verdict = without_filesystem(case, lost[case.filesystem])
                 self._results[batch.kernel, case.id] = Result(verdict)
         cases = [case for case in batch.cases if case.filesystem not in lost]
-        settler = Settler(testbed.code)
+        settler = Settler(testbed.code, stand_ins(testbed.features))
         settled = [settler.settled(case) for case in cases]
         for one in settled:
             if isinstance(one, Verdict):

@@ -58,7 +58,8 @@ def check_symbols(
 def known_points(filesystems: Iterable[str]) -> frozenset[str]:
     """Functions that some kernels have and others have not: those of the table of features and of
     the filesystems' definitions. Any other name that a kernel does not know may be mistyped."""
-    names = {feature.symbol for feature in load_table() if feature.kind == "fault"}
+    faults = [feature for feature in load_table() if feature.kind == "fault"]
+    names = {name for feature in faults for name in (feature.symbol, feature.instead)}
     for name in filesystems:
         filesystem = load_filesystem(name)
         names |= {filesystem.fill_super, filesystem.reconfigure}

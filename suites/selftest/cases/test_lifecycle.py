@@ -56,16 +56,22 @@ def test_without_a_valid_image_what_needs_one_is_told() -> None:
     assert all("valid image" in reason for reason in reasons.values())
 
 
-def test_without_the_mkfs_the_cases_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failed", [False, True])
+def test_without_the_mkfs_the_cases_are_skipped(
+    monkeypatch: pytest.MonkeyPatch, failed: bool
+) -> None:
     for module in (cell, matrix, mounting):
-        monkeypatch.setattr(module, "missing_tool", lambda fs: "mkfs.ext2: not found")
+        monkeypatch.setattr(module, "unmade", lambda fs: "mkfs.ext2: not found")
+    monkeypatch.setattr(matrix, "failed_tool", lambda fs: "mkfs.ext2: not found" * failed)
     cell.usual_kind.cache_clear()
     try:
         planned = list(plan(("ext2",)))
-        idle = {one.event for one in planned if "not found" in one.reason}
+        idle = [one for one in planned if "not found" in one.reason]
         # A blank image still serves the failures that look at no image.
-        assert idle == set("cdeg")
+        assert {one.event for one in idle} == set("cdeg")
+        assert {one.failed for one in idle} == {failed}
         assert all(one.case is not None for one in planned if one.event in "ab")
+        assert not any(one.failed for one in planned if one not in idle)
     finally:
         cell.usual_kind.cache_clear()
 

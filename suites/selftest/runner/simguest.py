@@ -154,6 +154,7 @@ class SimChannel:
             "sleep": self._sleep,
             "quiesce": self._quiesce,
             "case.run": self._case,
+            "image.put": self._put,
         }
         if verb not in handlers:
             raise AgentError(verb, errno.ENOSYS, "no such verb in the sim")
@@ -198,6 +199,9 @@ class SimChannel:
         self.model.sleep(arguments["ms"] / 1000)
         return Reply({}, b"")
 
+    def _put(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
+        return Reply({}, b"")
+
     def _quiesce(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
         self.model.quiesce()
         return Reply({}, b"")
@@ -224,11 +228,14 @@ class SimChannel:
         expected = -fault["retval"] if fault else 0
         wrong = "errno" in does and ("chance" not in does or self.number == 1)
         number = errno_value(does["errno"]) if wrong else expected
+        # What comes after a step that fails is not tried; anything else works.
+        rest = () if number else arguments["steps"][1:]
+        further = [{"errno": 0, "syscall": step["op"], "log": ""} for step in rest]
         ends = "later" not in does or self.number > 1
         self.files["/sys/kernel/tracing/trace"] = _TRACE
         values: dict[str, Any] = {
             "pid": pid,
-            "steps": [{"errno": number, "syscall": "mount", "log": ""}],
+            "steps": [{"errno": number, "syscall": "mount", "log": ""}, *further],
             "fired": (0 if "unfired" in does and ends else 1) if fault else None,
         }
         if "warn" in does:

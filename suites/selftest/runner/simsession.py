@@ -10,6 +10,7 @@ import pytest
 
 from errpath.errors import AbsentError, BuildError, ErrpathError, SourceError
 from errpath.kernel import KernelStore
+from errpath.kernel.features import Finding, Presence
 from errpath.results.testbeds import TestbedFactory
 from errpath.runner.guests import Boot
 from errpath.runner.testbed import Testbed, TestbedOptions
@@ -68,12 +69,16 @@ class SimCode:
 
 
 class SimTestbed(Testbed):
-    """A test bed of simulated guests. A kernel spec `broken` cannot be had."""
+    """A test bed of simulated guests. A kernel spec `broken` cannot be had; in guests of
+    `unloadable:NAME` the module of one filesystem does not load."""
 
     def __init__(self, options: TestbedOptions, artefacts: Path, progress: Progress) -> None:
         store = KernelStore(progress=progress)
         super().__init__(options, store=store, artefacts=artefacts, progress=progress)
         self.world = World(artefacts)
+        kind, _, name = options.kernel.spec.partition(":")
+        if kind == "unloadable":
+            self.world.broken[name] = f"filesystem {name}: {name} does not load: Exec format error"
 
     def check(self) -> None:
         """As a test bed's: what is missing is reported before any guest is asked for."""
@@ -83,6 +88,12 @@ class SimTestbed(Testbed):
             raise SourceError("broken: no such kernel")
         if spec == "bug":
             raise ErrpathError("bug")
+
+    @property
+    def features(self) -> tuple[Finding, ...]:
+        """A kernel `without:NAME` lacks one feature, and every other has all of them."""
+        kind, _, name = self.options.kernel.spec.partition(":")
+        return (Finding(name, Presence.ABSENT, f"no {name}"),) if kind == "without" else ()
 
     def modules(self, filesystem: str) -> tuple[()]:  # type: ignore[override]
         return ()

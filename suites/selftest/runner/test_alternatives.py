@@ -9,7 +9,10 @@ import pytest
 from errpath.cases.case import Alternative, Device, MountCase
 from errpath.cases.crafted import crafted_cases, known_issue_cases
 from errpath.cases.steps import Mount, Umount
+from errpath.faults.model import Alloc
+from errpath.faults.plan import FaultPlan
 from errpath.kernel.features.change import Change
+from errpath.kernel.features.table import Feature
 from errpath.runner.alternatives import Settler
 from errpath.runner.verdict import Status, Verdict
 
@@ -103,3 +106,22 @@ def test_a_catalogue_entry_takes_over_nothing_of_what_it_expects_elsewhere() -> 
     assert [step.expected for step in cut.steps] == ["", "", "EROFS", ""]
     (root,) = cases["hfs-root-id-5-fsopen-ro"].alternatives
     assert [step.expected for step in root.steps] == ["EIO"]
+
+
+_STAND_IN = Feature(
+    "setup", "late failures", symbol="setup", instead="open_device", differs="it comes before"
+)
+
+
+def test_where_a_function_is_missing_what_does_its_work_fails() -> None:
+    settler = Settler(lambda filesystem: _Code(), {"setup": _STAND_IN})
+    steps = (Mount("hfs", fail=FaultPlan("setup", "EIO"), expect="EIO"), Umount())
+    case = MountCase("a", "hfs", Device(), steps, errno="EIO")
+    found = settler.settled(case)
+    assert isinstance(found, MountCase)
+    assert found.fault == FaultPlan("open_device", "EIO")
+    assert [step.expected for step in found.steps] == ["EIO", ""]
+    assert found.differs == "open_device fails in place of setup: it comes before"
+    for fault in (FaultPlan("other", "EIO"), Alloc(nth=1)):
+        other = replace(case, steps=(Mount("hfs", fail=fault, expect="EIO"),))
+        assert settler.settled(other) == other

@@ -10,7 +10,7 @@ from errpath.cases.mounting import MODES
 from errpath.cases.steps import FsOpen, Mount, Option, Reconfigure, Remount, Step
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import Filesystem, load_filesystem
-from errpath.filesystems.mkfs import VALID, image, image_kinds, missing_tool
+from errpath.filesystems.mkfs import VALID, image, image_kinds, unmade
 
 __all__ = [
     "UNKNOWN_OPTION",
@@ -69,7 +69,7 @@ class Cell:
 def usual_kind(name: str) -> str:
     """The kind of image for events in which it does not matter: valid where there is one."""
     fs = load_filesystem(name)
-    return VALID if VALID in image_kinds(fs) and not missing_tool(fs) else "blank"
+    return VALID if VALID in image_kinds(fs) and not unmade(fs) else "blank"
 
 
 def usual_device(fs: Filesystem, *, readonly: bool = False, held: bool = False) -> Device:

@@ -10,7 +10,7 @@ from errpath.cases.lifecycle.cell import Cell
 from errpath.cases.lifecycle.mounting import bad_images, fill_super, plain_mounts, setup_bdev
 from errpath.cases.lifecycle.reconfiguring import contexts, reconfigures, second_mounts
 from errpath.filesystems import EVENTS, Filesystem, load_filesystem
-from errpath.filesystems.mkfs import VALID, missing_tool
+from errpath.filesystems.mkfs import VALID, failed_tool, unmade
 
 __all__ = ["BY_EVENT", "BY_POINT", "Matrix", "Planned"]
 
@@ -95,6 +95,8 @@ class Planned:
     case: MountCase | None
     # Why it is not run; "" where `case` is.
     reason: str = ""
+    # The reason is a failure of ours, such as a mkfs that fails: no skip, but an error.
+    failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +133,13 @@ class Matrix:
 
     def _event(self, fs: Filesystem, letter: str) -> Iterator[Planned]:
         reason = fs.lacks.get(letter, "")
-        missing = missing_tool(fs)
+        missing, failed = unmade(fs), bool(failed_tool(fs))
         if not reason and letter in _VALID_ONLY:
             assert fs.image is not None
             reason = missing if fs.image.valid else "nothing here can make a valid image of it"
         if reason:
-            yield Planned(f"killsb-{fs.name}-{letter}", fs.name, letter, None, reason)
+            failed = failed and reason == missing
+            yield Planned(f"killsb-{fs.name}-{letter}", fs.name, letter, None, reason, failed)
             return
         for cell in _MAKERS[letter](fs, self.errnos, self.images):
             if cell.kind not in self.ids:
@@ -147,7 +150,7 @@ class Matrix:
                 short = missing
             batch = fs.name if self.batches else ""
             case = None if short else cell.case(name, fs.name, batch)
-            yield Planned(name, fs.name, letter, case, short)
+            yield Planned(name, fs.name, letter, case, short, failed and short == missing)
 
     def _id(self, fs: Filesystem, letter: str, cell: Cell) -> str:
         image = self.image_names.get(cell.image, cell.image)

@@ -17,7 +17,7 @@ from errpath.cases.mounting import APIS, MODES
 from errpath.cases.steps import Step, Umount
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import Filesystem
-from errpath.filesystems.mkfs import BAD_IMAGES, VALID, image, image_kinds, missing_tool
+from errpath.filesystems.mkfs import BAD_IMAGES, VALID, image, image_kinds, unmade
 
 __all__ = ["bad_images", "fill_super", "plain_mounts", "setup_bdev"]
 
@@ -76,8 +76,8 @@ def bad_images(fs: Filesystem, errnos: Sequence[str], images: Sequence[str]) -> 
         if kind not in image_kinds(fs):
             continue
         expect = fs.expected(kind)
-        unmade = kind != "blank" and missing_tool(fs)
-        device = Device() if unmade else Device(image(fs.name, kind))
+        gone = kind != "blank" and unmade(fs)
+        device = Device() if gone else Device(image(fs.name, kind))
         for api in APIS:
             for mode in valid_modes(fs):
                 steps: tuple[Step, ...] = (step(fs, api, mode, expect=expect, served=False),)

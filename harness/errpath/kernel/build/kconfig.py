@@ -26,6 +26,7 @@ __all__ = [
     "FRAGMENTS",
     "Dropped",
     "Requested",
+    "check_finished",
     "load_requested",
     "lost_lines",
     "parse_config",
@@ -214,6 +215,26 @@ def lost_lines(requested: Requested, final: Mapping[str, str]) -> dict[str, str]
         if got != value and not (wants_off and got == "absent"):
             lost[symbol] = "not set" if got == "n" else got
     return lost
+
+
+def check_finished(requested: Requested, final: Mapping[str, str], what: str) -> None:
+    """Check that a kernel that somebody else configured has what it takes to be tested.
+
+    Only what is to be on counts, and not as a module: a guest has nothing to load one with before
+    its first test. Numbers, and what is to be off, are left to whoever configured it.
+
+    Raises:
+        ConfigError: something is missing; the text names all of it.
+    """
+    missing = [
+        f"{symbol} is {now}"
+        for symbol, now in lost_lines(requested, final).items()
+        if requested.values[symbol] == "y"
+        and symbol not in requested.wishes
+        and symbol not in requested.optional
+    ]
+    if missing:
+        raise ConfigError(f"{what}: cannot be tested: {', '.join(missing)}; expected each to be y")
 
 
 def verify(

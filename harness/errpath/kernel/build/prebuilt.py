@@ -12,6 +12,7 @@ from pathlib import Path
 from errpath.errors import SourceError, UsageError
 from errpath.kernel.build.built import BuiltModule, KernelRequest
 from errpath.kernel.build.kbuild import Kbuild
+from errpath.kernel.build.kconfig import check_finished, load_requested, parse_config
 from errpath.kernel.build.modindex import module_name
 from errpath.kernel.build.modules import compile_sources, load_module, make_external, save_module
 from errpath.kernel.build.state import combine
@@ -21,6 +22,10 @@ from errpath.util.progress import Progress
 
 __all__ = ["Prebuilt", "find_prebuilt_module", "import_prebuilt", "source_of"]
 
+# As CONFIG_MODULE_COMPRESS_* names installed modules.
+_COMPRESSED = (".gz", ".xz", ".zst")
+# Fragments that a finished build needs nothing of: they are about the time that a build takes.
+_BUILD_ONLY = ("lean",)
 _PARTS = {
     "arch/x86/boot/bzImage": "bzImage",
     "vmlinux": "vmlinux",
@@ -38,6 +43,7 @@ def import_prebuilt(layout: Layout, request: KernelRequest, directory: Path) -> 
     Raises:
         UsageError: patches or configuration were asked for: there is nothing left to apply them to.
         SourceError: a part is missing.
+        ConfigError: its configuration lacks what every test needs.
     """
     if request.patches or request.kconfig_add:
         raise UsageError(
@@ -51,6 +57,8 @@ def import_prebuilt(layout: Layout, request: KernelRequest, directory: Path) -> 
         except FileNotFoundError as error:
             raise SourceError(f"{directory}: a build directory without {name}") from error
         stamps.append(f"{name}:{status.st_size}:{status.st_mtime_ns}")
+    needed = load_requested([one for one in request.fragments if one.stem not in _BUILD_ONLY], ())
+    check_finished(needed, parse_config((directory / ".config").read_text()), str(directory))
     key = combine("prebuilt", str(directory), *stamps)
     if not (layout.builds / key / "meta.json").exists():
         with layout.making(layout.builds / key) as product:
@@ -104,7 +112,17 @@ def find_prebuilt_module(objects: Path, name: str) -> Path | None:
     lines = builtin.read_text().splitlines() if builtin.exists() else []
     if any(module_name(line) == wanted for line in lines):
         return None
+    packed = next(
+        (path for path in sorted(objects.rglob("*.ko.*")) if _unpacked(path) == wanted), None
+    )
+    if packed is not None:
+        raise SourceError(f"{packed}: compressed; expected {wanted}.ko, as make modules leaves it")
     raise SourceError(f"{objects}: has no module {wanted} (expected {wanted}.ko; make modules)")
+
+
+def _unpacked(path: Path) -> str:
+    """The module that a compressed file such as hfs.ko.zst holds; "" for any other file."""
+    return module_name(path.stem) if path.suffix in _COMPRESSED else ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from errpath.errors import BuildError
 from errpath.kernel.features.finding import Finding, Presence
 from errpath.kernel.features.table import Feature, load_table
 
-__all__ = ["missing", "spelled", "summary"]
+__all__ = ["missing", "spelled", "stand_ins", "summary"]
 
 # Boot parameters by the feature that stands for their newer name -> that name and the older one.
 _SPELLINGS = {"slab_debug": ("slab_debug", "slub_debug")}
@@ -27,8 +27,18 @@ def missing(found: Iterable[Finding], table: Iterable[Feature] | None = None) ->
             raise BuildError(f"probe of feature {finding.name}: {finding.why}")
         feature = features[finding.name]
         if not finding.present and feature.kind in ("oracle", "fault"):
-            gone[feature.gives] = finding.why
+            instead = f"; {feature.instead} fails instead" if feature.instead else ""
+            gone[feature.gives] = f"{finding.why}{instead}"
     return gone
+
+
+def stand_ins(
+    found: Iterable[Finding], table: Iterable[Feature] | None = None
+) -> dict[str, Feature]:
+    """Functions that a kernel does not have -> the entry that names one to fail in their place."""
+    features = {one.name: one for one in (table if table is not None else load_table())}
+    gone = [features[finding.name] for finding in found if not finding.present]
+    return {feature.symbol: feature for feature in gone if feature.instead}
 
 
 def summary(found: Iterable[Finding], table: Iterable[Feature] | None = None) -> str:

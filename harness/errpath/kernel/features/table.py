@@ -30,6 +30,10 @@ class Feature:
     symbol: str = ""
     # A boot parameter.
     parameter: str = ""
+    # Of a symbol that is a function to be failed: the function that does its work where the kernel
+    # does not have it, and what differs when that one fails.
+    instead: str = ""
+    differs: str = ""
     # C that compiles where the kernel has it, and what the compiler's first error matches where it
     # has not.
     compile: str = ""
@@ -48,6 +52,8 @@ class Feature:
                 f"{self.name}: got {len(probes)} probes; expected one of config, symbol, "
                 "parameter, compile"
             )
+        if bool(self.instead) != bool(self.differs) or (self.instead and not self.symbol):
+            raise ValueError(f"{self.name}: expected symbol, instead and differs together")
         if bool(self.compile) != bool(self.absent):
             raise ValueError(f"{self.name}: expected `absent` beside `compile`, and only there")
         if self.config and not re.fullmatch(r"CONFIG_\w+=\S+", self.config):

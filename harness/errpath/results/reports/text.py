@@ -85,6 +85,8 @@ def _what_was_done(result: Result) -> list[str]:
     if case.fault is not None:
         fired = "not tried" if outcome is None else f"fired {outcome.fired or 0} times"
         lines.append(f"  forced     {case.fault.text} ({fired})")
+    if case.differs:
+        lines.append(f"  differs    {case.differs}")
     image = case.device.image
     lines.append(f"  device     {image.name if image is not None else 'no image'}{_traits(case)}")
     for number, step in enumerate(case.steps):

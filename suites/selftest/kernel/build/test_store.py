@@ -322,7 +322,8 @@ def test_prebuilt_directory(testbed: Testbed) -> None:
     kernel = testbed.store.build(testbed.request())
     testbed.store.modules(kernel, ["bar"])
     (objects,) = (testbed.root / "cache/work").glob("*/obj-*")
-    request = KernelRequest(spec=str(objects), name="mine")
+    fragments = testbed.request().fragments
+    request = KernelRequest(spec=str(objects), name="mine", fragments=fragments)
     imported = testbed.store.build(request)
     assert imported == testbed.store.build(request)
     assert imported.name == "mine"
@@ -332,6 +333,34 @@ def test_prebuilt_directory(testbed: Testbed) -> None:
         testbed.store.modules(imported, ["foo"])
     with pytest.raises(UsageError, match="takes no patch"):
         testbed.store.build(dataclasses.replace(request, kconfig_add=("CONFIG_A=y",)))
+
+
+def test_a_finished_build_without_what_tests_need_names_all_of_it(testbed: Testbed) -> None:
+    testbed.store.build(testbed.request())
+    (objects,) = (testbed.root / "cache/work").glob("*/obj-*")
+    request = KernelRequest(spec=str(objects))
+    with pytest.raises(ConfigError, match="cannot be tested: ") as caught:
+        testbed.store.build(request)
+    text = str(caught.value)
+    for name in ("DEBUG_KMEMLEAK", "FAIL_FUNCTION", "VIRTIO_MMIO", "MODULES"):
+        assert f"CONFIG_{name} is absent" in text
+    # What is for the time of a build alone, a wish, a number or to be off is nobody's business.
+    for name in ("EXPERT", "KCOV", "NR_CPUS", "KMEMLEAK_AUTO_SCAN", "HFS_FS", "FAILSLAB"):
+        assert f"{name} is" not in text
+    assert text.endswith("expected each to be y")
+    assert not list((testbed.root / "cache/builds").glob("*prebuilt*"))
+
+
+def test_a_compressed_module_is_said_to_be_one(testbed: Testbed) -> None:
+    testbed.store.build(testbed.request())
+    (objects,) = (testbed.root / "cache/work").glob("*/obj-*")
+    packed = objects / "fs" / "foo-fs.ko.zst"
+    packed.parent.mkdir(exist_ok=True)
+    packed.write_bytes(b"")
+    fragments = testbed.request().fragments
+    kernel = testbed.store.build(KernelRequest(spec=str(objects), fragments=fragments))
+    with pytest.raises(SourceError, match=r"foo-fs\.ko\.zst: compressed; expected foo_fs\.ko"):
+        testbed.store.modules(kernel, ["foo-fs"])
 
 
 def test_jobs_must_be_positive() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from errpath.kernel.features.probe import (
     first_compiler_error,
     probe_features,
 )
-from errpath.kernel.features.summary import missing, spelled, summary
+from errpath.kernel.features.summary import missing, spelled, stand_ins, summary
 from errpath.kernel.features.table import Feature, load_table
 
 CONFIG = Feature("counts", "counts", kind="oracle", config="CONFIG_COUNTS=y")
@@ -135,6 +136,17 @@ def test_the_summary_names_oracles_and_what_is_not_here() -> None:
     assert list(missing(gone, TABLE)) == ["counts", "a late failure"]
 
 
+def test_a_function_that_stands_in_is_named_where_it_does() -> None:
+    setup = replace(SYMBOL, instead="open_device", differs="it comes before")
+    gone = [Finding("setup", Presence.ABSENT, "no symbol setup_bdev_super")]
+    assert stand_ins(gone, [setup]) == {"setup_bdev_super": setup}
+    assert stand_ins(gone, [SYMBOL]) == {}
+    assert stand_ins([Finding("setup", Presence.PRESENT)], [setup]) == {}
+    assert missing(gone, [setup]) == {
+        "a late failure": "no symbol setup_bdev_super; open_device fails instead"
+    }
+
+
 def test_a_boot_argument_has_the_name_that_the_kernel_knows() -> None:
     words = ("console=ttyS0", "slab_debug=UZP", "nokaslr")
     absent = [Finding("slab_debug", Presence.ABSENT, "no boot parameter slab_debug")]
@@ -153,6 +165,8 @@ def test_the_table_is_whole() -> None:
         ("{name: x, gives: y}", "got 0 probes"),
         ("{name: x, gives: y, symbol: a, config: CONFIG_A=y}", "got 2 probes"),
         ("{name: x, gives: y, compile: 'int a;'}", "expected `absent` beside `compile`"),
+        ("{name: x, gives: y, symbol: a, instead: b}", "expected symbol, instead and differs"),
+        ("{name: x, gives: y, config: CONFIG_A=y, instead: b, differs: c}", "expected symbol,"),
         ("{name: x, gives: y, symbol: a, absent: b}", "expected `absent` beside `compile`"),
         ("{name: x, gives: y, compile: 'int a;', absent: '['}", "expected a regular expression"),
         ("{name: X, gives: y, symbol: a}", "expected lower case"),
