@@ -42,11 +42,13 @@ PACKAGES: Mapping[str, str] = {
     "objcopy": "binutils",
     "patch": "patch",
     "perl": "perl",
+    "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
     "setpriv": "util-linux",
     "spatch": "coccinelle",
     "tar": "tar",
     "xz": "xz-utils",
+    "zstd": "zstd",
 }
 
 
