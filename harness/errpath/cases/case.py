@@ -83,12 +83,13 @@ class Device:
 
 @dataclass(frozen=True)
 class Alternative:
-    """What a case does and expects on a kernel that has a change."""
+    """What a case does and expects on a kernel that has a change, or that lacks one."""
 
     change: Change
     steps: tuple[Step, ...]
     checks: tuple[Callable[[Outcome], str], ...] = ()
     errno: str = ""
+    without: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ class MountCase:
     devices: tuple[Device, ...] = ()
     # Collect the addresses of the code that the case's task runs (needs a kernel with KCOV).
     coverage: bool = False
-    # What it is on kernels that have a change; one of them applies at most. Steps, checks and errno
-    # above are for kernels that have none of the changes.
+    # What it is on kernels that have a change, or that lack one; one applies at most. Steps, checks
+    # and errno above are for kernels to which none applies.
     alternatives: tuple[Alternative, ...] = ()
     # What is not as the case says, on the kernel that it runs on; for reports.
     differs: str = ""

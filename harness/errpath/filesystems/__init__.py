@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno as errno_names
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -131,6 +132,24 @@ class ImageRecipe:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What kernels give that lack a change, which is told as an image's `expect` tells one
+    (`errpath.kernel.features.change`)."""
+
+    commit: str
+    # Errnos that differ from those of kernels that have it.
+    expect: dict[str, str]
+    function: str = ""
+    file: str = ""
+    pattern: str = ""
+
+    def __post_init__(self) -> None:
+        _check_expectations(self.expect, "before")
+        if not self.expect:
+            raise ValueError(f"before: {self.commit}: expected what differs without it")
+
+
+@dataclass(frozen=True)
 class Filesystem:
     """What a mount case needs to know of a filesystem. The name is the file's."""
 
@@ -169,6 +188,8 @@ class Filesystem:
     own_kernel: str = ""
     # Errnos that differ from `EXPECTATIONS`.
     expect: dict[str, str] = field(default_factory=dict)
+    # What kernels without a change give instead; a kernel lacks one of the changes at most.
+    before: tuple[Before, ...] = ()
     # What it prints at level err or worse where an image, an option or a forced error is to blame:
     # regular expressions of whole messages. Anything else of these levels is a failure. Without the
     # key, only what is wrong at any level is one (`errpath.oracles.messages`).
@@ -180,13 +201,7 @@ class Filesystem:
     directory: Path = field(default=FILESYSTEMS, init=False)
 
     def __post_init__(self) -> None:
-        for key, errno in self.expect.items():
-            if key not in EXPECTATIONS:
-                raise ValueError(
-                    f"expect: unknown key {key!r}; expected one of: {', '.join(EXPECTATIONS)}"
-                )
-            if errno and not hasattr(errno_names, errno):
-                raise ValueError(f"expect: {key}: got {errno!r}; expected a name such as EIO")
+        _check_expectations(self.expect, "expect")
         for key, reason in self.lacks.items():
             if key.partition(":")[0] not in EVENTS:
                 raise ValueError(f"lacks: got {key!r}; expected an event: {', '.join(EVENTS)}")
@@ -215,6 +230,13 @@ class Filesystem:
         """Sources of a module that is not in the kernel."""
         return self.directory / self.kbuild if self.kbuild else None
 
+    def as_before(self, before: Before) -> Filesystem:
+        """As kernels without a change have it."""
+        older = replace(self, expect={**self.expect, **before.expect}, before=())
+        object.__setattr__(older, "name", self.name)
+        object.__setattr__(older, "directory", self.directory)
+        return older
+
     def expected(self, what: str) -> str:
         """The errno's name that a kind of attempt gives, or "" for success."""
         if what == "bad_option" and what not in self.expect:
@@ -222,6 +244,16 @@ class Filesystem:
         if what.endswith("_remount") and what not in self.expect:
             return self.expected(what.replace("_remount", "_reconfigure"))
         return self.expect.get(what, EXPECTATIONS[what])
+
+
+def _check_expectations(expect: Mapping[str, str], where: str) -> None:
+    for key, errno in expect.items():
+        if key not in EXPECTATIONS:
+            raise ValueError(
+                f"{where}: unknown key {key!r}; expected one of: {', '.join(EXPECTATIONS)}"
+            )
+        if errno and not hasattr(errno_names, errno):
+            raise ValueError(f"{where}: {key}: got {errno!r}; expected a name such as EIO")
 
 
 # Directories of definitions beside suites, in the order in which they were added.

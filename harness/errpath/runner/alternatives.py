@@ -64,7 +64,7 @@ def _chosen(case: MountCase, answers: Mapping[Alternative, bool | None]) -> Moun
     if unknown:
         reason = f"what it expects depends on {unknown[0].commit!r}; nothing to tell by"
         return left_out(case, f"{reason}: {unknown[0].told_by}")
-    there = [one for one, answer in answers.items() if answer]
+    there = [one for one, answer in answers.items() if answer is not one.without]
     if len(there) > 1:
         both = " and ".join(repr(one.change.commit) for one in there[:2])
         return infrastructure_error(case, f"two expectations apply: {both}; expected one")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from errpath.cases.lifecycle import (
@@ -18,7 +20,13 @@ from errpath.cases.lifecycle import (
 )
 from errpath.cases.steps import FsOpen, Mount, Remount
 from errpath.errors import UsageError
-from errpath.filesystems import EVENT_NAMES, EVENTS, known_filesystems, load_filesystem
+from errpath.filesystems import (
+    EVENT_NAMES,
+    EVENTS,
+    Before,
+    known_filesystems,
+    load_filesystem,
+)
 from errpath.runner.subset import split_evenly
 
 
@@ -177,3 +185,33 @@ def test_every_kind_of_cell_has_an_id_in_some_table() -> None:
     fs = load_filesystem("ext4")
     kinds = {one.kind for make in matrix._MAKERS.values() for one in make(fs, ("EIO",), ())}
     assert kinds | {"refused"} == {*BY_EVENT, *BY_POINT}
+
+
+def test_what_older_kernels_give_is_an_alternative_of_the_cases_that_it_concerns() -> None:
+    cases = [one.case for one in plan(("bfs",)) if one.case is not None]
+    older = {case.id: case.alternatives for case in cases if case.alternatives}
+    assert set(older) == {
+        "killsb-bfs-f-unknown_option-mount-rw",
+        "killsb-bfs-f-unknown_option-fsopen-rw",
+        *(
+            f"killsb-bfs-e-unknown_option-{api}-{mode}"
+            for api in ("mount", "fsopen")
+            for mode in ("rw", "ro")
+        ),
+    }
+    ((other,),) = {
+        older[case.id] for case in cases if case.id.endswith("f-unknown_option-mount-rw")
+    }
+    assert (other.without, other.errno) == (True, "")
+    # What is mounted is unmounted again.
+    assert [(step.op, step.expected) for step in other.steps] == [("mount", ""), ("umount", "")]
+    assert other.change.function == "bfs_init_fs_context"
+
+
+def test_a_change_that_makes_other_cases_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Before("isofs: write", {"rw": ""}, function="isofs_write")
+    older = replace(load_filesystem("isofs"), before=(before,))
+    object.__setattr__(older, "name", "isofs")
+    monkeypatch.setattr(matrix, "load_filesystem", lambda name: older)
+    with pytest.raises(ValueError, match="changes which cases there are"):
+        list(plan(("isofs",), ("d",)))

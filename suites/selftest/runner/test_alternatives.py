@@ -61,6 +61,18 @@ def test_with_a_change_the_case_is_what_that_says() -> None:
     assert found == replace(_CASE, steps=(_NEW,), errno="EIO", alternatives=())
 
 
+def test_what_older_kernels_do_applies_where_the_change_is_missing() -> None:
+    older = Alternative(_change("one"), (_NEW,), errno="EIO", without=True)
+    case = replace(_CASE, alternatives=(older,))
+    assert _settled(case, one=True) == replace(case, alternatives=())
+    found = _settled(case, one=False)
+    assert isinstance(found, MountCase)
+    assert (found.steps, found.errno) == ((_NEW,), "EIO")
+    unknown = _settled(case, one=None)
+    assert isinstance(unknown, Verdict)
+    assert unknown.status is Status.SKIP
+
+
 def test_a_repeat_keeps_its_own_id() -> None:
     found = _settled(replace(_CASE, id="a#2"), one=True, two=False)
     assert isinstance(found, MountCase)

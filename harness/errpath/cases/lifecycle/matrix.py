@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from errpath.cases.case import MountCase
+from errpath.cases.case import Alternative, MountCase
 from errpath.cases.lifecycle.cell import Cell
 from errpath.cases.lifecycle.mounting import bad_images, fill_super, plain_mounts, setup_bdev
 from errpath.cases.lifecycle.reconfiguring import contexts, reconfigures, second_mounts
-from errpath.filesystems import EVENTS, Filesystem, load_filesystem
+from errpath.filesystems import EVENTS, Before, Filesystem, load_filesystem
 from errpath.filesystems.mkfs import VALID, failed_tool, unmade
+from errpath.kernel.features.change import Change
 
 __all__ = ["BY_EVENT", "BY_POINT", "Matrix", "Planned"]
 
@@ -141,7 +142,9 @@ class Matrix:
             failed = failed and reason == missing
             yield Planned(f"killsb-{fs.name}-{letter}", fs.name, letter, None, reason, failed)
             return
-        for cell in _MAKERS[letter](fs, self.errnos, self.images):
+        cells = tuple(_MAKERS[letter](fs, self.errnos, self.images))
+        older = [self._older(fs, letter, before, cells) for before in fs.before]
+        for number, cell in enumerate(cells):
             if cell.kind not in self.ids:
                 continue
             name = self._id(fs, letter, cell)
@@ -149,8 +152,28 @@ class Matrix:
             if not short and cell.kind == "image" and cell.image in _IMAGES_OF_MKFS:
                 short = missing
             batch = fs.name if self.batches else ""
-            case = None if short else cell.case(name, fs.name, batch)
+            case = None
+            if not short:
+                others = (one[number] for one in older)
+                alternatives = tuple(other for other in others if other is not None)
+                case = replace(cell.case(name, fs.name, batch), alternatives=alternatives)
             yield Planned(name, fs.name, letter, case, short, failed and short == missing)
+
+    def _older(
+        self, fs: Filesystem, letter: str, before: Before, cells: Sequence[Cell]
+    ) -> tuple[Alternative | None, ...]:
+        """What each of an event's cells is on kernels that lack a change; None where it is the
+        same."""
+        change = Change(before.commit, before.function, before.file, before.pattern)
+        others = tuple(_MAKERS[letter](fs.as_before(before), self.errnos, self.images))
+        if [_place(cell) for cell in cells] != [_place(cell) for cell in others]:
+            raise ValueError(f"before: {before.commit}: changes which cases there are")
+        return tuple(
+            Alternative(change, other.steps, errno=other.errno, without=True)
+            if other.steps != cell.steps
+            else None
+            for cell, other in zip(cells, others, strict=True)
+        )
 
     def _id(self, fs: Filesystem, letter: str, cell: Cell) -> str:
         image = self.image_names.get(cell.image, cell.image)
@@ -166,3 +189,7 @@ class Matrix:
             on_image=f"-{image}" if image not in ("", VALID) else "",
             from_ro="-ro-to-rw" if cell.mode == "ro" else "",
         )
+
+
+def _place(cell: Cell) -> tuple[str, ...]:
+    return (cell.kind, cell.point, cell.api, cell.mode, cell.image)

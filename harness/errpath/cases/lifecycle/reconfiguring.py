@@ -84,8 +84,10 @@ def contexts(fs: Filesystem, errnos: Sequence[str], images: Sequence[str]) -> It
         what = kind.partition("/")[0]
         if what == "unknown_option" or bad:
             for api in APIS:
-                refused = step(fs, api, "rw", options=options, expect=fs.expected(what))
-                yield Cell(kind, "options", device, (refused,), api, "rw")
+                expect = fs.expected(what)
+                refused = step(fs, api, "rw", options=options, expect=expect)
+                steps = (refused,) if expect else (refused, Umount())
+                yield Cell(kind, "options", device, steps, api, "rw")
 
 
 def second_mounts(fs: Filesystem, errnos: Sequence[str], images: Sequence[str]) -> Iterator[Cell]:
