@@ -99,13 +99,15 @@ def _remove(args: argparse.Namespace) -> int:
     if bool(args.keys) == args.all:
         raise UsageError("kernel rm: expected keys (see errpath kernel list), or --all")
     store = KernelStore(progress=Progress())
-    before = store.size()
+    freed = 0
     for prefix in args.keys or [""]:
         if not prefix and not args.all:
             raise UsageError("kernel rm: an empty key matches every kernel (expected --all)")
-        for kernel in store.remove(prefix):
+        removed = store.remove(prefix)
+        freed += removed.freed
+        for kernel in removed.kernels:
             print(f"removed {kernel.key[:12]}  {kernel.description}")
-    print(f"{_mebibytes(before - store.size())} freed")
+    print(f"{_mebibytes(freed)} freed")
     return 0
 
 

@@ -74,10 +74,9 @@ def prune(layout: Layout, limit: int, progress: Progress) -> Pruned:
             if not free:
                 in_use.append(kernel)
                 continue
-            shelf.remove(kernel.key, progress)
+            after -= shelf.remove(kernel.key, progress).freed
             _mark(layout, kernel.key).unlink(missing_ok=True)
         removed.append(kernel)
-        after = shelf.size()
     return Pruned(tuple(removed), tuple(in_use), before, after)
 
 

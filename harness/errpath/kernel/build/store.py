@@ -16,7 +16,7 @@ from errpath.errors import AbsentError, SourceError, UsageError
 from errpath.kernel.build.builder import Builder
 from errpath.kernel.build.built import BuiltKernel, BuiltModule, KernelRequest
 from errpath.kernel.build.compiled import Share, compiled_share
-from errpath.kernel.build.inventory import Shelf, StoredKernel
+from errpath.kernel.build.inventory import Removed, Shelf, StoredKernel
 from errpath.kernel.build.kbuild import compiler_identity
 from errpath.kernel.build.kconfig import Dropped, load_requested, parse_config
 from errpath.kernel.build.modindex import module_name
@@ -204,7 +204,7 @@ class KernelStore:
         """Every kernel in the cache, the latest built first."""
         return Shelf(self.layout).list()
 
-    def remove(self, key_prefix: str) -> tuple[StoredKernel, ...]:
+    def remove(self, key_prefix: str) -> Removed:
         """Remove the kernels whose key begins with `key_prefix` (all if empty); what they were.
 
         With the last kernel of a line of sources, its workspace goes too; with the last of all,

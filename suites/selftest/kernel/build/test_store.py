@@ -305,14 +305,17 @@ def test_list_and_remove(testbed: Testbed) -> None:
     assert testbed.store.size() > 0
     with pytest.raises(UsageError, match="no kernel with key 'zzz'"):
         testbed.store.remove("zzz")
-    (gone,) = testbed.store.remove(plain.key[:10])
-    assert gone.key == plain.key
+    before = testbed.store.size()
+    removed = testbed.store.remove(plain.key[:10])
+    assert [kernel.key for kernel in removed.kernels] == [plain.key]
+    assert removed.freed == before - testbed.store.size() >= removed.kernels[0].size > 0
     assert [kernel.key for kernel in testbed.store.list()] == [patched.key]
     assert list((testbed.root / "cache/modules").iterdir()) == []
     assert list((testbed.root / "cache/work").iterdir()) != []
     with pytest.raises(ErrpathError, match="was removed from the cache"):
         testbed.store.modules(plain, ["foo"])
-    testbed.store.remove("")
+    before = testbed.store.size()
+    assert testbed.store.remove("").freed == before - testbed.store.size()
     assert testbed.store.list() == ()
     assert list((testbed.root / "cache/work").iterdir()) == []
     assert testbed.store.build(testbed.request()).key == plain.key
