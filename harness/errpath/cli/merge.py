@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from errpath import __version__
-from errpath.errors import NO_ANSWER, UsageError
+from errpath.errors import NO_ANSWER, InfrastructureError, UsageError
 from errpath.nightly.machine import host_name
 from errpath.nightly.publish import gather, publish
 from errpath.nightly.rundir import RunDirectory
@@ -98,7 +98,7 @@ def _into_history(
 ) -> None:
     results = merged.results
     if not results.cases:
-        raise UsageError("merge --into: no results; expected at least one")
+        raise InfrastructureError("merge --into: no shard has a result of a test; no run is made")
     known = load_known(arguments.known) if arguments.known else ()
     root = arguments.into.absolute()
     # The same shards make the same run, which can be joined once; with more of them it is another.
