@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
 from errpath.filesystems import known_filesystems
+from errpath.plugin.ktap import KtapReporter, kselftest_status
 from errpath.runner.options import (
     RUN_GROUPS,
     LogOptions,
@@ -39,8 +41,19 @@ def add_test_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
     parser = commands.add_parser(
         "test",
         help="run suites that come with errpath",
-        usage="errpath test SUITE[/FILE][::TEST] ... [PYTEST-ARGUMENT ...]",
+        usage="errpath test [--ktap] [--kselftest-status] SUITE[/FILE][::TEST] ... "
+        "[PYTEST-ARGUMENT ...]",
         description=f"Suites: {suites}. What follows them goes to pytest as it is.",
+    )
+    parser.add_argument(
+        "--ktap",
+        action="store_true",
+        help="write KTAP on standard output as tests end; pytest's own output is on standard error",
+    )
+    parser.add_argument(
+        "--kselftest-status",
+        action="store_true",
+        help="end with 0 for passed, 1 for failed, 4 where every test was skipped",
     )
     parser.add_argument("suite", metavar="SUITE", help="a suite, a file or a test of it")
     parser.add_argument(
@@ -77,20 +90,25 @@ def run_cases(cases: Sequence[str], words: Sequence[str]) -> int:
 
 
 def _test(arguments: argparse.Namespace) -> int:
-    """pytest's own status."""
+    """pytest's own status, or kselftest's."""
     named = [arguments.suite]
     rest = list(arguments.words)
     while rest and not rest[0].startswith("-"):
         named.append(rest.pop(0))
-    return run_pytest([*map(suite_path, named), *rest])
+    words = [*map(suite_path, named), *rest]
+    out = sys.stdout
+    reporter = KtapReporter(out if arguments.ktap else None, f"errpath test {' '.join(named)}")
+    with redirect_stdout(sys.stderr if arguments.ktap else out):
+        status = run_pytest(words, reporter)
+    return kselftest_status(reporter.counts, status) if arguments.kselftest_status else status
 
 
-def run_pytest(words: Sequence[str]) -> int:
+def run_pytest(words: Sequence[str], *plugins: object) -> int:
     """pytest over shipped suites, with its own status."""
     sys.stdout.flush()
     # Where errpath is installed nothing can be written, perhaps.
     cache = f"cache_dir={Path.cwd() / '.pytest_cache'}"
-    return int(pytest.main([*PYTEST_WORDS, "-o", cache, *words]))
+    return int(pytest.main([*PYTEST_WORDS, "-o", cache, *words], plugins=plugins))
 
 
 def _suites_of(cases: Sequence[str]) -> list[str]:
