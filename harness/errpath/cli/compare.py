@@ -107,6 +107,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--all", action="store_true", help="also run filesystems whose code is the same"
     )
     parser.add_argument(
+        "--touched",
+        action="store_true",
+        help="run only cases that run a function which --patch changes, traced on the kernel "
+        "before; a patch that reaches further than a filesystem means all",
+    )
+    parser.add_argument(
         "--crafted", action="store_true", help="also run the crafted images of hfs and hfsplus"
     )
     parser.add_argument(
@@ -206,6 +212,8 @@ def _request(arguments: argparse.Namespace) -> Request:
         raise UsageError("compare: the same kernel twice; expected --patch or --after")
     before = arguments.before or next(iter(kernels), DEFAULT_KERNEL)
     after = arguments.after or before
+    if arguments.touched and (not patches or after != before or arguments.before_patch):
+        raise UsageError("--touched: expected one kernel and --patch: what else differs is unknown")
     matrix = MatrixOptions.from_namespace(arguments)
     return Request(
         _choice(options, "before", before, arguments.before_patch),
@@ -215,6 +223,7 @@ def _request(arguments: argparse.Namespace) -> Request:
         run_directory(arguments.artefacts.absolute()),
         arguments.jobs,
         arguments.all or bool(matrix.fs),
+        arguments.touched,
     )
 
 
@@ -249,6 +258,7 @@ def _compare_series(arguments: argparse.Namespace) -> int:
             arguments.runs,
             directory / str(number),
             arguments.jobs,
+            touched=arguments.touched,
         )
         for number, name in enumerate(names)
     ]

@@ -18,9 +18,11 @@ __all__ = [
     "EVENT_NAMES",
     "EXPECTATIONS",
     "SWEEP_EVENTS",
+    "Before",
     "Filesystem",
     "ImageRecipe",
     "add_filesystems",
+    "home_directory",
     "known_filesystems",
     "load_filesystem",
 ]
@@ -299,3 +301,8 @@ def load_filesystem(name: str) -> Filesystem:
         if place and not (path.parent / place).exists():
             raise DefinitionError(f"{path}: {key}: no {place} beside this file")
     return filesystem
+
+
+def home_directory(name: str) -> str:
+    """The directory of a filesystem in the kernel's source, with its slash."""
+    return f"{Path(load_filesystem(name).source).parent}/"

@@ -8,8 +8,10 @@ of the filesystem's own modules.
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from errpath.cases.case import MountCase
 from errpath.cases.run import run_case
@@ -55,6 +57,8 @@ class OwnershipTrace:
     """The calls of one run of a case, in order."""
 
     calls: tuple[Call, ...]
+    # Calls that the kernel's buffer had no room for.
+    lost: int = 0
 
     def ran(self, function: str) -> bool:
         return any(call.function == function for call in self.calls)
@@ -102,10 +106,24 @@ def trace_case(guest: Guest, case: MountCase, task: str, modules: Sequence[str])
     try:
         run_case(guest, case, task, trace=True)
         text = guest.read_file(f"{_TRACING}/trace").decode(errors="replace")
+        lost = _overrun(guest)
     finally:
         if guest.poisoned is None:
             put("tracing_on", "0")
             put("current_tracer", "nop")
             put("set_ftrace_pid", "\n", truncate=True)
             put("set_ftrace_filter", "\n", truncate=True)
-    return parse_graph(text)
+    return replace(parse_graph(text), lost=lost)
+
+
+def _overrun(guest: Guest) -> int:
+    """Entries that were overwritten since the trace was cleared, of all CPUs."""
+    found = 0
+    for cpu in itertools.count():
+        try:
+            text = guest.read_file(f"{_TRACING}/per_cpu/cpu{cpu}/stats").decode()
+        except AgentError:
+            break
+        match = re.search(r"^overrun: (\d+)$", text, re.MULTILINE)
+        found += int(match[1]) if match else 0
+    return found

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from errpath.analysis.compare.compare import Request, Summary, compare, home_directory
+from errpath.analysis.compare.compare import Request, Summary, compare
 from errpath.analysis.compare.judge import Comparison, Line, State
 from errpath.errors import NO_ANSWER, ErrpathError
+from errpath.filesystems import home_directory
 from errpath.kernel.layout import Layout
 from errpath.kernel.source.patches import Fit, Fitting, fit, touched_paths
 from errpath.kernel.source.spec import open_spec
@@ -108,7 +109,7 @@ def _one(
         fitting = fit(open_spec(layout, kernel.spec, progress), kernel.patches)
         progress.say(f"{name}: the patch applies: {fitting.fit.value}")
         if fitting.fit is Fit.NOT:
-            request = replace(request, alone=True, every=True)
+            request = replace(request, alone=True, every=True, touched=False)
         return Series(name, fitting, run(request, progress))
     except ErrpathError as error:
         return Series(name, Fitting(Fit.NOT), error=str(error))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from errpath.analysis.compare.judge import SAME_CODE, Comparison, compare_case, group_runs
 from errpath.analysis.compare.observe import Observed, observe_all
+from errpath.analysis.compare.tracing import leave_out_untouched
 from errpath.cases.lifecycle import Planned
 from errpath.errors import AbsentError, BuildError, ErrpathError, UsageError
-from errpath.filesystems import known_filesystems, load_filesystem
+from errpath.filesystems import home_directory, known_filesystems
 from errpath.kernel import BuiltKernel, KernelStore
 from errpath.results.session import RunSession
 from errpath.runner.options import Choice
@@ -24,7 +26,6 @@ __all__ = [
     "compare",
     "config_hashes",
     "describe",
-    "home_directory",
     "same_code",
 ]
 
@@ -42,6 +43,8 @@ class Request:
     jobs: int | None = None
     # Also run what is the same code before and after.
     every: bool = False
+    # Run what runs a function that the patches of the kernel after change.
+    touched: bool = False
     # Run the kernel before alone, and take it for both.
     alone: bool = False
 
@@ -89,6 +92,15 @@ def compare(request: Request, progress: Progress) -> Summary:
         )
         for name in both:
             _build_modules(session, name, planned)
+        if request.touched:
+            planned = leave_out_untouched(
+                planned,
+                request.after.testbed.kernel.patches,
+                (kernels["before"], kernels[after]),
+                store,
+                partial(session.testbeds.get, "before"),
+                progress,
+            )
         built = {name: testbed.kernel for name, testbed in session.testbeds.built()}
     finally:
         session.close()
@@ -140,11 +152,6 @@ def same_code(filesystem: str, changed: frozenset[str] | None) -> bool:
         return False
     own = {home_directory(name) for name in known_filesystems()}
     return not (changed - own) and home_directory(filesystem) not in changed
-
-
-def home_directory(filesystem: str) -> str:
-    """The directory of a filesystem in the source, with its slash."""
-    return f"{Path(load_filesystem(filesystem).source).parent}/"
 
 
 def _unless_same(one: Planned, changed: frozenset[str] | None) -> Planned:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from errpath.analysis.compare.observe import CLEAN, Observed
+from errpath.analysis.compare.touched import UNTOUCHED
 from errpath.cases.lifecycle import Planned
 from errpath.errors import NO_ANSWER
 
@@ -293,7 +294,7 @@ def exit_status(comparisons: Sequence[Comparison], require: Require = Require.FI
     )
     answered = bool(states - {State.NOT_RUN, State.LOST})
     if require is Require.NO_REGRESSION:
-        same = any(one.planned.reason == SAME_CODE for one in comparisons)
+        same = any(one.planned.reason in (SAME_CODE, UNTOUCHED) for one in comparisons)
         return 0 if (answered or same) and not broken else NO_ANSWER
     if State.FIXED in states:
         return NO_ANSWER if broken else 0

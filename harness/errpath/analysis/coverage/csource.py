@@ -14,6 +14,7 @@ __all__ = [
     "Exit",
     "Function",
     "called_from",
+    "definitions",
     "error_exits",
     "functions",
     "makefile_objects",
@@ -80,6 +81,14 @@ def functions(file: str, text: str) -> dict[str, Function]:
         line = plain.count("\n", 0, match.start("body"))
         found[match["name"]] = Function(match["name"], file, line, match["body"])
     return found
+
+
+def definitions(text: str) -> tuple[dict[str, str], str]:
+    """The functions that a source file defines, by name, and all the rest of it: without comments,
+    and with single blanks, so that what reads alike is equal."""
+    plain = _COMMENT.sub(" ", text)
+    found = {match["name"]: " ".join(match[0].split()) for match in _FUNCTION.finditer(plain)}
+    return found, " ".join(_FUNCTION.sub(" ", plain).split())
 
 
 def called_from(roots: Iterable[str], known: Mapping[str, Function]) -> dict[str, Function]:

@@ -221,8 +221,17 @@ class KernelStore:
 
     def compiled_share(self, kernel: BuiltKernel, directory: str) -> Share | None:
         """How much of a source directory such as `fs/hfs` is compiled; None without source."""
-        if load_state(self.layout, kernel.state) is None:
+        texts = self.sources(kernel, directory)
+        if not texts:
             return None
+        makefile = texts.get("Makefile", texts.get("Kbuild", ""))
+        return compiled_share(texts, makefile, parse_config(kernel.config.read_text()))
+
+    def sources(self, kernel: BuiltKernel, directory: str) -> dict[str, str]:
+        """C files, headers and makefiles below a directory such as `fs/hfs`, by their paths in it;
+        none without source."""
+        if load_state(self.layout, kernel.state) is None:
+            return {}
         tree, _ = load_tree(self.layout, kernel.state)
         prefix = f"{directory}/"
         paths = [
@@ -230,14 +239,10 @@ class KernelStore:
             for path in tree.manifest()
             if path.startswith(prefix) and path.endswith((".c", ".h", "/Makefile", "/Kbuild"))
         ]
-        texts = {
+        return {
             path.removeprefix(prefix): file.content.decode(errors="replace")
             for path, file in tree.fetch(paths)
         }
-        if not texts:
-            return None
-        makefile = texts.get("Makefile", texts.get("Kbuild", ""))
-        return compiled_share(texts, makefile, parse_config(kernel.config.read_text()))
 
     def size(self) -> int:
         """Bytes on disk of the whole cache, workspaces and sources included."""

@@ -1,0 +1,155 @@
+"""The functions that cases run on a kernel, traced once and kept in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from errpath.analysis.compare.touched import Change, carriers, changed_functions, choose
+from errpath.analysis.coverage.csource import definitions
+from errpath.cases.case import MountCase
+from errpath.cases.lifecycle import Planned
+from errpath.errors import ErrpathError
+from errpath.faults.plan import FaultPlan
+from errpath.filesystems import home_directory
+from errpath.guest.channel import AgentError
+from errpath.kernel import BuiltKernel, FunctionKind, KernelStore
+from errpath.kernel.source.patches import touched_paths
+from errpath.oracles.ownership import trace_case
+from errpath.runner.guests import CurrentGuest
+from errpath.runner.testbed import Testbed
+from errpath.util.cache import cache_root
+from errpath.util.files import replacing
+from errpath.util.progress import Progress
+
+__all__ = ["leave_out_untouched", "trace_functions"]
+
+# To be raised when what is kept changes.
+_VERSION = "1"
+
+
+def trace_functions(
+    testbed: Testbed, filesystem: str, cases: Sequence[MountCase], progress: Progress
+) -> dict[str, frozenset[str]]:
+    """The functions that each case ran, of its filesystem's modules and of the superblock's life. A
+    case that takes its guest down, that the guest cannot set up or whose trace is cut has none."""
+    modules = testbed.modules(filesystem)
+    key = "".join((_VERSION, testbed.kernel.key, *(module.key for module in modules)))
+    file = cache_root() / "functions" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    known: dict[str, list[str]] = {}
+    if file.is_file():
+        known = json.loads(file.read_text())
+    digests = {case.id: _digest(case) for case in cases}
+    missing = [case for case in cases if digests[case.id] not in known and not case.alone]
+    if missing:
+        with progress.step(f"tracing {len(missing)} cases of {filesystem}"):
+            found = _trace(testbed, filesystem, missing)
+        known |= {digests[name]: sorted(ran) for name, ran in found.items()}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file) as part:
+            part.write_text(json.dumps(known))
+    return {name: frozenset(known[digest]) for name, digest in digests.items() if digest in known}
+
+
+def leave_out_untouched(
+    planned: Sequence[Planned],
+    patches: Sequence[Path],
+    kernels: tuple[BuiltKernel, BuiltKernel],
+    store: KernelStore,
+    testbed: Callable[[str], Testbed],
+    progress: Progress,
+) -> tuple[Planned, ...]:
+    """The cases without those that the patches cannot reach. `kernels` are those before and after
+    them, `testbed` gives that of the kernel before for a filesystem. What is left out is told.
+
+    Raises:
+        PatchError: one of them is no patch.
+    """
+    paths = [path for file in patches for path in touched_paths(file.read_bytes(), file.name)]
+    names = tuple(dict.fromkeys(one.filesystem for one in planned if one.case is not None))
+    result = tuple(planned)
+    for name in names:
+        home = home_directory(name)
+        foreign = [path for path in paths if not path.startswith(home)]
+        if foreign:
+            progress.say(f"touched: every case of {name}: {foreign[0]} is not its own")
+            continue
+        texts = [{path: store.source(kernel, path) for path in paths} for kernel in kernels]
+        change = changed_functions(*texts)
+        bed = testbed(name)
+        if not change.wide:
+            change = _with_code(change, bed, name, store.sources(kernels[0], home.rstrip("/")))
+        if change.wide:
+            progress.say(f"touched: every case of {name}: {change.wide}")
+            continue
+        mine = [one for one in result if one.filesystem == name and one.case is not None]
+        cases = [one.case for one in mine if one.case is not None]
+        traced = trace_functions(bed, name, cases, progress)
+        chosen = choose(mine, change, traced)
+        left = {one.id: one for one in chosen if one.case is None}
+        progress.say(
+            f"touched: {len(mine) - len(left)} of {len(mine)} cases of {name} run "
+            f"{', '.join(sorted(change.functions)) or 'nothing that differs'}; "
+            f"{len(left)} are left out"
+        )
+        result = tuple(left.get(one.id, one) for one in result)
+    return result
+
+
+def _with_code(
+    change: Change, testbed: Testbed, filesystem: str, sources: Mapping[str, str]
+) -> Change:
+    texts: dict[str, str] = {}
+    for path, text in sources.items():
+        if path.endswith((".c", ".h")):
+            texts |= definitions(text)[0]
+    with testbed.symbolizer((filesystem,)) as symbolizer:
+        kinds = (FunctionKind.CODE, FunctionKind.CLONES)
+        return carriers(
+            change.functions, texts, lambda name: symbolizer.find_function(name).kind in kinds
+        )
+
+
+def _digest(case: MountCase) -> str:
+    devices = [
+        (device.image.sha256 if device.image else "", repr(replace(device, image=None)))
+        for device in case.every_device
+    ]
+    text = repr((devices, case.steps))
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _trace(
+    testbed: Testbed, filesystem: str, cases: Sequence[MountCase]
+) -> dict[str, frozenset[str]]:
+    testbed.build((filesystem,))
+    current = CurrentGuest(testbed.guest_source((filesystem,), _forced(cases)))
+    found: dict[str, frozenset[str]] = {}
+    try:
+        for case in cases:
+            prepared = current.get()
+            modules = prepared.modules.get(filesystem, ())
+            try:
+                story = trace_case(prepared.guest, case, current.task(), modules)
+            except AgentError:
+                continue
+            except ErrpathError:
+                if prepared.guest.poisoned is None:
+                    raise
+                continue
+            if story.lost:
+                continue
+            # A part that the compiler split off is the function's own.
+            names = {call.function.partition(".")[0] for call in story.calls}
+            found[case.id] = frozenset(names)
+    finally:
+        current.close()
+    return found
+
+
+def _forced(cases: Iterable[MountCase]) -> tuple[str, ...]:
+    plans = (case.fault for case in cases)
+    return tuple(dict.fromkeys(plan.function for plan in plans if isinstance(plan, FaultPlan)))
