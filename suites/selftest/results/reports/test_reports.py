@@ -275,8 +275,8 @@ def test_page(run: JudgedRun) -> None:
 
 def test_matrix(run: JudgedRun) -> None:
     text = render_run(run)
-    assert "<th scope='row'>setup_bdev_super</th>" in text
-    assert "<th scope='col'>hfs</th>" in text
+    assert '<th scope="row">setup_bdev_super</th>' in text
+    assert '<th scope="col">hfs</th>' in text
 
 
 @pytest.mark.parametrize("target", ["javascript:alert(1)", "data:text/html,x"])
