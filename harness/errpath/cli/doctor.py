@@ -21,7 +21,7 @@ from errpath.util.cache import cache_root
 from errpath.util.deadline import Deadline
 from errpath.util.process import program_path
 
-__all__ = ["Finding", "add_parser", "examine"]
+__all__ = ["Finding", "add_parser", "examine", "examine_packages"]
 
 # A kernel source, an object tree and a few builds.
 _DISK_GIB = 6.0
@@ -163,6 +163,14 @@ def examine(*, probe_kvm: bool = False) -> tuple[Finding, ...]:
     findings.append(_hfsprogs())
     findings.append(_disk())
     return tuple(findings)
+
+
+def examine_packages() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Debian packages without which nothing runs, and those whose absence costs some cases."""
+    needs = (*NEEDS, *_image_makers())
+    needed = {need.package for need in needs if not need.lost}
+    wished = {need.package for need in needs if need.lost} - needed
+    return tuple(sorted(needed)), tuple(sorted(wished))
 
 
 def _hfsprogs() -> Finding:
