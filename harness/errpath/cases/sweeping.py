@@ -16,7 +16,7 @@ from errpath.cases.volume_steps import Use
 from errpath.errors import UsageError
 from errpath.faults.model import Fault, Recording
 from errpath.filesystems import SWEEP_EVENTS, Filesystem
-from errpath.filesystems.mkfs import VALID, image, unmade
+from errpath.filesystems.mkfs import VALID, has_valid, image, unmade
 
 __all__ = ["Sequence", "parse_sweep_events", "sequence"]
 
@@ -96,7 +96,7 @@ def _armed(step: Step) -> Step:
 
 
 def _reason(fs: Filesystem, event: str) -> str:
-    if fs.image is None or not fs.image.valid:
+    if fs.image is None or not has_valid(fs):
         return "nothing here can make a valid image of it"
     if fs.served:
         return "its server runs in the case's task, and would be failed with it"

@@ -25,6 +25,7 @@ from errpath.analysis.mail.message import read_patches
 from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan, plan_crafted
 from errpath.cli.parser import USAGE_STATUS, add_groups
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
+from errpath.filesystems.mkfs import use_own_image
 from errpath.kernel.layout import Layout
 from errpath.kernel.source.patches import given_patches
 from errpath.results.session import run_directory
@@ -32,6 +33,7 @@ from errpath.runner.options import (
     DEFAULT_KERNEL,
     RUN_GROUPS,
     Choice,
+    ImageOptions,
     LogOptions,
     MatrixOptions,
     ParallelOptions,
@@ -137,6 +139,7 @@ class _NotWorkers(argparse.Action):
 
 def _compare(arguments: argparse.Namespace) -> int:
     try:
+        use_own_image(ImageOptions.from_namespace(arguments).image)
         if arguments.kernels:
             return _compare_series(arguments)
         request = _request(arguments)

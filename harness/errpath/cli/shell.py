@@ -12,18 +12,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from errpath.cli.parser import add_groups
-from errpath.errors import ToolMissingError, UsageError
+from errpath.errors import InfrastructureError, ToolMissingError, UsageError
 from errpath.guest.agent import find_busybox
 from errpath.guest.console import Console
 from errpath.guest.console_session import ConsoleSession
+from errpath.guest.machine import Guest
+from errpath.images import Image
+from errpath.images.file import load_image
+from errpath.images.magic import filesystem_of
 from errpath.kernel import KernelStore
-from errpath.runner.options import GuestOptions, KernelOptions, LogOptions, RunOptions, choices
+from errpath.runner.options import (
+    GuestOptions,
+    ImageOptions,
+    KernelOptions,
+    LogOptions,
+    RunOptions,
+    choices,
+)
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
 
+_LOOP = "/dev/loop0"
 # Ctrl-] leaves, as in telnet.
 _LEAVE = b"\x1d"
 
@@ -31,7 +43,7 @@ _LEAVE = b"\x1d"
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `shell` command."""
     parser = commands.add_parser("shell", help="start an interactive guest")
-    add_groups(parser, KernelOptions, GuestOptions, LogOptions)
+    add_groups(parser, KernelOptions, GuestOptions, ImageOptions, LogOptions)
     parser.add_argument(
         "--fs", default="", metavar="NAME,NAME", help="load the modules of these filesystems"
     )
@@ -69,22 +81,37 @@ def _shell(arguments: argparse.Namespace) -> int:
         modules = {m.name: m for name in filesystems for m in testbed.modules(name)}
         # By a triple fault, which QEMU sees: otherwise a microvm starts its kernel again.
         append = ("errpath.shell", "reboot=t")
+        path = ImageOptions.from_namespace(arguments).image
+        image = load_image(path) if path is not None else None
         guest = testbed.guests.boot(append=append, gdb_port=arguments.gdb)
         try:
             for module in modules.values():
                 guest.load_module(module.name, module.stripped.read_bytes())
+            if image is not None:
+                _attach(guest, image)
             assert guest.console is not None
             if arguments.script is not None:
                 return _run(guest.console, arguments.script)
-            _greet(testbed, arguments.gdb, tuple(modules))
+            _greet(testbed, arguments.gdb, tuple(modules), image)
             _talk(guest.console)
         finally:
             guest.close()
     return 0
 
 
-def _greet(testbed: Testbed, gdb_port: int | None, modules: tuple[str, ...]) -> None:
+def _attach(guest: Guest, image: Image) -> None:
+    """A copy of an image, in the guest's memory, as its first loop device."""
+    done = guest.run(["losetup", _LOOP, f"/images/{guest.put_image(image)}"])
+    if done.status != 0:
+        raise InfrastructureError(f"{_LOOP}: {done.output.strip()}; expected a free loop device")
+
+
+def _greet(
+    testbed: Testbed, gdb_port: int | None, modules: tuple[str, ...], image: Image | None
+) -> None:
     print(f"kernel   {testbed.kernel.description}")
+    if image is not None:
+        print(f"image    {_LOOP} ({filesystem_of(image) or 'no known filesystem'})")
     if modules:
         print(f"modules  {' '.join(modules)}")
     if gdb_port is not None:

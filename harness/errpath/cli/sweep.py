@@ -11,8 +11,10 @@ from errpath.cli.run import run_pytest
 from errpath.errors import UsageError
 from errpath.faults.points import POINT_KINDS, parse_point_kinds
 from errpath.filesystems import SWEEP_EVENTS
+from errpath.filesystems.mkfs import use_own_image
 from errpath.runner.options import (
     RUN_GROUPS,
+    ImageOptions,
     MatrixOptions,
     ResultOptions,
     RunOptions,
@@ -50,6 +52,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
     parse_sweep_events(arguments.event)
     parse_point_kinds(arguments.kinds)
+    use_own_image(ImageOptions.from_namespace(arguments).image)
     names = ",".join(parse_filesystems(",".join(arguments.filesystem)))
     words = [
         suite_path("sweep"),

@@ -14,9 +14,11 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from errpath.errors import DefinitionError, InfrastructureError, ToolMissingError
-from errpath.filesystems import Filesystem, ImageRecipe, load_filesystem
+from errpath.errors import DefinitionError, InfrastructureError, ToolMissingError, UsageError
+from errpath.filesystems import Filesystem, ImageRecipe, known_filesystems, load_filesystem
 from errpath.images import Image, blank
+from errpath.images.file import load_image
+from errpath.images.magic import filesystem_of
 from errpath.images.simple import WRITERS
 from errpath.util import process
 from errpath.util.cache import cache_root, scratch_directory
@@ -27,13 +29,19 @@ __all__ = [
     "BAD_IMAGES",
     "VALID",
     "failed_tool",
+    "has_valid",
     "image",
     "image_kinds",
     "missing_tool",
+    "own_filesystems",
     "unmade",
+    "use_own_image",
 ]
 
 VALID = "valid"
+# Volumes of the user's (--image), by filesystem: they stand for the one that mkfs would make, in
+# the whole process, as the images that are made are kept for the whole process.
+_OWN: dict[str, Image] = {}
 # Images of which a mount fails by itself.
 BAD_IMAGES = ("blank", "truncated", "broken")
 
@@ -42,16 +50,53 @@ _SECONDS = 60.0
 _TREE = "1"
 
 
+def use_own_image(path: Path | None) -> str:
+    """Take somebody's volume for the valid image of its filesystem; None takes it back. The
+    filesystem's name, "" for None.
+
+    Raises:
+        UsageError: the file is no image (`errpath.images.file`), or of no filesystem that is
+            known here.
+    """
+    for made in (image, _valid, _failure):
+        made.cache_clear()
+    _OWN.clear()
+    if path is None:
+        return ""
+    own = load_image(path)
+    name = filesystem_of(own)
+    if name not in known_filesystems() or load_filesystem(name).image is None:
+        what = f"holds {name}" if name else "no filesystem that is known by its magic number"
+        raise UsageError(f"--image {path}: {what}; expected a volume of {', '.join(_imaged())}")
+    _OWN[name] = own
+    return name
+
+
+def own_filesystems() -> tuple[str, ...]:
+    """The filesystems with a volume of the user's."""
+    return tuple(_OWN)
+
+
+def _imaged() -> list[str]:
+    return [name for name in known_filesystems() if load_filesystem(name).image is not None]
+
+
+def has_valid(filesystem: Filesystem) -> bool:
+    """Whether there is a way to a valid image."""
+    recipe = filesystem.image
+    return filesystem.name in _OWN or (recipe is not None and recipe.valid)
+
+
 def image_kinds(filesystem: Filesystem) -> tuple[str, ...]:
     """The kinds of image that a filesystem has: all, or only blank ones."""
     assert filesystem.image is not None
-    return (VALID, *BAD_IMAGES) if filesystem.image.valid else ("blank",)
+    return (VALID, *BAD_IMAGES) if has_valid(filesystem) else ("blank",)
 
 
 def missing_tool(filesystem: Filesystem) -> str:
     """Why a valid image cannot be made on this machine; "" where it can be."""
     recipe = filesystem.image
-    if recipe is None or not recipe.mkfs or _program(filesystem):
+    if recipe is None or not recipe.mkfs or filesystem.name in _OWN or _program(filesystem):
         return ""
     if recipe.mkfs[0].startswith("./"):
         return f"{filesystem.directory / recipe.mkfs[0]}: not there, or not executable"
@@ -114,6 +159,8 @@ def image(name: str, kind: str = VALID) -> Image:
 
 @cache
 def _valid(name: str) -> Image:
+    if name in _OWN:
+        return _OWN[name]
     filesystem = load_filesystem(name)
     recipe = filesystem.image
     assert recipe is not None, name

@@ -226,8 +226,8 @@ class Guest:
         )
 
     def put_image(self, image: Image) -> str:
-        """Bring an image into the guest, once; its id is its content's hash."""
-        key = image.sha256[:32]
+        """Bring an image into the guest, once; its id is made from its content."""
+        key = image.key[:32]
         if key not in self._images:
             extents = [[offset, len(data)] for offset, data in image.extents]
             self.call(

@@ -20,6 +20,7 @@ from xdist.scheduler import LoadGroupScheduling, LoadScheduling  # type: ignore[
 
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
+from errpath.filesystems.mkfs import use_own_image
 from errpath.plugin.known_issues import KnownIssueBook
 from errpath.plugin.markers import mark_case, register_markers
 from errpath.plugin.profiles import register
@@ -75,6 +76,7 @@ def pytest_configure(config: pytest.Config) -> None:
             with _standard_input(config):
                 options = settled(RunOptions.from_namespace(config.option))
         chosen = {choice.name: choice for choice in choices(options)}
+        use_own_image(options.image.image)
     except ErrpathError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[_options_key] = options

@@ -42,6 +42,7 @@ __all__ = [
     "RUN_GROUPS",
     "Choice",
     "GuestOptions",
+    "ImageOptions",
     "IsolationOptions",
     "KernelOptions",
     "LogOptions",
@@ -114,6 +115,20 @@ class GuestOptions(OptionGroup):
             UsageError: a quotation that is not closed.
         """
         return tuple(word for words in self.append for word in _split_words(words))
+
+
+@dataclass(frozen=True)
+class ImageOptions(OptionGroup):
+    """What is mounted."""
+
+    title: ClassVar[str] = "image"
+
+    image: Path | None = path(
+        "--image",
+        metavar="FILE",
+        help="a volume of your own in the place of the one that mkfs makes: raw, .gz, .xz, .zst or "
+        "qcow2; it is read, never written, and its filesystem found by its magic number",
+    )
 
 
 @dataclass(frozen=True)
@@ -266,6 +281,7 @@ class RunOptions:
 
     kernel: KernelOptions = KernelOptions()
     guest: GuestOptions = GuestOptions()
+    image: ImageOptions = ImageOptions()
     isolation: IsolationOptions = IsolationOptions()
     oracles: OracleOptions = OracleOptions()
 
@@ -275,6 +291,7 @@ class RunOptions:
         return cls(
             KernelOptions.from_namespace(namespace),
             GuestOptions.from_namespace(namespace),
+            ImageOptions.from_namespace(namespace),
             IsolationOptions.from_namespace(namespace),
             OracleOptions.from_namespace(namespace),
         )
@@ -297,13 +314,14 @@ class RunOptions:
         return RunOptions(
             self.kernel.over(base.kernel),
             self.guest.over(base.guest),
+            self.image.over(base.image),
             self.isolation.over(base.isolation),
             self.oracles.over(base.oracles),
         )
 
 
 # The groups of `RunOptions`.
-RUN_GROUPS = (KernelOptions, GuestOptions, IsolationOptions, OracleOptions)
+RUN_GROUPS = (KernelOptions, GuestOptions, ImageOptions, IsolationOptions, OracleOptions)
 
 
 @dataclass(frozen=True)

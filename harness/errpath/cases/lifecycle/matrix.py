@@ -10,7 +10,7 @@ from errpath.cases.lifecycle.cell import Cell
 from errpath.cases.lifecycle.mounting import bad_images, fill_super, plain_mounts, setup_bdev
 from errpath.cases.lifecycle.reconfiguring import contexts, reconfigures, second_mounts
 from errpath.filesystems import EVENTS, Before, Filesystem, load_filesystem
-from errpath.filesystems.mkfs import VALID, failed_tool, unmade
+from errpath.filesystems.mkfs import VALID, failed_tool, has_valid, unmade
 from errpath.kernel.features.change import Change
 
 __all__ = ["BY_EVENT", "BY_POINT", "Matrix", "Planned"]
@@ -137,7 +137,7 @@ class Matrix:
         missing, failed = unmade(fs), bool(failed_tool(fs))
         if not reason and letter in _VALID_ONLY:
             assert fs.image is not None
-            reason = missing if fs.image.valid else "nothing here can make a valid image of it"
+            reason = missing if has_valid(fs) else "nothing here can make a valid image of it"
         if reason:
             failed = failed and reason == missing
             yield Planned(f"killsb-{fs.name}-{letter}", fs.name, letter, None, reason, failed)

@@ -9,18 +9,19 @@ from errpath.cases.crafted import crafted_cases, known_issue_cases
 from errpath.cases.lifecycle.matrix import Matrix, Planned
 from errpath.errors import UsageError
 from errpath.filesystems import EVENT_NAMES, EVENTS, known_filesystems, load_filesystem
+from errpath.filesystems.mkfs import own_filesystems
 
 __all__ = ["parse_events", "parse_filesystems", "plan", "plan_crafted"]
 
 
 def parse_filesystems(words: str) -> tuple[str, ...]:
-    """The filesystems that `--fs` names, all without it.
+    """The filesystems that `--fs` names; without it that of `--image`, or all.
 
     Raises:
         UsageError: one of them is not defined.
     """
     names = tuple(dict.fromkeys(name for name in words.replace(",", " ").split() if name))
-    chosen = names or known_filesystems()
+    chosen = names or own_filesystems() or known_filesystems()
     for name in chosen:
         load_filesystem(name)
     return chosen
