@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 
 from errpath.analysis.fuzz import FuzzSearch, MutatedMount
-from errpath.guest.channel import Reply
 from errpath.images.crafted.catalogue import base_image
 from errpath.images.crafted.mutant import Mutant
 from errpath.runner.known_issues import FailurePattern, KnownIssue, KnownIssues
 from errpath.runner.verdict import Status
-from errpath.util.deadline import Deadline
 from errpath.util.progress import silent
 from suites.selftest.runner.simguest import SimChannel, World
 
@@ -28,32 +26,20 @@ class _Guests:
     """Guests that refuse every image, in which some images leak, and which go blind."""
 
     def __init__(self, directory: Path) -> None:
-        self.world = World(directory, on_boot=self._prepare)
+        self.world = World(directory, on_case=self._answer)
         # Cases in one guest behind which its leak check finds nothing any more.
         self.blind_after = _NEVER
         # Offsets of changes with which an image leaks.
         self.leaking: set[int] = set()
 
-    def _prepare(self, channel: SimChannel, number: int) -> None:
-        answer, ran = channel.call, 0
-
-        def call(
-            verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
-        ) -> Reply:
-            nonlocal ran
-            if verb == "image.put":
-                return Reply({}, b"")
-            reply = answer(verb, arguments, blob=blob, deadline=deadline)
-            if verb != "case.run":
-                return reply
-            ran += 1
-            channel.model.sheaves = ran > self.blind_after
-            if arguments["device"]["extents"][0][0] in self.leaking:
-                channel.model.leak(96, arguments["name"], reply.values["pid"], _FRAMES)
-            steps = [{"errno": 22, "syscall": "mount", "log": ""}]
-            return Reply({**reply.values, "steps": steps}, b"")
-
-        channel.call = call  # type: ignore[method-assign]
+    def _answer(
+        self, channel: SimChannel, request: Mapping[str, Any], answer: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        ran = sum(number == channel.number for _, number in self.world.ran)
+        channel.model.sheaves = ran > self.blind_after
+        if request["device"]["extents"][0][0] in self.leaking:
+            channel.model.leak(96, request["name"], answer["pid"], _FRAMES)
+        return {"steps": [{"errno": 22, "syscall": "mount", "log": ""}]}
 
     def search(self, *known: KnownIssue) -> FuzzSearch:
         return FuzzSearch("hfs", self.world.boot, KnownIssues(known), silent())

@@ -10,7 +10,7 @@ from errpath.errors import InfrastructureError
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.canary import CanaryMissedError, Planted
 from errpath.oracles.kmemleak import CallSite, Record
-from suites.selftest.runner.simguest import SimChannel, World
+from suites.selftest.runner.simguest import World
 
 
 def _record(size: int, function: str = "errpath_canary_plant") -> Record:
@@ -41,10 +41,7 @@ def test_one_missed_is_enough(found: tuple[int, ...], missed: int, sizes: str) -
 
 
 def _world(directory: Path, files: dict[str, bytes]) -> World:
-    def change(channel: SimChannel, _: int) -> None:
-        channel.files |= files
-
-    return World(directory, on_boot=change)
+    return World(directory, files=files)
 
 
 def test_plant_check_reap(tmp_path: Path) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from errpath.errors import InfrastructureError
-from errpath.guest.channel import Reply
 from errpath.guest.machine import Guest
 from errpath.guest.ram import GuestRam
 from errpath.oracles.kmemleak_min_age import MinAge, find_min_age, set_min_age
-from errpath.util.deadline import Deadline
-from suites.selftest.runner.fakes import FakeChannel, Lab
+from suites.selftest.runner.simguest import World
 
 _IOMEM = b"""00001000-0009fbff : System RAM
 00100000-0fffffff : System RAM
@@ -27,18 +24,13 @@ ffffffff81d00010 d jiffies_min_age
 """
 
 
-class _Channel(FakeChannel):
-    def call(
-        self, verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
-    ) -> Reply:
-        if arguments.get("path") == "/proc/iomem":
-            return Reply({}, _IOMEM)
-        return super().call(verb, arguments, blob=blob, deadline=deadline)
+def _guest() -> Guest:
+    return World(files={"/proc/iomem": _IOMEM}).boot().guest
 
 
 @pytest.fixture
 def guest() -> Iterator[Guest]:
-    one = Guest(_Channel(Lab(), 1))
+    one = _guest()
     one.ram = GuestRam(32 << 20)
     # _text is at 0x1200000 in this guest, as /proc/iomem says.
     one.ram.write_word(0x1F00010, 1250)
@@ -92,6 +84,6 @@ def test_a_map_that_does_not_tell(
 
 
 def test_memory_that_is_not_ours(guest: Guest, files: tuple[Path, Path]) -> None:
-    other = Guest(_Channel(Lab(), 2))
+    other = _guest()
     with pytest.raises(InfrastructureError, match="not ours to change"):
         find_min_age(other, *files)

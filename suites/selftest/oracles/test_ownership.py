@@ -8,7 +8,7 @@ import pytest
 
 from errpath.oracles.ownership import Call, OwnershipTrace, parse_graph, trace_case
 from suites.selftest import golden
-from suites.selftest.runner.simguest import SimChannel, World, make_case
+from suites.selftest.runner.simguest import World, make_case
 
 
 @golden.golden_cases("graph")
@@ -28,21 +28,11 @@ def test_a_story_is_asked_what_ran_and_what_came_after() -> None:
 
 
 def test_tracing_leaves_the_tracer_off(tmp_path: Path) -> None:
-    writes: list[tuple[str, str]] = []
-
-    def spy(channel: SimChannel, _: int) -> None:
-        write = channel._write
-
-        def noted(arguments: dict[str, str], blob: bytes) -> object:
-            writes.append((arguments["path"].rpartition("/")[2], blob.decode().strip()))
-            return write(arguments, blob)
-
-        channel._write = noted  # type: ignore[method-assign,assignment]
-
-    world = World(tmp_path, on_boot=spy)
+    world = World(tmp_path)
     guest = world.boot().guest
     story = trace_case(guest, make_case("a"), "task", ["hfs"])
     assert story.ran("kill_block_super")
+    writes = [(path.rpartition("/")[2], text.strip()) for path, text in world.written]
     assert ("set_ftrace_filter", "*:mod:hfs") in writes
     assert ("set_ftrace_filter", "deactivate_locked_super") in writes
     last = dict(writes)

@@ -2,7 +2,8 @@
 
 What a case does in it is written in its first step's `data`, as comma-separated words:
 
-    leak=512            the case's task loses an object of 512 bytes
+    leak=512            the case's task loses an object of 512 bytes; leak=512/32: of 32 in a later
+                        boot than the first
     worker=64           a kernel worker loses one on the case's behalf
     once                what is lost, or vanishes, does so in the first boot only
     warn                the kernel logs a WARNING meanwhile
@@ -12,11 +13,23 @@ What a case does in it is written in its first step's `data`, as comma-separated
     crowd               what is lost hides every canary of this guest
     blind               kmemleak sees nothing any more in this guest
     hang                the task does not end
-    later               it oopses, hangs or is not hit in a later boot than the first only
+    later               it oopses, hangs, vanishes or is not hit in a later boot than the first only
+    again               it vanishes when it runs for the second time in one guest
     refuse              the agent cannot set the case up
     unfired             the fault does not hit
     errno=EIO           the first step gives this instead of what is expected
     chance              it does so in the first boot only
+    interrupt           the user interrupts the run
+
+What a case leaves behind that kmemleak does not see:
+
+    references=2        two references to the module nls_test
+    objects=3           three objects of hfs_test_cache
+    after=NAME          one such object if the case before did `id=NAME`
+    stays               the module hfs does not unload any more
+    listed              a superblock stays listed
+
+`id=NAME` does nothing: it tells cases apart.
 """
 
 from __future__ import annotations
@@ -46,6 +59,8 @@ from suites.selftest.oracles.kmemleak_model import KmemleakModel, RefusedError
 __all__ = ["SimChannel", "World", "make_case"]
 
 _CANARY_SIZES = (64, 512, 2048)
+# Files that take anything: ftrace's, and what the counts of resources are settled with.
+_WRITABLE = ("/sys/kernel/tracing/", "/proc/sys/vm/drop_caches", "/sys/kernel/debug/errpath_probe")
 _WARNING = "WARNING: fs/super.c:638 at generic_shutdown_super+0x10b/0x160, CPU#0: x/33"
 _OOPS = "BUG: kernel NULL pointer dereference, address: 0000000000000318"
 _PANIC = "Kernel panic - not syncing: Fatal exception"
@@ -68,8 +83,8 @@ def make_case(name: str, does: str = "", *, expect: str = "EIO", fault: str = "f
 class World:
     """Everything that outlives one guest, and what all guests of a test are like."""
 
-    # Where console logs go.
-    directory: Path
+    # Where console logs go; None: the guests have no console.
+    directory: Path | None = None
     # Guests whose boot fails, counted from 1, and with what.
     failing_boots: dict[int, Exception] = field(default_factory=dict)
     # As without slab_debug=U.
@@ -81,22 +96,32 @@ class World:
     broken: dict[str, str] = field(default_factory=dict)
     # Guests that are lost, counted from 1, at the first use of a verb.
     lost: set[tuple[int, str]] = field(default_factory=set)
+    # Files of every guest, and what the cache hfs_test_cache grows by chance at each quiesce.
+    files: dict[str, bytes] = field(default_factory=dict)
+    noise: tuple[int, ...] = ()
     # Called with each new guest's channel, and with its number.
     on_boot: Callable[[SimChannel, int], None] = lambda channel, number: None
+    # Called with the request of each case that has run and its answer: what of it is otherwise.
+    on_case: Callable[[SimChannel, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = (
+        lambda channel, request, answer: {}
+    )
     boots: int = 0
     open: int = 0
     # What ran, in order, by the words of its first step, with the boot's number.
     ran: list[tuple[str, int]] = field(default_factory=list)
+    # Names and texts of all files that were written.
+    written: list[tuple[str, str]] = field(default_factory=list)
 
     def boot(self) -> PreparedGuest:
         """What an runner calls for a fresh guest."""
         self.boots += 1
         if self.boots in self.failing_boots:
             raise self.failing_boots[self.boots]
-        folder = self.directory / f"guest-{self.boots}"
-        folder.mkdir(parents=True)
-        (folder / "qemu.argv").write_text("sim\n")
-        (folder / "qemu.log").write_text("")
+        folder = (self.directory or Path()) / f"guest-{self.boots}"
+        if self.directory is not None:
+            folder.mkdir(parents=True)
+            (folder / "qemu.argv").write_text("sim\n")
+            (folder / "qemu.log").write_text("")
         channel = SimChannel(self, self.boots, folder / "console.log")
         self.on_boot(channel, self.boots)
         guest = Guest(channel, release="7.2.0-sim", console=channel.console)
@@ -121,10 +146,19 @@ class SimChannel:
         self.world = world
         self.number = number
         self.model = KmemleakModel(sheaves=world.sheaves)
-        self.files: dict[str, bytes] = {canary.CANARY_FILE: b"64\n512\n2048\n"}
+        self.files = {canary.CANARY_FILE: b"64\n512\n2048\n"} | world.files
+        self.console: Console | None = None
+        self._serial: socket.socket | None = None
+        if world.directory is not None:
+            host, self._serial = socket.socketpair()
+            self.console = Console(host, log)
         self._pids = itertools.count(30)
-        host, self._serial = socket.socketpair()
-        self.console = Console(host, log)
+        self._noise = iter(world.noise)
+        self._references = 5
+        self._objects = 100
+        # What cases here were told apart by, in order, and all that they did.
+        self._ran: list[str] = [""]
+        self._left: set[str] = set()
         self._gone = False
         self._crowded = False
         self._closed = False
@@ -137,8 +171,9 @@ class SimChannel:
         if not self._closed:
             self._closed = True
             self.world.open -= 1
-            self._serial.close()
-            self.console.close()
+            self._hang_up()
+            if self.console is not None:
+                self.console.close()
 
     def call(
         self, verb: str, arguments: Mapping[str, Any], *, blob: bytes, deadline: Deadline
@@ -154,7 +189,10 @@ class SimChannel:
             "sleep": self._sleep,
             "quiesce": self._quiesce,
             "case.run": self._case,
-            "image.put": self._put,
+            "image.put": self._done,
+            "fault.clear": self._done,
+            "dmesg": self._done,
+            "module.unload": self._unload,
         }
         if verb not in handlers:
             raise AgentError(verb, errno.ENOSYS, "no such verb in the sim")
@@ -162,7 +200,12 @@ class SimChannel:
 
     def say(self, text: str) -> None:
         """Print on the console."""
-        self._serial.sendall(text.encode() + b"\r\n")
+        if self._serial is not None:
+            self._serial.sendall(text.encode() + b"\r\n")
+
+    def _hang_up(self) -> None:
+        if self._serial is not None:
+            self._serial.close()
 
     # -- verbs -----------------------------------------------------------------------------------
 
@@ -170,12 +213,27 @@ class SimChannel:
         path = arguments["path"]
         if path == kmemleak.SCAN_FILE:
             return Reply({}, self.model.read().encode())
-        if path not in self.files:
+        files = self._counts() | self.files
+        if path not in files:
             raise AgentError("file.read", errno.ENOENT, path)
-        return Reply({}, self.files[path])
+        return Reply({}, files[path])
+
+    def _counts(self) -> dict[str, bytes]:
+        """The kernel's accounts of its resources."""
+        slab = f"version\n# names\nhfs_test_cache {self._objects} 200 64 8 1\n"
+        modules = f"hfs 4096 0 - Live 0x0\nnls_test 4096 {self._references} - Live 0x0\n"
+        return {
+            "/proc/slabinfo": slab.encode(),
+            "/proc/modules": modules.encode(),
+            "/sys/kernel/debug/errpath_supers": b"tmpfs tmpfs active\n"
+            + b"hfs loop0 dead\n" * ("listed" in self._left),
+            "/proc/vmallocinfo": b"",
+            "/proc/zoneinfo": b"",
+        }
 
     def _write(self, arguments: Mapping[str, Any], blob: bytes) -> Reply:
         path, text = arguments["path"], blob.decode()
+        self.world.written.append((path, text))
         if path == kmemleak.SCAN_FILE:
             try:
                 self.model.write(text)
@@ -188,7 +246,7 @@ class SimChannel:
                 self.model.leak(size, str(arguments["as"]), next(self._pids), frames)
         elif path == canary.CANARY_FILE and text == "reap":
             self.model.free_by("errpath_canary_plant")
-        elif not path.startswith("/sys/kernel/tracing/"):
+        elif not path.startswith(_WRITABLE):
             raise AgentError("file.write", errno.ENOENT, path)
         return Reply({}, b"")
 
@@ -199,11 +257,17 @@ class SimChannel:
         self.model.sleep(arguments["ms"] / 1000)
         return Reply({}, b"")
 
-    def _put(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
+    def _done(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
+        return Reply({}, b"")
+
+    def _unload(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
+        if arguments["name"] == "hfs" and "stays" in self._left:
+            raise AgentError("module.unload", errno.EWOULDBLOCK, "hfs")
         return Reply({}, b"")
 
     def _quiesce(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
         self.model.quiesce()
+        self._objects += next(self._noise, 0)
         return Reply({}, b"")
 
     def _case(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
@@ -211,6 +275,8 @@ class SimChannel:
         does = dict(word.partition("=")[::2] for word in step.get("data", "").split(",") if word)
         self.world.ran.append((step.get("data", ""), self.number))
         pid = next(self._pids)
+        if "interrupt" in does:
+            raise KeyboardInterrupt
         if "refuse" in does:
             raise AgentError("case.run", errno.ENOSPC, "loop device")
         if "panic" in does:
@@ -218,10 +284,13 @@ class SimChannel:
         first = "once" not in does or self.number == 1
         if "blind" in does:
             self.model.sheaves = True
-        if "panic" in does or ("vanish" in does and first):
+        ends = "later" not in does or self.number > 1
+        vanishes = ("vanish" in does and first and ends) or ("again" in does and does["id"] in self._ran)
+        if "panic" in does or vanishes:
             self._gone = True
-            self._serial.close()
+            self._hang_up()
             raise ChannelClosedError("agent: channel closed by the guest")
+        self._keep(does)
         if first:
             self._lose(does, arguments["name"], pid)
         fault = arguments["fault"]
@@ -231,7 +300,6 @@ class SimChannel:
         # What comes after a step that fails is not tried; anything else works.
         rest = () if number else arguments["steps"][1:]
         further = [{"errno": 0, "syscall": step["op"], "log": ""} for step in rest]
-        ends = "later" not in does or self.number > 1
         self.files["/sys/kernel/tracing/trace"] = _TRACE
         values: dict[str, Any] = {
             "pid": pid,
@@ -244,7 +312,14 @@ class SimChannel:
             values |= {"kmsg": _OOPS, "signal": 9, "steps": []}
         if "hang" in does and ends:
             values |= {"hung": True, "stack": "[<0>] super_lock+0x6d/0x130", "steps": []}
-        return Reply(values, b"")
+        return Reply(values | dict(self.world.on_case(self, arguments, values)), b"")
+
+    def _keep(self, does: Mapping[str, str]) -> None:
+        """What a case keeps of the resources that are counted."""
+        self._references += int(does.get("references", 0))
+        self._objects += int(does.get("objects", 0)) + (does.get("after") == self._ran[-1])
+        self._ran.append(does.get("id", ""))
+        self._left |= does.keys()
 
     def _lose(self, does: Mapping[str, str], task: str, pid: int) -> None:
         frames: tuple[str, ...] = (
@@ -253,7 +328,8 @@ class SimChannel:
             "alloc_fs_context+0x114/0x1e0",
         )
         if "leak" in does:
-            self.model.leak(int(does["leak"]), task, pid, frames)
+            sizes = does["leak"].split("/")
+            self.model.leak(int(sizes[0 if self.number == 1 else -1]), task, pid, frames)
         self._crowded |= "crowd" in does
         if "worker" in does:
             frames = ("__kmalloc_cache_noprof+0x1/0x2", "hfs_flush_work+0x2/0x9 [hfs]")

@@ -94,13 +94,7 @@ def test_a_leak_that_does_not_come_again_is_no_verdict(world: World) -> None:
 def test_another_leak_in_the_second_look_confirms_nothing(world: World) -> None:
     """What comes again must be the same leak: here its size changes with the boot."""
 
-    def shrink(channel: SimChannel, number: int) -> None:
-        lose = channel._lose
-        if number > 1:
-            channel._lose = lambda does, task, pid: lose({"leak": "32"}, task, pid)  # type: ignore[method-assign]
-
-    world.on_boot = shrink
-    results, _ = _run(world, _cases(a="leak=512"))
+    results, _ = _run(world, _cases(a="leak=512/32"))
     assert _statuses(results) == {"a": _ERROR}
 
 
@@ -324,12 +318,7 @@ def test_no_second_look_no_leak(world: World) -> None:
 
 
 def test_a_second_look_that_crashes_is_an_error_of_the_suspect(world: World) -> None:
-    def break_it(channel: SimChannel, number: int) -> None:
-        if number > 1:
-            channel._lose = lambda *_: channel.close()  # type: ignore[method-assign]
-
-    world.on_boot = break_it
-    results, _ = _run(world, _cases(a="", b="leak=512"))
+    results, _ = _run(world, _cases(a="", b="leak=512,vanish,later"))
     assert _statuses(results) == {"a": _PASS, "b": _ERROR}
 
 
@@ -423,15 +412,8 @@ def test_an_infrastructure_error_of_another_kind_ends_the_guest(world: World) ->
 
 
 def test_an_interrupt_leaves_no_guest(world: World) -> None:
-    def interrupt(channel: SimChannel, number: int) -> None:
-        def stop(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        channel._lose = stop  # type: ignore[method-assign,assignment]
-
-    world.on_boot = interrupt
     with pytest.raises(KeyboardInterrupt):
-        _run(world, _cases(a=""))
+        _run(world, _cases(a="interrupt"))
 
 
 _DOES = st.sampled_from(
