@@ -56,6 +56,7 @@ struct device {
 	char path[32];
 	int number; /* loop device, -1 without one */
 	int held;   /* descriptor that holds the device exclusively, -1 without one */
+	int backing; /* the file behind the loop device, -1 without one */
 };
 
 #define DEVICES_MAX 8
@@ -73,6 +74,10 @@ int verb_image_put(struct call *call);
 int verb_image_drop(struct call *call);
 /* "device" of the request, which is mounted, and "devices", each with a name. */
 int devices_attach(struct call *call, struct devices *devices);
+/* What the device holds, as a file; or -errno. */
+int device_keep(const struct device *device);
+/* Writes that back; the device must not be in use. */
+int device_restore(const struct device *device, int kept);
 /* 0, or -EBUSY where somebody still holds a device: a leak that kmemleak cannot see. */
 int devices_detach(struct devices *devices);
 
@@ -82,7 +87,7 @@ int devices_detach(struct devices *devices);
 #define STEP_ROOT "/mnt"
 
 struct step_context {
-	const char *source; /* the device's path */
+	const struct device *device; /* what is mounted */
 	int report;	    /* where a walk reports to, -1 where no step walks */
 };
 

@@ -216,7 +216,7 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
 		.name = json_string_value(json_object_get(call->request, "name")),
 		.steps = steps,
 		.trace = json_is_true(json_object_get(call->request, "trace")),
-		.context = { .source = devices->first.path, .report = open_report(steps) },
+		.context = { .device = &devices->first, .report = open_report(steps) },
 		.coverage = &coverage,
 		.results = results,
 	};

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -104,9 +105,26 @@ static int copy_range(int from, int to, off_t at, off_t end)
 	return 0;
 }
 
+/* The data of a file to another; holes stay holes. */
+static int copy_data(int from, int to)
+{
+	off_t at = 0;
+	int error = 0;
+
+	while (!error) {
+		at = lseek(from, at, SEEK_DATA);
+		off_t end = at < 0 ? at : lseek(from, at, SEEK_HOLE);
+		if (at < 0 && errno == ENXIO)
+			break;
+		error = at < 0 || end < 0 ? -errno : copy_range(from, to, at, end);
+		at = end;
+	}
+	return error;
+}
+
 /*
  * A fresh copy for every mount: even a read-only looking mount may write (an unclean HFS volume
- * keeps its UNMNT bit cleared). Holes stay holes.
+ * keeps its UNMNT bit cleared).
  */
 static int copy_image(const char *id, const char *path)
 {
@@ -118,18 +136,12 @@ static int copy_image(const char *id, const char *path)
 		return -errno;
 	int to = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int error = to < 0 ? -errno : 0;
-	off_t size = lseek(from, 0, SEEK_END), at = 0;
+	off_t size = lseek(from, 0, SEEK_END);
 
 	if (!error && (size < 0 || ftruncate(to, size) != 0))
 		error = -errno;
-	while (!error) {
-		at = lseek(from, at, SEEK_DATA);
-		off_t end = at < 0 ? at : lseek(from, at, SEEK_HOLE);
-		if (at < 0 && errno == ENXIO)
-			break;
-		error = at < 0 || end < 0 ? -errno : copy_range(from, to, at, end);
-		at = end;
-	}
+	if (!error)
+		error = copy_data(from, to);
 	close(from);
 	if (error && to >= 0)
 		close(to);
@@ -143,6 +155,9 @@ static int detach(struct device *device)
 	if (device->held >= 0)
 		close(device->held);
 	device->held = -1;
+	if (device->backing >= 0)
+		close(device->backing);
+	device->backing = -1;
 	if (device->number < 0)
 		return 0;
 	int loop = open(device->path, O_RDONLY | O_EXCL | O_CLOEXEC);
@@ -168,7 +183,7 @@ static int attach(struct call *call, json_t *spec, struct blob *rest, struct dev
 	struct loop_config config = { 0 };
 	int error = 0;
 
-	*device = (struct device){ .number = -1, .held = -1 };
+	*device = (struct device){ .number = -1, .held = -1, .backing = -1 };
 	if (!id) {
 		json_t *node = json_object_get(spec, "node");
 		snprintf(device->path, sizeof(device->path), "%s", node ? NODE : "none");
@@ -211,7 +226,7 @@ static int attach(struct call *call, json_t *spec, struct blob *rest, struct dev
 	config.block_size = json_integer_value(json_object_get(spec, "block_size"));
 	if (!error && ioctl(loop, LOOP_CONFIGURE, &config) != 0)
 		error = -errno;
-	close(file);
+	device->backing = file;
 	if (!error)
 		device->number = number;
 	/* Always set: the flag of an earlier case stays with the loop device. */
@@ -225,8 +240,42 @@ static int attach(struct call *call, json_t *spec, struct blob *rest, struct dev
 		if (device->held < 0)
 			error = -errno;
 	}
-	if (error && device->number >= 0)
+	if (error)
 		detach(device);
+	return error;
+}
+
+int device_keep(const struct device *device)
+{
+	struct stat stat;
+
+	if (device->backing < 0 || fstat(device->backing, &stat) != 0)
+		return -ENODEV;
+	int kept = memfd_create("kept", MFD_CLOEXEC);
+	int error = kept < 0 || ftruncate(kept, stat.st_size) != 0 ? -errno : 0;
+
+	if (!error)
+		error = copy_data(device->backing, kept);
+	if (error && kept >= 0)
+		close(kept);
+	return error ? error : kept;
+}
+
+int device_restore(const struct device *device, int kept)
+{
+	/* Whoever has it open would go on with what it has read. */
+	int loop = open(device->path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	int error = loop < 0 ? -errno : 0;
+	struct stat stat;
+
+	if (!error && (fstat(kept, &stat) != 0 ||
+		       fallocate(device->backing, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+				 stat.st_size) != 0))
+		error = -errno;
+	if (!error)
+		error = copy_data(kept, device->backing);
+	if (loop >= 0)
+		close(loop);
 	return error;
 }
 

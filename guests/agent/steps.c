@@ -187,7 +187,7 @@ static int step_mount(json_t *step, const struct step_context *context, struct s
 		return error;
 	int got = ended(
 		result, "mount",
-		mount(context->source, STEP_ROOT, text(step, "fstype"), mount_flags(step), data));
+		mount(context->device->path, STEP_ROOT, text(step, "fstype"), mount_flags(step), data));
 	return start_served(&served, got >= 0);
 }
 
@@ -195,7 +195,7 @@ static int step_remount(json_t *step, const struct step_context *context,
 			struct step_result *result)
 {
 	ended(result, "mount",
-	      mount(context->source, STEP_ROOT, NULL, MS_REMOUNT | mount_flags(step),
+	      mount(context->device->path, STEP_ROOT, NULL, MS_REMOUNT | mount_flags(step),
 		    text(step, "data")));
 	return 0;
 }
@@ -248,7 +248,7 @@ static int step_fsopen(json_t *step, const struct step_context *context, struct 
 	if (error)
 		return error;
 	int fs = ended(result, "fsopen", syscall(SYS_fsopen, text(step, "fstype"), FSOPEN_CLOEXEC));
-	int created = fs >= 0 && create(fs, step, context->source, &served, result);
+	int created = fs >= 0 && create(fs, step, context->device->path, &served, result);
 
 	error = start_served(&served, created);
 	if (created && !stops)
@@ -309,15 +309,36 @@ static int step_use(json_t *step, const struct step_context *context, struct ste
 	return 0;
 }
 
+/* What a step has kept; of the case's task, which takes it along. */
+static int kept = -1;
+
+static int step_keep(json_t *step, const struct step_context *context, struct step_result *result)
+{
+	(void)step;
+	kept = device_keep(context->device);
+	failed_with(result, "keep", kept < 0 ? -kept : 0);
+	return 0;
+}
+
+static int step_restore(json_t *step, const struct step_context *context,
+			struct step_result *result)
+{
+	(void)step;
+	failed_with(result, "restore", -device_restore(context->device, kept));
+	return 0;
+}
+
 static const struct {
 	const char *op;
 	/* 0 with `result` filled, or -errno where the step could not be tried. */
 	int (*run)(json_t *step, const struct step_context *context, struct step_result *result);
 } STEPS[] = {
 	{ "fsopen", step_fsopen },
+	{ "keep", step_keep },
 	{ "mount", step_mount },
 	{ "reconfigure", step_reconfigure },
 	{ "remount", step_remount },
+	{ "restore", step_restore },
 	{ "scribble", step_scribble },
 	{ "umount", step_umount },
 	{ "use", step_use },

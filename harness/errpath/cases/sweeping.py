@@ -8,17 +8,30 @@ mounted again.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import Device
-from errpath.cases.steps import FsOpen, Mount, Remount, Step, Umount
-from errpath.cases.volume_steps import Use
+from errpath.cases.steps import FsOpen, Mount, Option, Reconfigure, Remount, Step, Umount
+from errpath.cases.volume_steps import Freeze, Keep, Restore, Thaw, Use
 from errpath.errors import UsageError
 from errpath.faults.model import Fault, Recording
-from errpath.filesystems import SWEEP_EVENTS, Filesystem
-from errpath.filesystems.mkfs import VALID, has_valid, image, unmade
+from errpath.filesystems import SWEEP_DEFAULT, SWEEP_EVENTS, Filesystem, load_filesystem
+from errpath.filesystems.mkfs import has_valid, unmade, volume_image
 
-__all__ = ["Sequence", "parse_sweep_events", "sequence"]
+__all__ = ["Sequence", "parse_sweep_events", "parse_volumes", "sequence"]
+
+_ALL = "all"
+# Events that reconfigure, mount or write what only a read-write mount can.
+_WRITES = ("mount-rw", "reconfigure", "reconfigure-ro", "freeze", "recovery", "readonly-device")
+# Logical block size of the device, bytes, by event.
+_BLOCKS = {"blocks-4096": 4096}
+# Events of devices that are not fit for every mount: their keys of `Filesystem.expect`.
+_DEVICES = {
+    "blocks-4096": "blocks_4096",
+    "readonly-device": "readonly_device",
+    "held-device": "held_device",
+}
 
 
 @dataclass(frozen=True)
@@ -27,64 +40,146 @@ class Sequence:
 
     device: Device = field(default_factory=Device)
     steps: tuple[Step, ...] = ()
+    # Name of the errno that the armed steps give when nothing is forced, "" for success.
+    expect: str = ""
     # Why it is not swept, else "".
     reason: str = ""
 
-    def failing(self, fault: Fault | None) -> tuple[Step, ...]:
-        """The steps with this fault, or none, in the armed one, which otherwise records."""
+    def failing(self, fault: Fault) -> tuple[Step, ...]:
+        """The steps with this fault in the armed ones, which otherwise record."""
         return tuple(replace(step, fail=fault) if step.armed else step for step in self.steps)
+
+    def untouched(self) -> tuple[Step, ...]:
+        """The steps with nothing forced, of which the armed ones must give what they always do."""
+        return tuple(
+            replace(step, fail=None, any_errno=False, expect=self.expect) if step.armed else step
+            for step in self.steps
+        )
 
 
 def parse_sweep_events(words: str) -> tuple[str, ...]:
-    """The events that were named, all without a name.
+    """The events that were named; the usual ones without a name, every one by `all`.
 
     Raises:
         UsageError: there is no such event.
     """
     names = tuple(dict.fromkeys(words.replace(",", " ").split()))
     for name in names:
-        if name not in SWEEP_EVENTS:
-            raise UsageError(
-                f"--sweep-event {name}: unknown; expected some of: {', '.join(SWEEP_EVENTS)}"
-            )
-    return names or tuple(SWEEP_EVENTS)
+        if name not in SWEEP_EVENTS and name != _ALL:
+            known = ", ".join((*SWEEP_EVENTS, _ALL))
+            raise UsageError(f"--sweep-event {name}: unknown; expected some of: {known}")
+    return tuple(SWEEP_EVENTS) if _ALL in names else names or SWEEP_DEFAULT
 
 
-def sequence(fs: Filesystem, event: str) -> Sequence:
-    """The sequence of an event."""
-    reason = _reason(fs, event)
+def parse_volumes(words: str, filesystems: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """By filesystem, the volumes that were named: "" is the smallest, which alone is taken without
+    a name; `all` is every one.
+
+    Raises:
+        UsageError: no filesystem has a volume of that name.
+    """
+    names = tuple(dict.fromkeys(words.replace(",", " ").split()))
+    known = {name: tuple(load_filesystem(name).volumes) for name in filesystems}
+    for name in names:
+        if name != _ALL and not any(name in volumes for volumes in known.values()):
+            such = ", ".join(dict.fromkeys(v for volumes in known.values() for v in volumes))
+            raise UsageError(f"--volume {name}: unknown; expected some of: {such or 'none'}")
+    if _ALL in names:
+        return {name: ("", *volumes) for name, volumes in known.items()}
+    return {
+        name: tuple(one for one in names if one in volumes) if names else ("",)
+        for name, volumes in known.items()
+    }
+
+
+def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
+    """The sequence of an event on a volume; "" is the smallest."""
+    reason = _reason(fs, event, volume)
     if reason:
         return Sequence(reason=reason)
-    mode = "ro" if event == "mount-ro" or fs.expected("rw") else "rw"
-    flags: tuple[str, ...] = ("ro",) if mode == "ro" else ()
-    options = tuple(
-        (option[0], option[1] if len(option) > 1 else None)
-        for option in (*fs.options, *(fs.good_options if event == "fsopen" else ()))
+    steps = _Steps(fs, "ro" if event == "mount-ro" or fs.expected("rw") else "rw")
+    expect = fs.expected(_DEVICES[event]) if event in _DEVICES else ""
+    device = Device(
+        volume_image(fs.name, volume),
+        readonly=event == "readonly-device",
+        held=event == "held-device",
+        block_size=_BLOCKS.get(event, 0),
     )
-    mount = Mount(fs.fstype, options=options, flags=flags)
-    use = Use(readonly=mode == "ro", any_errno=True, carries_on=True)
-    umount = Umount(any_errno=True, carries_on=True)
-    after = (_may_fail(mount), use, umount)
-    armed: tuple[Step, ...]
-    match event:
-        case "mount-ro" | "mount-rw":
-            armed = (_armed(mount), use, umount)
-        case "fsopen":
-            armed = (_armed(FsOpen(fs.fstype, options=options, flags=flags)), use, umount)
-        case "reconfigure" | "reconfigure-ro":
-            to_rw = event == "reconfigure"
-            again = options if fs.reconfigure_options else ()
-            first = replace(mount, flags=("ro",) if to_rw else ())
-            armed = (
-                first,
-                _armed(Remount(flags=() if to_rw else ("ro",), options=again)),
-                use,
-                _may_fail(Remount(flags=("ro",) if to_rw else (), options=again)),
-                umount,
-            )
-        case _:
-            armed = (mount, use, _armed(Umount()), use, umount)
-    return Sequence(Device(image(fs.name, VALID)), (*armed, *after))
+    return Sequence(device, (*steps.of(event), *steps.after()), expect)
+
+
+class _Steps:
+    """The steps of a filesystem's events."""
+
+    def __init__(self, fs: Filesystem, mode: str) -> None:
+        self._fs = fs
+        self._options = _options(fs.options)
+        self._good = _options(fs.good_options)
+        flags: tuple[str, ...] = ("ro",) if mode == "ro" else ()
+        self._mount = Mount(fs.fstype, options=self._options, flags=flags)
+        self._use = Use(readonly=mode == "ro", any_errno=True, carries_on=True)
+        self._umount = Umount(any_errno=True, carries_on=True)
+
+    def after(self) -> tuple[Step, ...]:
+        """What is done after every event."""
+        return (_may_fail(self._mount), self._use, self._umount)
+
+    def of(self, event: str) -> tuple[Step, ...]:
+        """The event with what stands around it."""
+        match event:
+            case "fsopen":
+                options = (*self._options, *self._good)
+                opened = FsOpen(self._fs.fstype, options=options, flags=self._mount.flags)
+                return (_armed(opened), self._use, self._umount)
+            case "reconfigure" | "reconfigure-ro":
+                return self._remount(to_rw=event == "reconfigure")
+            case "umount":
+                return (self._mount, self._use, _armed(Umount()), self._use, self._umount)
+            case "context":
+                return tuple(map(_armed, self._contexts()))
+            case "reconfigure-options":
+                twice = (*self._good, *self._good)
+                again = [_armed(Reconfigure(options=some)) for some in (self._good, twice)]
+                return (self._mount, *again, self._use, self._umount)
+            case "freeze":
+                return (
+                    *(self._mount, self._use, _armed(Freeze()), _armed(Thaw())),
+                    *(_may_fail(Thaw()), self._use, self._umount),
+                )
+            case "second-mount":
+                return (self._mount, _armed(self._mount), self._use, self._umount, self._umount)
+            case "recovery":
+                return (
+                    *(self._mount, self._use, Keep(), self._umount, Restore()),
+                    *(_armed(self._mount), self._use, self._umount),
+                )
+        return (_armed(self._mount), self._use, self._umount)
+
+    def _remount(self, *, to_rw: bool) -> tuple[Step, ...]:
+        again = self._options if self._fs.reconfigure_options else ()
+        first: tuple[str, ...] = ("ro",) if to_rw else ()
+        then: tuple[str, ...] = () if to_rw else ("ro",)
+        return (
+            replace(self._mount, flags=first),
+            _armed(Remount(flags=then, options=again)),
+            self._use,
+            _may_fail(Remount(flags=first, options=again)),
+            self._umount,
+        )
+
+    def _contexts(self) -> list[FsOpen]:
+        """Contexts that are closed without a superblock: each option, all of them, all twice."""
+        fstype, until = self._fs.fstype, "options"
+        each = [(option,) for option in self._good]
+        sets = [(), *each, self._good] if len(each) > 1 else [(), *each]
+        if self._good and not self._fs.expected("option_twice"):
+            sets.append((*self._good, *self._good))
+        own = [FsOpen(fstype, options=options, until=until) for options in sets]
+        return own + [FsOpen(name, until=until) for name in self._fs.types]
+
+
+def _options(words: tuple[tuple[str, ...], ...]) -> tuple[Option, ...]:
+    return tuple((word[0], word[1] if len(word) > 1 else None) for word in words)
 
 
 def _may_fail(step: Step) -> Step:
@@ -95,16 +190,16 @@ def _armed(step: Step) -> Step:
     return replace(_may_fail(step), fail=Recording())
 
 
-def _reason(fs: Filesystem, event: str) -> str:
+def _reason(fs: Filesystem, event: str, volume: str) -> str:
     if fs.image is None or not has_valid(fs):
         return "nothing here can make a valid image of it"
     if fs.served:
         return "its server runs in the case's task, and would be failed with it"
-    missing = unmade(fs)
+    missing = unmade(fs, volume)
     if missing:
         return missing
-    if event.startswith("reconfigure") and fs.expected("rw"):
+    if event in _WRITES and fs.expected("rw"):
         return "it mounts read-only alone"
-    if event == "mount-rw" and fs.expected("rw"):
-        return "it mounts read-only alone"
+    if event in ("reconfigure-options",) and (not fs.reconfigure_options or not fs.good_options):
+        return "it has no option that a reconfigure takes"
     return ""

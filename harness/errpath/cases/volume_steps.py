@@ -13,10 +13,12 @@ from errpath.cases.steps import Step
 __all__ = [
     "Fallocate",
     "Freeze",
+    "Keep",
     "Mkdir",
     "ReadBack",
     "Readdir",
     "Rename",
+    "Restore",
     "Statfs",
     "Sync",
     "Thaw",
@@ -157,6 +159,15 @@ class Statfs(Step, op="statfs"):
 
 class Sync(Step, op="syncfs"):
     """syncfs(2) of what is mounted."""
+
+
+class Keep(Step, op="keep"):
+    """Keep what the case's device holds now."""
+
+
+class Restore(Step, op="restore"):
+    """Write back to the device what `Keep` kept, as if power had been lost then; the device must
+    not be in use."""
 
 
 class Freeze(Step, op="freeze"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from errpath.analysis.compare import backports
 from errpath.analysis.compare.as_json import as_json, series_as_json
-from errpath.analysis.compare.compare import Request, compare
+from errpath.analysis.compare.compare import Request, Summary, compare
 from errpath.analysis.compare.judge import (
     Require,
     State,
@@ -21,14 +21,18 @@ from errpath.analysis.compare.judge import (
 from errpath.analysis.compare.mail import Subject, mail_text
 from errpath.analysis.compare.reply import reply_text
 from errpath.analysis.compare.series import split_series, walk_series
+from errpath.analysis.compare.sweeps import SweepRequest, compare_sweeps
 from errpath.analysis.mail.message import read_patches
 from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan, plan_crafted
+from errpath.cases.sweeping import parse_sweep_events, parse_volumes, sequence
 from errpath.cli.parser import USAGE_STATUS, add_groups
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
+from errpath.faults.points import parse_point_kinds
+from errpath.filesystems import load_filesystem
 from errpath.filesystems.mkfs import use_own_image
 from errpath.kernel.layout import Layout
 from errpath.kernel.source.patches import given_patches
-from errpath.results.session import run_directory
+from errpath.results.session import RunSession, run_directory
 from errpath.runner.options import (
     DEFAULT_KERNEL,
     RUN_GROUPS,
@@ -42,6 +46,7 @@ from errpath.runner.options import (
     choices,
     settled,
 )
+from errpath.runner.sweep import SweepUnit
 from errpath.util.cache import cache_root
 from errpath.util.progress import Progress
 
@@ -118,6 +123,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--crafted", action="store_true", help="also run the crafted images of hfs and hfsplus"
     )
     parser.add_argument(
+        "--sweep",
+        nargs="?",
+        const="",
+        metavar="EVENTS",
+        help="instead of the matrix, sweeps of the filesystems: of these events, or the usual ones",
+    )
+    parser.add_argument(
+        "--kinds", default="", metavar="KINDS", help="only these kinds of points of a sweep"
+    )
+    parser.add_argument(
+        "--volume", default="", metavar="NAMES", help="these further volumes of a sweep"
+    )
+    parser.add_argument(
         "--closes", action="append", default=[], metavar="URL", help="report that this closes"
     )
     parser.add_argument("--tested-by", default="", metavar="NAME", help="Name <mail>")
@@ -140,6 +158,7 @@ class _NotWorkers(argparse.Action):
 def _compare(arguments: argparse.Namespace) -> int:
     try:
         use_own_image(ImageOptions.from_namespace(arguments).image)
+        _check_sweep(arguments)
         if arguments.kernels:
             return _compare_series(arguments)
         request = _request(arguments)
@@ -149,7 +168,10 @@ def _compare(arguments: argparse.Namespace) -> int:
         if arguments.reply is not None and not answered:
             raise UsageError("--reply: expected --patch with the mail to answer")
         each = _walk(request) if arguments.each else 0
-        summary = compare(request, Progress())
+        if arguments.sweep is None:
+            summary = compare(request, Progress())
+        else:
+            summary = _compare_sweeps(request, arguments)
     except ErrpathError as error:
         # Not 1, nor 2: a script must not take it for a verdict on the kernel.
         print(f"errpath: {error}", file=sys.stderr)
@@ -171,6 +193,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         closes=tuple(arguments.closes),
         seconds=summary.seconds,
         repeats=request.repeats,
+        what="killsb matrix" if arguments.sweep is None else "sweeps, every point once",
     )
     text = mail_text(subject, summary.comparisons)
     print(text)
@@ -275,6 +298,38 @@ def _compare_series(arguments: argparse.Namespace) -> int:
             print(f"errpath: --json {arguments.json}: {error.strerror}", file=sys.stderr)
             return NO_ANSWER
     return backports.exit_status(found)
+
+
+def _check_sweep(arguments: argparse.Namespace) -> None:
+    """See that a comparison of sweeps and one of the matrix are not mixed."""
+    if arguments.sweep is None and (arguments.kinds or arguments.volume):
+        raise UsageError("--kinds, --volume: parts of a sweep; expected --sweep")
+    if arguments.sweep is not None and (
+        arguments.event or arguments.crafted or arguments.each or arguments.kernels
+    ):
+        raise UsageError("--sweep: expected no --event, --crafted, --each or --kernels")
+
+
+def _compare_sweeps(request: Request, arguments: argparse.Namespace) -> Summary:
+    filesystems = parse_filesystems(arguments.fs)
+    volumes = parse_volumes(arguments.volume, filesystems)
+    units = tuple(
+        SweepUnit(name, event, kind, volume)
+        for name in filesystems
+        for volume in volumes[name]
+        for event in parse_sweep_events(arguments.sweep)
+        for kind in parse_point_kinds(arguments.kinds)
+        if not sequence(load_filesystem(name), event, volume).reason
+    )
+    if not units:
+        raise UsageError("--sweep: none of these filesystems has any of these events")
+    progress = Progress()
+    both = {"before": request.before, "after": request.after}
+    session = RunSession(both, request.directory, progress)
+    return compare_sweeps(
+        SweepRequest(request.before, request.after, units, request.repeats, session, request.jobs),
+        progress,
+    )
 
 
 def _choice(options: RunOptions, name: str, spec: str, patches: Sequence[str]) -> Choice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from errpath.cases.lifecycle import parse_filesystems
-from errpath.cases.sweeping import parse_sweep_events
+from errpath.cases.sweeping import parse_sweep_events, parse_volumes
 from errpath.cli.parser import add_groups
 from errpath.cli.run import run_pytest
 from errpath.errors import UsageError
@@ -34,10 +34,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "filesystem", nargs="*", metavar="FILESYSTEM", help="such as ext4; all without one"
     )
     parser.add_argument(
-        "--event", default="", metavar="EVENTS", help=f"only these of: {', '.join(SWEEP_EVENTS)}"
+        "--event",
+        default="",
+        metavar="EVENTS",
+        help=f"these instead of the first six of: {', '.join(SWEEP_EVENTS)}; or all",
     )
     parser.add_argument(
         "--kinds", default="", metavar="KINDS", help=f"only these of: {', '.join(POINT_KINDS)}"
+    )
+    parser.add_argument(
+        "--volume",
+        default="",
+        metavar="NAMES",
+        help="further volumes, such as mmp of ext4, instead of the smallest; or all",
     )
     parser.add_argument(
         "--point", action="append", default=[], metavar="CASE-ID", help="only the point of this id"
@@ -53,11 +62,13 @@ def _sweep(arguments: argparse.Namespace) -> int:
     parse_sweep_events(arguments.event)
     parse_point_kinds(arguments.kinds)
     use_own_image(ImageOptions.from_namespace(arguments).image)
-    names = ",".join(parse_filesystems(",".join(arguments.filesystem)))
+    filesystems = parse_filesystems(",".join(arguments.filesystem))
+    parse_volumes(arguments.volume, filesystems)
+    names = ",".join(filesystems)
     words = [
         suite_path("sweep"),
         *MatrixOptions(fs=names).to_argv(),
-        *SweepOptions(sweep_event=arguments.event, kinds=arguments.kinds).to_argv(),
+        *SweepOptions(arguments.event, arguments.kinds, arguments.volume).to_argv(),
         *(word for point in arguments.point for word in ("--case", point)),
         *RunOptions.from_namespace(arguments).to_argv(),
         *ResultOptions.from_namespace(arguments).to_argv(),

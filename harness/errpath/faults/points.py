@@ -10,10 +10,14 @@ from errpath.faults.chains import Chain, Expand, name_chain, number, own_functio
 from errpath.faults.model import ALLOCATORS, Alloc, Call, Fault, Flush, Read, Write
 from errpath.faults.shapes import Shape, artefact
 
-__all__ = ["POINT_KINDS", "LeftOut", "Point", "parse_point_kinds", "points_of"]
+__all__ = ["POINT_KINDS", "UNTOUCHED", "LeftOut", "Point", "parse_point_kinds", "points_of"]
 
-# Kinds of points, and the kinds of the module that belong to each.
+# The one point of the kind "plain".
+UNTOUCHED = "untouched"
+# Kinds of points, and the kinds of the module that belong to each; where there are none, nothing is
+# failed: the event itself is looked at.
 POINT_KINDS = {
+    "plain": (),
     "call": ("call",),
     "alloc": ALLOCATORS,
     "io": ("read", "write", "flush"),
@@ -29,7 +33,8 @@ class Point:
 
     # Unique among the points of its kind in one step; holds no address and no line.
     name: str
-    fault: Fault
+    # None: nothing is failed.
+    fault: Fault | None
     # The filesystem's functions that lead there, innermost first.
     through: tuple[str, ...] = ()
 
@@ -67,6 +72,8 @@ def points_of(
 
     `modules` are the filesystem's own; `shape` gives how a function of them fails.
     """
+    if kind == "plain":
+        return (Point(UNTOUCHED, None),), ()
     mine = [chain for chain in chains if chain.kind in POINT_KINDS[kind]]
     if kind == "call":
         return _calls(mine, shape)

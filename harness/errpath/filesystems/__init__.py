@@ -17,6 +17,7 @@ __all__ = [
     "EVENTS",
     "EVENT_NAMES",
     "EXPECTATIONS",
+    "SWEEP_DEFAULT",
     "SWEEP_EVENTS",
     "Before",
     "Filesystem",
@@ -39,7 +40,7 @@ EVENTS = {
     "g": "second mount with other flags",
 }
 
-# Events of which a sweep fails every point.
+# Events of which a sweep fails every point; the first ones by default.
 SWEEP_EVENTS = {
     "mount-ro": "mount(2) read-only",
     "mount-rw": "mount(2) read-write",
@@ -47,7 +48,16 @@ SWEEP_EVENTS = {
     "reconfigure": "remount from read-only to read-write",
     "reconfigure-ro": "remount from read-write to read-only",
     "umount": "umount of what was written",
+    "context": "contexts of every type of its modules: options once, twice, closed",
+    "reconfigure-options": "fspick, every option twice, reconfigure",
+    "freeze": "freeze and thaw of what is mounted",
+    "second-mount": "a mount of what is mounted",
+    "recovery": "mount after a loss of power in the middle of writes",
+    "blocks-4096": "mount(2) on a device with logical blocks of 4 KiB",
+    "readonly-device": "mount(2) read-write of a read-only device",
+    "held-device": "mount(2) of a device that somebody else holds",
 }
+SWEEP_DEFAULT = ("mount-ro", "mount-rw", "fsopen", "reconfigure", "reconfigure-ro", "umount")
 
 # Their names, which `--event` takes as well.
 EVENT_NAMES = {
@@ -82,6 +92,8 @@ EXPECTATIONS = {
     "bad_option": "EINVAL",
     "bad_reconfigure": "EINVAL",
     "bad_remount": "EINVAL",
+    # A mount on logical blocks of 4 KiB.
+    "blocks_4096": "",
     # An option that nobody knows, at mount and at a reconfigure.
     "unknown_option": "EINVAL",
     "unknown_reconfigure": "EINVAL",
@@ -111,6 +123,8 @@ class ImageRecipe:
     broken_bytes: int = 4
     # Bytes that a device cut short keeps; 0 for half.
     truncated: int = 0
+    # Bytes, in hex, by the place where they are written over what was made.
+    changed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.size < 512 or self.size % 512:
@@ -122,6 +136,9 @@ class ImageRecipe:
             raise ValueError("package: missing; expected the Debian package of mkfs")
         if self.mkfs and not any("{image}" in word for word in self.mkfs):
             raise ValueError("mkfs: expected the word {image}")
+        for place, data in self.changed.items():
+            if not place.isdecimal() or not re.fullmatch(r"([0-9a-f]{2})+", data):
+                raise ValueError(f"changed: got {place}: {data}; expected a place, bytes in hex")
         if not 0 <= self.truncated < self.size:
             raise ValueError(f"truncated: got {self.truncated}; expected less than the size")
         if self.broken_at + self.broken_bytes > self.size or self.broken_bytes < 1:
@@ -184,6 +201,10 @@ class Filesystem:
     served: bool = False
     # How an image of it is made; without it, no case of suites/killsb.
     image: ImageRecipe | None = None
+    # Further valid volumes, with features that the smallest one has not, by name.
+    volumes: dict[str, ImageRecipe] = field(default_factory=dict)
+    # Further filesystem types that its modules register and that have contexts of their own.
+    types: tuple[str, ...] = ()
     # Name of a fragment (guests/kconfig/NAME.config) that goes over the guest's own, where it does
     # not go with the other filesystems: its cases run on a second kernel, which all that name the
     # same fragment share.

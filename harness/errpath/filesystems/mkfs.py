@@ -36,6 +36,7 @@ __all__ = [
     "own_filesystems",
     "unmade",
     "use_own_image",
+    "volume_image",
 ]
 
 VALID = "valid"
@@ -93,41 +94,48 @@ def image_kinds(filesystem: Filesystem) -> tuple[str, ...]:
     return (VALID, *BAD_IMAGES) if has_valid(filesystem) else ("blank",)
 
 
-def missing_tool(filesystem: Filesystem) -> str:
+def missing_tool(filesystem: Filesystem, volume: str = "") -> str:
     """Why a valid image cannot be made on this machine; "" where it can be."""
-    recipe = filesystem.image
-    if recipe is None or not recipe.mkfs or filesystem.name in _OWN or _program(filesystem):
+    recipe = _recipe(filesystem, volume)
+    own = not volume and filesystem.name in _OWN
+    if recipe is None or not recipe.mkfs or own or _program(filesystem, recipe):
         return ""
     if recipe.mkfs[0].startswith("./"):
         return f"{filesystem.directory / recipe.mkfs[0]}: not there, or not executable"
     return f"{recipe.mkfs[0]}: not found on PATH (Debian package {recipe.package})"
 
 
-def failed_tool(filesystem: Filesystem) -> str:
+def failed_tool(filesystem: Filesystem, volume: str = "") -> str:
     """Why the mkfs that is here makes no valid image; "" where it does, or is not here."""
-    if filesystem.image is None or not filesystem.image.valid or missing_tool(filesystem):
+    recipe = _recipe(filesystem, volume)
+    if recipe is None or not recipe.valid or missing_tool(filesystem, volume):
         return ""
-    return _failure(filesystem.name)
+    return _failure(filesystem.name, volume)
 
 
-def unmade(filesystem: Filesystem) -> str:
-    """Why there is no valid image of a filesystem that could have one; "" where there is."""
-    return missing_tool(filesystem) or failed_tool(filesystem)
+def unmade(filesystem: Filesystem, volume: str = "") -> str:
+    """Why there is no valid image of a filesystem that could have one, or of a further volume of
+    it; "" where there is."""
+    return missing_tool(filesystem, volume) or failed_tool(filesystem, volume)
 
 
 @cache
-def _failure(name: str) -> str:
+def _failure(name: str, volume: str) -> str:
     try:
-        image(name)
+        volume_image(name, volume)
     except InfrastructureError as error:
         return str(error)
     return ""
 
 
-def _program(filesystem: Filesystem) -> str | None:
+def _recipe(filesystem: Filesystem, volume: str) -> ImageRecipe | None:
+    """The recipe of a further volume, or of the smallest one."""
+    return filesystem.volumes[volume] if volume else filesystem.image
+
+
+def _program(filesystem: Filesystem, recipe: ImageRecipe) -> str | None:
     """The path of its mkfs."""
-    assert filesystem.image is not None
-    name = filesystem.image.mkfs[0]
+    name = recipe.mkfs[0]
     return (
         shutil.which(filesystem.directory / name)
         if name.startswith("./")
@@ -157,21 +165,37 @@ def image(name: str, kind: str = VALID) -> Image:
     return valid.renamed(label)
 
 
+def volume_image(name: str, volume: str) -> Image:
+    """A further volume of a filesystem; "" is the valid one.
+
+    Raises:
+        ToolMissingError: its mkfs is not installed; InfrastructureError: that failed.
+    """
+    return _valid(name, volume).renamed(f"{name}-{volume}") if volume else image(name)
+
+
 @cache
-def _valid(name: str) -> Image:
-    if name in _OWN:
+def _valid(name: str, volume: str = "") -> Image:
+    if name in _OWN and not volume:
         return _OWN[name]
-    filesystem = load_filesystem(name)
-    recipe = filesystem.image
+    recipe = _recipe(load_filesystem(name), volume)
     assert recipe is not None, name
+    pieces = [(int(place), bytes.fromhex(data)) for place, data in recipe.changed.items()]
+    return _unchanged(name, volume, recipe).patched_all(pieces)
+
+
+def _unchanged(name: str, volume: str, recipe: ImageRecipe) -> Image:
+    filesystem = load_filesystem(name)
     if recipe.writer:
         return WRITERS[recipe.writer](recipe.size)
     if recipe.file:
         return _from_file(filesystem.directory / recipe.file, recipe)
-    program = _program(filesystem)
+    program = _program(filesystem, recipe)
     if program is None:
-        raise ToolMissingError(missing_tool(filesystem))
-    key = hashlib.sha256(json.dumps([_TREE, asdict(recipe)], sort_keys=True).encode())
+        raise ToolMissingError(missing_tool(filesystem, volume))
+    # What is written over it afterwards is not the program's.
+    made = {key: value for key, value in asdict(recipe).items() if key != "changed"}
+    key = hashlib.sha256(json.dumps([_TREE, made], sort_keys=True).encode())
     key.update(Path(program).read_bytes())
     cached = cache_root() / "images" / f"{name}-{key.hexdigest()[:24]}.img"
     if not cached.is_file():

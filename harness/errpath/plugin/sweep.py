@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import product
 
 import pytest
 
 from errpath.cases.lifecycle import parse_filesystems
-from errpath.cases.sweeping import parse_sweep_events, sequence
+from errpath.cases.sweeping import parse_sweep_events, parse_volumes, sequence
 from errpath.errors import ErrpathError
 from errpath.faults.points import parse_point_kinds
 from errpath.filesystems import load_filesystem
 from errpath.plugin.cases import issues_of, kernel_of, session_of
 from errpath.plugin.known_issues import issue_record
 from errpath.results.records import CaseRecord, CaseStatus, IssueRecord, to_json
+from errpath.results.reports.sweeps import ONLY_BY_FORCE, SweptUnit
 from errpath.results.session import RunSession
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
@@ -27,14 +29,23 @@ from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
 from errpath.runner.verdict import Status
 from errpath.util.background import Background
 
-__all__ = ["BY_FORCE", "POINT_PROPERTY", "Swept", "sweep_parameters", "unit_of"]
+__all__ = [
+    "BY_FORCE",
+    "POINT_PROPERTY",
+    "UNIT_PROPERTY",
+    "Swept",
+    "sweep_parameters",
+    "unit_of",
+]
 
 # Property of a test's report that holds the record of one point, as JSON.
 POINT_PROPERTY = "errpath-point"
+# The same of a `SweptUnit`.
+UNIT_PROPERTY = "errpath-unit"
 
 # Of a forced failure that has no natural twin: the suite does not fail for it.
 BY_FORCE = IssueRecord(
-    "only-by-force", "docs/sweep.md#only-by-force", "forced, and nothing natural leads there"
+    ONLY_BY_FORCE, "docs/sweep.md#only-by-force", "forced, and nothing natural leads there"
 )
 
 _NO_FAILURE = (CaseStatus.PASS, CaseStatus.SKIP)
@@ -50,17 +61,20 @@ def sweep_parameters(config: pytest.Config) -> list[object]:
     """
     try:
         filesystems = parse_filesystems(config.getoption("fs"))
-        events = parse_sweep_events(config.getoption("sweep_event"))
+        # A point that is asked for by its id may be of any event and volume.
+        every = "all" if config.option.case else ""
+        events = parse_sweep_events(config.getoption("sweep_event") or every)
         kinds = parse_point_kinds(config.getoption("kinds"))
+        volumes = parse_volumes(config.getoption("volume") or every, filesystems)
         out: list[object] = []
         for name in filesystems:
-            for event in events:
-                reason = sequence(load_filesystem(name), event).reason
+            for volume, event in product(volumes[name], events):
+                reason = sequence(load_filesystem(name), event, volume).reason
                 marks = [pytest.mark.qemu, getattr(pytest.mark, name)]
                 if reason:
                     marks.append(pytest.mark.skip(reason=f"{name} ({event}): {reason}"))
                 for kind in kinds:
-                    unit = SweepUnit(name, event, kind)
+                    unit = SweepUnit(name, event, kind, volume)
                     out.append(pytest.param(unit, id=unit.id, marks=marks))
         return out
     except ErrpathError as error:
@@ -129,6 +143,8 @@ class Swept:
         verdict = point.verdict
         passed = status is CaseStatus.PASS
         case = verdict.case
+        if issue is not BY_FORCE:
+            issues_of(self.item.config).note(self.item, case, self.group.kernel, status)
         seconds = verdict.outcome.extra.get("seconds", 0.0) if verdict.outcome else 0.0
         folder = self.session.reporter.folder(self.group.kernel, case.id)
         record = CaseRecord(
@@ -163,6 +179,12 @@ class _Runs:
             for item in items
             if (unit := unit_of(item)) is not None and item.get_closest_marker("skip") is None
         ]
+        # By event, the kinds of points that this process runs: another may have the others.
+        self._together: dict[str, tuple[str, ...]] = {}
+        for _, unit in self._expected:
+            mine = self._together.get(unit.event_id, ())
+            if unit.kind != "call" and not self._wanted and not hasattr(config, "workerinput"):
+                self._together[unit.event_id] = (*mine, unit.kind)
         self._ahead: Background[tuple[str, SweepUnit]] | None = None
 
     def result(self, kernel: str, unit: SweepUnit) -> SweepResult:
@@ -190,7 +212,10 @@ class _Runs:
         if key not in self._sweepers:
             testbed.check()
             self._sweepers[key] = Sweeper(
-                testbed, repeats=self._session.repeats, guests=self._session.guests
+                testbed,
+                repeats=self._session.repeats,
+                guests=self._session.guests,
+                together=self._together,
             )
         testbed.build((filesystem,), points=True)
         return self._sweepers[key]
@@ -235,6 +260,8 @@ def swept(request: pytest.FixtureRequest, unit: SweepUnit, kernel_name: str) -> 
     cases = result.plan.cases
     group = session.add(kernel_name, cases, result.results)
     found = Swept(result, session, group, request.node)
+    done = SweptUnit(unit.filesystem, result.seconds, len(result.plan.left_out))
+    request.node.user_properties.append((UNIT_PROPERTY, json.dumps(asdict(done))))
     yield found
     broken = [
         result.results[case.id]

@@ -243,13 +243,19 @@ class SweepOptions(OptionGroup):
     sweep_event: str = text(
         "--sweep-event",
         metavar="EVENTS",
-        help="only these events (suites/sweep): "
+        help="these events (suites/sweep) instead of the first six, or all: "
         + "; ".join(f"{name}: {text}" for name, text in SWEEP_EVENTS.items()),
     )
     kinds: str = text(
         "--kinds",
         metavar="KINDS",
         help=f"only these kinds of points (suites/sweep): {', '.join(POINT_KINDS)}",
+    )
+    volume: str = text(
+        "--volume",
+        metavar="NAMES",
+        help="these further volumes of filesystems instead of the smallest (suites/sweep), such as "
+        "mmp of ext4; all for every one",
     )
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase
 from errpath.cases.sweeping import sequence
 from errpath.errors import UsageError
-from errpath.faults.points import LeftOut, Point
+from errpath.faults.points import UNTOUCHED, LeftOut, Point
 from errpath.filesystems import load_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
@@ -30,6 +30,7 @@ __all__ = ["SweepPlan", "SweepResult", "SweepUnit", "Sweeper"]
 
 # Of points that were not reached, so many run again each in a guest of its own.
 _ALONE = 24
+_UNTOUCHED = Point(UNTOUCHED, None)
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,18 @@ class SweepUnit:
     event: str
     # One of `errpath.faults.points.POINT_KINDS`.
     kind: str
+    # One of the filesystem's further volumes; "" is the smallest.
+    volume: str = ""
+
+    @property
+    def event_id(self) -> str:
+        """The same for all kinds of points."""
+        volume = f"@{self.volume}" if self.volume else ""
+        return f"sweep-{self.filesystem}{volume}-{self.event}"
 
     @property
     def id(self) -> str:
-        return f"sweep-{self.filesystem}-{self.event}-{self.kind}"
+        return f"{self.event_id}-{self.kind}"
 
     def holds(self, case_id: str) -> bool:
         """Whether a case of this id is one of this unit's."""
@@ -82,13 +91,15 @@ class Sweeper:
     repeats: int = 2
     # Wraps what boots a guest, so that a session that has ended gets none.
     guests: Callable[[Boot], Boot] = lambda boot: boot
+    # By event, the kinds of natural points that run at once.
+    together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # What no case is to blame for alone.
     notes: list[str] = field(default_factory=list)
     runners: set[BatchRunner] = field(default_factory=set)
-    _found: dict[tuple[str, str], Recorded] = field(default_factory=dict)
+    _found: dict[str, Recorded] = field(default_factory=dict)
     # Results of natural points, by case id: a unit's own run and a search for twins share them.
     _done: dict[str, Result] = field(default_factory=dict)
-    _locks: dict[tuple[str, str], threading.Lock] = field(default_factory=dict)
+    _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self, unit: SweepUnit, only: Collection[str] = ()) -> SweepPlan:
@@ -98,7 +109,7 @@ class Sweeper:
             UsageError: the event cannot be had, or an id names no point.
             InfrastructureError: the sequence fails by itself, or cannot be recorded.
         """
-        steps = sequence(load_filesystem(unit.filesystem), unit.event)
+        steps = sequence(load_filesystem(unit.filesystem), unit.event, unit.volume)
         if steps.reason:
             raise UsageError(f"{unit.filesystem}: {unit.event}: {steps.reason}")
         points, left = self._recorded(unit).points[unit.kind]
@@ -108,6 +119,10 @@ class Sweeper:
                 raise UsageError(_no_such_point(unit, wanted, cases, left))
         chosen = tuple(case for case in cases if not only or case.id in only)
         return SweepPlan(unit, chosen, left)
+
+    def again(self) -> Sweeper:
+        """A sweeper with the same recordings, to which nothing has been run."""
+        return replace(self, _done={})
 
     def run(self, plan: SweepPlan) -> SweepResult:
         """Run the cases of a plan."""
@@ -125,22 +140,26 @@ class Sweeper:
 
     def _recorded(self, unit: SweepUnit) -> Recorded:
         """The points of a unit's event, recorded once."""
-        key = (unit.filesystem, unit.event)
-        with self._lock:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
+        key = unit.event_id
+        with self._lock_of(key):
             if key not in self._found:
-                self._found[key] = record_event(self.testbed, self.guests, *key)
+                self._found[key] = record_event(
+                    self.testbed, self.guests, unit.filesystem, unit.event, unit.volume
+                )
             return self._found[key]
 
-    def _case(self, unit: SweepUnit, point: Point | None, name: str = "") -> MountCase:
-        """The case of a point; without one, the sequence as it is."""
-        steps = sequence(load_filesystem(unit.filesystem), unit.event)
+    def _lock_of(self, key: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(key, threading.Lock())
+
+    def _case(self, unit: SweepUnit, point: Point) -> MountCase:
+        """The case of a point."""
+        steps = sequence(load_filesystem(unit.filesystem), unit.event, unit.volume)
         return MountCase(
-            f"{unit.id}-{point.name if point else name}",
+            f"{unit.id}-{point.name}",
             unit.filesystem,
             steps.device,
-            steps.failing(point.fault if point else None),
+            steps.failing(point.fault) if point.fault else steps.untouched(),
             point=f"{unit.event}/{unit.kind}",
             batch=unit.id,
             seconds=self._recorded(unit).seconds,
@@ -169,9 +188,16 @@ class Sweeper:
             self.runners.discard(runner)
 
     def _natural(self, plan: SweepPlan) -> dict[str, Result]:
-        """Results of points that can fail by themselves, each run once in the sweeper's life."""
-        fresh = self._run([case for case in plan.cases if case.id not in self._done])
-        self._done |= fresh
+        """Results of points that can fail by themselves, each run once in the sweeper's life. The
+        first unit of an event runs those of the others too: a guest and a leak check for all."""
+        with self._lock_of(f"{plan.unit.event_id} runs"):
+            wanted = {case.id: case for case in plan.cases}
+            if wanted and not wanted.keys() <= self._done.keys():
+                for kind in self.together.get(plan.unit.event_id, ()):
+                    unit = replace(plan.unit, kind=kind)
+                    points, _ = self._recorded(unit).points[kind]
+                    wanted |= {case.id: case for case in (self._case(unit, p) for p in points)}
+            self._done |= self._run([c for c in wanted.values() if c.id not in self._done])
         return {case.id: self._done[case.id] for case in plan.cases}
 
     def _again(self, unit: SweepUnit, results: Mapping[str, Result]) -> dict[str, Result]:
@@ -180,10 +206,10 @@ class Sweeper:
         again: dict[str, Result] = {}
         lost = list(_not_reached(results.values()))
         if lost:
-            again |= self._run([self._case(unit, None, "untouched"), *lost])
+            again |= self._run([self._case(unit, _UNTOUCHED), *lost])
             lost = list(_not_reached(again.values()))
         for case in lost[:_ALONE]:
-            again |= self._run([self._case(unit, None, "untouched"), case])
+            again |= self._run([self._case(unit, _UNTOUCHED), case])
         for case in _not_reached(tuple(again.values())):
             reason = (
                 "a recording reached it, three runs did not: what leads there depends on timing"
@@ -200,7 +226,7 @@ class Sweeper:
         for case in plan.cases:
             if results[case.id].verdict.status is Status.FAIL and case.fault is not None:
                 wanted[case.id] = [
-                    self._case(SweepUnit(plan.unit.filesystem, plan.unit.event, kind), point)
+                    self._case(replace(plan.unit, kind=kind), point)
                     for kind, point in twin_candidates(case.fault.function, natural)
                 ]
         cases = {one.id: one for candidates in wanted.values() for one in candidates}

@@ -21,9 +21,11 @@ from errpath.faults.chains import Chain, ChainFrame
 from errpath.faults.points import POINT_KINDS, LeftOut, Point, points_of
 from errpath.faults.shapes import Shape, definition_at, shape_of
 from errpath.filesystems import load_filesystem
+from errpath.guest.machine import Guest
 from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.runner.guests import Boot
 from errpath.runner.testbed import Testbed
+from errpath.util.errnos import errno_value
 
 __all__ = ["Recorded", "record_event"]
 
@@ -54,9 +56,13 @@ class Recorded:
 
 
 def record_event(
-    testbed: Testbed, guests: Callable[[Boot], Boot], filesystem: str, event: str
+    testbed: Testbed,
+    guests: Callable[[Boot], Boot],
+    filesystem: str,
+    event: str,
+    volume: str = "",
 ) -> Recorded:
-    """Record an event.
+    """Record an event on a volume of a filesystem; "" is the smallest.
 
     Raises:
         InfrastructureError: the sequence fails by itself, or cannot be recorded.
@@ -64,7 +70,11 @@ def record_event(
     modules = frozenset(
         module.name for module in testbed.modules(filesystem) if not module.name.startswith("nls_")
     )
-    chains, seconds = _record(testbed, guests, filesystem, event)
+    prepared = guests(partial(testbed.guests.prepare, (filesystem,), (), points=()))()
+    try:
+        chains, seconds = _record(prepared.guest, filesystem, event, volume)
+    finally:
+        prepared.guest.close()
     with testbed.symbolizer((filesystem,)) as symbolizer:
         points = {
             kind: points_of(
@@ -80,40 +90,40 @@ def record_event(
 
 
 def _record(
-    testbed: Testbed, guests: Callable[[Boot], Boot], filesystem: str, event: str
+    guest: Guest, filesystem: str, event: str, volume: str
 ) -> tuple[tuple[Chain, ...], float]:
     """The chains, and how many seconds the sequence took."""
-    steps = sequence(load_filesystem(filesystem), event)
-    case = MountCase(f"sweep-{filesystem}-{event}-recording", filesystem, steps.device, steps.steps)
-    prepared = guests(partial(testbed.guests.prepare, (filesystem,), (), points=()))()
-    try:
-        chains: tuple[Chain, ...] = ()
-        seconds = 0.0
-        for task in _TASKS:
-            point_module.forget(prepared.guest)
-            began = time.monotonic()
-            _check(case, run_case(prepared.guest, case, task))
-            seconds = time.monotonic() - began
-            chains = point_module.read_chains(prepared.guest)
-    finally:
-        prepared.guest.close()
+    steps = sequence(load_filesystem(filesystem), event, volume)
+    name = f"sweep-{filesystem}-{event}-recording"
+    case = MountCase(name, filesystem, steps.device, steps.steps)
+    chains: tuple[Chain, ...] = ()
+    seconds = 0.0
+    for task in _TASKS:
+        point_module.forget(guest)
+        began = time.monotonic()
+        _check(case, run_case(guest, case, task), steps.expect)
+        seconds = time.monotonic() - began
+        chains = point_module.read_chains(guest)
     return chains, seconds
 
 
-def _check(case: MountCase, outcome: Outcome) -> None:
-    """See that the armed step worked, and what stands before it.
+def _check(case: MountCase, outcome: Outcome, expect: str) -> None:
+    """See that the armed steps gave what they give by themselves, and that what stands before them
+    worked.
 
     Raises:
-        InfrastructureError: it did not, so that there is nothing to fail.
+        InfrastructureError: they did not, so that there is nothing to fail.
     """
-    for step, got in zip(case.steps, outcome.steps, strict=False):
-        if got.errno and step.op != "use":
+    expected = errno_value(expect) if expect else 0
+    last = max(at for at, step in enumerate(case.steps) if step.armed)
+    for step, got in list(zip(case.steps, outcome.steps, strict=False))[: last + 1]:
+        if got.errno != (expected if step.armed else 0) and step.op != "use":
+            wanted = f"-{expect}" if expect and step.armed else "success"
             raise InfrastructureError(
-                f"{case.id}: {step.op}: {got}; expected a sequence that succeeds without a fault"
+                f"{case.id}: {step.op}: {got}; expected {wanted} where nothing is forced"
             )
-        if step.armed:
-            return
-    raise InfrastructureError(f"{case.id}: the recording did not end; expected every step")
+    if len(outcome.steps) <= last:
+        raise InfrastructureError(f"{case.id}: the recording did not end; expected every step")
 
 
 def _expand(symbolizer: Symbolizer, frame: ChainFrame) -> Sequence[str]:

@@ -4,22 +4,63 @@ from __future__ import annotations
 
 import pytest
 
-from errpath.cases.sweeping import parse_sweep_events, sequence
+from errpath.cases.steps import FsOpen
+from errpath.cases.sweeping import parse_sweep_events, parse_volumes, sequence
 from errpath.errors import UsageError
-from errpath.filesystems import SWEEP_EVENTS, load_filesystem
+from errpath.filesystems import SWEEP_DEFAULT, SWEEP_EVENTS, load_filesystem
 
 
 @pytest.mark.parametrize("event", SWEEP_EVENTS)
-def test_one_step_is_armed_and_the_volume_is_used_after_it(event: str) -> None:
-    steps = sequence(load_filesystem("hfs"), event).steps
+def test_something_is_armed_and_the_volume_is_used_after_it(event: str) -> None:
+    found = sequence(load_filesystem("hfs"), event)
+    steps = found.steps
     armed = [at for at, step in enumerate(steps) if step.armed]
-    assert len(armed) == 1
-    after = [step.op for step in steps[armed[0] + 1 :]]
+    after = [step.op for step in steps[armed[-1] + 1 :]]
     assert "use" in after
     assert after[-3:] == ["mount", "use", "umount"]
     # What stands before must work, what comes after may do as it likes.
-    assert not any(step.any_errno for step in steps[: armed[0]] if step.op != "use")
+    before = [step for step in steps[: armed[0]] if step.op not in ("use", "umount")]
+    assert not any(step.any_errno for step in before)
     assert all(step.any_errno and step.goes_on for step in steps[armed[0] :])
+    # With nothing forced, what is armed must give what it always does.
+    untouched = found.untouched()
+    assert [untouched[at].any_errno for at in armed] == [False] * len(armed)
+    assert {untouched[at].expected for at in armed} == {found.expect}
+    assert not any(step.armed for step in untouched)
+
+
+def test_contexts_of_every_type_are_closed_with_each_option_and_with_all_twice() -> None:
+    gfs2 = sequence(load_filesystem("gfs2"), "context").steps
+    opened = [step for step in gfs2 if isinstance(step, FsOpen)]
+    assert [step.fstype for step in opened][-1] == "gfs2meta"
+    assert {step.until for step in opened} == {"options"}
+    (option,) = load_filesystem("gfs2").good_options
+    assert (tuple(option), tuple(option)) in [step.pairs for step in opened]
+
+
+def test_a_loss_of_power_is_between_writes_and_the_armed_mount() -> None:
+    ops = [step.op for step in sequence(load_filesystem("ext4"), "recovery").steps]
+    assert ops[:6] == ["mount", "use", "keep", "umount", "restore", "mount"]
+
+
+def test_devices_that_are_not_fit_have_the_errno_of_the_definition() -> None:
+    romfs = load_filesystem("romfs")
+    found = sequence(romfs, "blocks-4096")
+    assert (found.device.block_size, found.expect) == (4096, "EINVAL")
+    assert sequence(romfs, "held-device").expect == "EBUSY"
+    assert sequence(load_filesystem("hfs"), "readonly-device").device.readonly
+
+
+def test_volumes_by_name() -> None:
+    assert parse_volumes("", ["ext4", "hfs"]) == {"ext4": ("",), "hfs": ("",)}
+    assert parse_volumes("mmp", ["ext4", "hfs"]) == {"ext4": ("mmp",), "hfs": ()}
+    every = parse_volumes("all", ["exfat", "hfs"])
+    assert every == {"exfat": ("", "bad-upcase"), "hfs": ("",)}
+    with pytest.raises(UsageError, match=r"--volume odd: unknown; expected some of: label"):
+        parse_volumes("odd", ["erofs"])
+    image = sequence(load_filesystem("erofs"), "mount-ro", "label").device.image
+    assert image is not None
+    assert (image.name, image.read(1088, 8)) == ("erofs-label", b"errpath\0")
 
 
 def test_events_that_cannot_be_had_have_a_reason() -> None:
@@ -32,4 +73,5 @@ def test_an_unknown_event_is_refused() -> None:
         UsageError, match=r"--sweep-event burn: unknown; expected some of: mount-ro"
     ):
         parse_sweep_events("mount-ro,burn")
-    assert parse_sweep_events("") == tuple(SWEEP_EVENTS)
+    assert parse_sweep_events("") == SWEEP_DEFAULT
+    assert parse_sweep_events("all") == tuple(SWEEP_EVENTS)

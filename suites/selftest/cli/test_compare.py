@@ -178,3 +178,21 @@ def test_no_qemu_is_said_before_anything_is_built(
     assert err.startswith("errpath: qemu-system-x86_64: not found on PATH (Debian package")
     assert err.count("\n") == 1
     assert not (tmp_path / "cache" / "builds").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--kinds", "io"], "--kinds, --volume: parts of a sweep; expected --sweep"),
+        (["--sweep", "--event", "a"], "--sweep: expected no --event, --crafted, --each"),
+        (["--sweep", "burn"], "--sweep-event burn: unknown"),
+        (["--sweep", "mount-rw", "--fs", "isofs"], "none of these filesystems has any of these"),
+    ],
+)
+def test_a_sweep_that_cannot_be_compared_is_one_line(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artefacts = ["--artefacts", str(tmp_path)]
+    patched = ["--after", "debian:7.3"]
+    assert main.main(["compare", *patched, *artefacts, *words]) == 125
+    assert said in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from errpath.cases.case import MountCase
 from errpath.cases.sweeping import sequence
 from errpath.faults.model import Alloc, Call, Read
-from errpath.faults.points import Point
+from errpath.faults.points import UNTOUCHED, Point
 from errpath.filesystems import load_filesystem
 from errpath.kernel import KernelRequest
 from errpath.oracles.failure import HANG, LEAK, Failure
@@ -49,10 +49,11 @@ def _sweeper(run: Callable[[Sequence[MountCase]], dict[str, Result]]) -> Sweeper
     sweeper = Simulated(Bed())
     points = {
         "call": ((Point("get", Call("get"), ("get",)), Point("fill", Call("fill"), ("fill",))), ()),
+        "plain": ((Point(UNTOUCHED, None),), ()),
         "alloc": ((_NEAR, _ELSEWHERE), ()),
         "io": ((_FAR,), ()),
     }
-    sweeper._found[("hfs", "mount-ro")] = Recorded(points, 8.0)
+    sweeper._found["sweep-hfs-mount-ro"] = Recorded(points, 8.0)
     return sweeper
 
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from errpath.analysis.compare.judge import SAME_CODE, Comparison, compare_case, group_runs
-from errpath.analysis.compare.observe import Observed, observe_all
+from errpath.analysis.compare.observe import Observed, doubtful, observe_all
 from errpath.analysis.compare.tracing import leave_out_untouched
 from errpath.cases.lifecycle import Planned
 from errpath.errors import AbsentError, BuildError, ErrpathError, UsageError
@@ -190,7 +190,7 @@ def _run(
     doubtful = [
         case
         for case in cases
-        if _doubtful(found.get(("before", case.id)), found.get((tuple(both)[-1], case.id)))
+        if doubtful(found.get(("before", case.id)), found.get((tuple(both)[-1], case.id)))
     ]
     again = [
         replace(case, id=f"{case.id}#{number}")
@@ -201,16 +201,3 @@ def _run(
         more = dict.fromkeys(both, again)
         found |= observe_all(both, more, request.directory / "2", jobs=request.jobs, repeats=1)
     return found
-
-
-def _doubtful(before: Observed | None, after: Observed | None) -> bool:
-    if before is None or after is None:
-        return True
-    if before.absent or after.absent:
-        return before.bad or after.bad
-    return (
-        before.bad
-        or after.bad
-        or "error" in (before.kind, after.kind)
-        or before.errnos != after.errnos
-    )

@@ -35,6 +35,8 @@ class Subject:
     seconds: float
     # Runs of what was not plainly clean.
     repeats: int
+    # Which cases.
+    what: str = "killsb matrix"
 
 
 def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
@@ -43,7 +45,7 @@ def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:
     `tag_earned` says when it has been.
     """
     lines = [
-        f"errpath {__version__}: killsb matrix, {duration(subject.seconds)}",
+        f"errpath {__version__}: {subject.what}, {duration(subject.seconds)}",
         f"before: {subject.before}",
         f"after:  {subject.after}",
         f"config: {subject.config} (sha256 of .config)",

@@ -19,7 +19,7 @@ from errpath.util.background import processors
 from errpath.util.errnos import errno_name
 from errpath.util.progress import Progress
 
-__all__ = ["CLEAN", "Observed", "observe", "observe_all"]
+__all__ = ["CLEAN", "Observed", "doubtful", "observe", "observe_all"]
 
 CLEAN = "clean"
 
@@ -74,6 +74,20 @@ def observe(result: Result, report: str = "") -> Observed:
     outcome = verdict.outcome
     errnos = tuple(errno_name(step.errno) for step in outcome.steps) if outcome else ()
     return Observed(verdict.case.id, verdict.failures, errnos, report)
+
+
+def doubtful(before: Observed | None, after: Observed | None) -> bool:
+    """Whether one run of each kernel is not enough: they differ, or something is wrong."""
+    if before is None or after is None:
+        return True
+    if before.absent or after.absent:
+        return before.bad or after.bad
+    return (
+        before.bad
+        or after.bad
+        or "error" in (before.kind, after.kind)
+        or before.errnos != after.errnos
+    )
 
 
 def observe_all(

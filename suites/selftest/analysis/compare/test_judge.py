@@ -24,6 +24,7 @@ from errpath.analysis.compare.judge import (
 )
 from errpath.analysis.compare.mail import Subject, mail_text, short_patch_id
 from errpath.analysis.compare.observe import Observed, observe
+from errpath.analysis.compare.sweeps import compare_points
 from errpath.cases.case import Outcome, StepOutcome
 from errpath.cases.lifecycle import Planned, plan
 from errpath.cases.steps import Mount
@@ -33,6 +34,7 @@ from errpath.oracles.failure import Failure, Kind
 from errpath.oracles.leaks import resource_failures
 from errpath.oracles.resources import Resource, ResourceLeak
 from errpath.runner.result import Result
+from errpath.runner.sweep import SweepUnit
 from errpath.runner.verdict import Status, Verdict, judge
 
 CLEAN = Observed("x", errnos=("-EIO",))
@@ -333,3 +335,24 @@ def test_a_long_note_does_not_break_the_table() -> None:
     last = table(summarize([_compare([long] * 3, [CLEAN] * 3)])).splitlines()[-1]
     assert last.endswith("a…")
     assert len(last) < 200
+
+
+def test_points_of_a_sweep_are_compared_by_id_and_those_of_one_kernel_told() -> None:
+    unit = SweepUnit("hfs", "mount-ro", "alloc")
+    names = {name: f"{unit.id}-{name}" for name in ("gone", "same", "mended", "new", "worse")}
+    before = {names["gone"]: [LEAK], names["same"]: [CLEAN], names["mended"]: [LEAK]}
+    after = {names[one]: [CLEAN] for one in ("same", "mended", "new")} | {names["worse"]: [LEAK]}
+    found = {one.planned.id: one for one in compare_points(unit, before, after)}
+    assert {name: found[names[name]].state for name in names} == {
+        "gone": State.NOT_RUN,
+        "same": State.CLEAN,
+        "mended": State.FIXED,
+        "new": State.NOT_RUN,
+        "worse": State.REGRESSED,
+    }
+    assert found[names["gone"]].note == "only the kernel before has this point"
+    assert found[names["new"]].note == "only the kernel after has this point"
+    assert found[names["worse"]].note.startswith("a point that the kernel before has not: memory")
+    assert found[names["gone"]].planned.event == "mount-ro/alloc"
+    # A point that is not there any more is no reason for no answer.
+    assert exit_status([one for one in found.values() if one.state is not State.REGRESSED]) == 0
