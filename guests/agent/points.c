@@ -31,6 +31,9 @@ int points_set(struct call *call, json_t *fault)
 		return -error;
 	}
 	snprintf(command, sizeof(command), "%s", text);
+	/* Counts begin anew with each case, and go on over its armed steps. */
+	if (write(arm_file, "off", 3) != 3)
+		return -errno;
 	/* What the kernel warns about once in a boot, it shall at every point that leads there. */
 	int error = write_text("/sys/kernel/debug/clear_warn_once", "1");
 	if (error)

@@ -22,7 +22,8 @@
  *              MASK is of bits 1 << KIND. FUNCTION is a name for kind "call", else anything.
  *              CHAIN is 0 or the hash of a recorded call chain. NTH counts what matches, from 1;
  *              TIMES is how many fail from there on, 0 for all. With CALLER, only what is called
- *              below a function of that name matches.
+ *              below a function of that name matches. The same line again, by the same task,
+ *              goes on counting where it was, until another task writes "off".
  *   state      read: "fired N matched N lost N"
  *   chains     read: what was recorded, a line for each distinct call chain of each kind, in the
  *              order of first sight: KIND FUNCTION COUNT CHAIN FRAME…, innermost frame first.
@@ -304,33 +305,61 @@ static int by_address(const void *left, const void *right)
 	return one->address < other->address ? -1 : one->address > other->address;
 }
 
+/*
+ * Traces what can be traced of `wanted`, which `ips` are the addresses of, and appends it to
+ * `fresh`; how much there is then. The kernel takes all of a list or nothing, and copies what it
+ * has each time: what is not traceable is found by halving.
+ */
+static int trace(const struct hook *wanted, unsigned long *ips, int count, struct hook *fresh,
+		 int all)
+{
+	int half = count / 2;
+
+	if (!count)
+		return all;
+	if (!ftrace_set_filter_ips(&ops, ips, count, 0, all == 0)) {
+		memcpy(fresh + all, wanted, count * sizeof(*wanted));
+		return all + count;
+	}
+	if (count == 1)
+		return all;
+	all = trace(wanted, ips, half, fresh, all);
+	return trace(wanted + half, ips + half, count - half, fresh, all);
+}
+
 /* The fixed hooks and `count` functions, in place of what there was. */
 static int set_hooks(const unsigned long *functions, int count)
 {
 	const unsigned long fixed[] = {
 		[F_SLAB] = slab, [F_PAGE] = page, [F_PERCPU] = percpu, [F_READ] = bio
 	};
-	struct hook *fresh = kvcalloc(count + ARRAY_SIZE(fixed), sizeof(*fresh), GFP_KERNEL);
-	int i, all = 0, error;
+	const int most = count + ARRAY_SIZE(fixed);
+	struct hook *wanted = kvcalloc(most, sizeof(*wanted), GFP_KERNEL);
+	struct hook *fresh = kvcalloc(most, sizeof(*fresh), GFP_KERNEL);
+	unsigned long *ips = kvcalloc(most, sizeof(*ips), GFP_KERNEL);
+	int i, known = 0, all = 0, error = -ENOMEM;
 
-	if (!fresh)
-		return -ENOMEM;
+	if (!wanted || !fresh || !ips)
+		goto out;
 	if (hook_count)
 		unregister_ftrace_function(&ops);
 	hook_count = 0;
-	for (i = 0; i < (int)ARRAY_SIZE(fixed) + count; i++) {
+	for (i = 0; i < most; i++) {
 		int own = i - (int)ARRAY_SIZE(fixed);
-		unsigned long address = own < 0 ? fixed[i] : functions[own];
 
-		/* One by one: what is not traceable must not take the others along. */
-		if (address && !ftrace_set_filter_ips(&ops, &address, 1, 0, all == 0))
-			fresh[all++] = (struct hook){ address, own < 0 ? -1 - i : own };
+		ips[known] = own < 0 ? fixed[i] : functions[own];
+		wanted[known] = (struct hook){ ips[known], own < 0 ? -1 - i : own };
+		known += ips[known] != 0;
 	}
+	all = trace(wanted, ips, known, fresh, 0);
 	error = all ? register_ftrace_function(&ops) : -EINVAL;
 	sort(fresh, all, sizeof(*fresh), by_address, NULL);
-	kvfree(hooks);
-	hooks = fresh;
+	swap(hooks, fresh);
 	hook_count = error ? 0 : all;
+out:
+	kvfree(wanted);
+	kvfree(fresh);
+	kvfree(ips);
 	return error;
 }
 
@@ -404,6 +433,9 @@ static int index_of(const char *name)
 	return -ENOENT;
 }
 
+/* What was armed last; gone once somebody else has written "off". */
+static char armed_text[320];
+
 static int arm(const char *text)
 {
 	char caller[128] = "", function[128];
@@ -413,8 +445,13 @@ static int arm(const char *text)
 	int index = 0;
 
 	WRITE_ONCE(armed.task, NULL);
-	if (!strncmp(text, "off", 3))
+	if (!strncmp(text, "off", 3)) {
+		if (armed.pid != current->pid)
+			armed_text[0] = '\0';
 		return 0;
+	}
+	if (armed.pid == current->pid && !strcmp(text, armed_text))
+		return 1;
 	if (sscanf(text, "record %u", &record) == 1 && record) {
 		if (!chains)
 			chains = vzalloc(array_size(CHAINS_MAX, sizeof(*chains)));
@@ -439,6 +476,7 @@ static int arm(const char *text)
 	} else {
 		return -EINVAL;
 	}
+	strscpy(armed_text, armed.record ? "" : text, sizeof(armed_text));
 	return 1;
 }
 

@@ -98,7 +98,10 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
     if reason:
         return Sequence(reason=reason)
     steps = _Steps(fs, "ro" if event == "mount-ro" or fs.expected("rw") else "rw")
-    expect = fs.expected(_DEVICES[event]) if event in _DEVICES else ""
+    # The VFS does not mount the same superblock twice on one place.
+    expect = "EBUSY" if event == "second-mount" else ""
+    if event in _DEVICES:
+        expect = fs.expected(_DEVICES[event])
     device = Device(
         volume_image(fs.name, volume),
         readonly=event == "readonly-device",
@@ -200,6 +203,8 @@ def _reason(fs: Filesystem, event: str, volume: str) -> str:
         return missing
     if event in _WRITES and fs.expected("rw"):
         return "it mounts read-only alone"
-    if event in ("reconfigure-options",) and (not fs.reconfigure_options or not fs.good_options):
+    if event == "freeze" and fs.expected("freeze"):
+        return "it cannot be frozen"
+    if event == "reconfigure-options" and (not fs.reconfigure_options or not fs.good_options):
         return "it has no option that a reconfigure takes"
     return ""

@@ -171,6 +171,7 @@ class _Runs:
 
     def __init__(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._session = session_of(config)
+        self._worker = hasattr(config, "workerinput")
         self._wanted = tuple(config.option.case)
         self._sweepers: dict[tuple[str, str], Sweeper] = {}
         self._results: dict[tuple[str, SweepUnit], SweepResult] = {}
@@ -179,12 +180,6 @@ class _Runs:
             for item in items
             if (unit := unit_of(item)) is not None and item.get_closest_marker("skip") is None
         ]
-        # By event, the kinds of points that this process runs: another may have the others.
-        self._together: dict[str, tuple[str, ...]] = {}
-        for _, unit in self._expected:
-            mine = self._together.get(unit.event_id, ())
-            if unit.kind != "call" and not self._wanted and not hasattr(config, "workerinput"):
-                self._together[unit.event_id] = (*mine, unit.kind)
         self._ahead: Background[tuple[str, SweepUnit]] | None = None
 
     def result(self, kernel: str, unit: SweepUnit) -> SweepResult:
@@ -204,6 +199,13 @@ class _Runs:
             self._run(key)
         return self._results[key]
 
+    def _mine(self, kernel: str) -> tuple[SweepUnit, ...]:
+        """What this process will ask for. Of several processes none knows; of single points, the
+        others of their events are not wanted."""
+        if self._wanted or self._worker:
+            return ()
+        return tuple(unit for name, unit in self._expected if name == kernel)
+
     def _sweeper(self, kernel: str, filesystem: str) -> Sweeper:
         """The sweeper of a test bed, with all built that its guests need: builds have their own
         parallelism."""
@@ -215,7 +217,7 @@ class _Runs:
                 testbed,
                 repeats=self._session.repeats,
                 guests=self._session.guests,
-                together=self._together,
+                expected=self._mine(kernel),
             )
         testbed.build((filesystem,), points=True)
         return self._sweepers[key]

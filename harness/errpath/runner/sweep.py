@@ -14,14 +14,14 @@ from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase
 from errpath.cases.sweeping import sequence
-from errpath.errors import UsageError
+from errpath.errors import ErrpathError, UsageError
 from errpath.faults.points import UNTOUCHED, LeftOut, Point
 from errpath.filesystems import load_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
 from errpath.runner.resource_check import check_resources
 from errpath.runner.result import Result
-from errpath.runner.sweep_recording import Recorded, record_event
+from errpath.runner.sweep_recording import Recorded, record_events
 from errpath.runner.sweep_twins import Twin, find_twin, twin_candidates
 from errpath.runner.testbed import Testbed, batch_size
 from errpath.runner.verdict import NOT_REACHED, Status, left_out
@@ -54,6 +54,14 @@ class SweepUnit:
     @property
     def id(self) -> str:
         return f"{self.event_id}-{self.kind}"
+
+    def records_with(self, other: SweepUnit) -> bool:
+        """Whether one guest records both."""
+        return (self.filesystem, self.volume) == (other.filesystem, other.volume)
+
+    def runs_with(self, other: SweepUnit) -> bool:
+        """Whether the points of both run in one guest: a forced call may take it down."""
+        return self.event_id == other.event_id and "call" not in (self.kind, other.kind)
 
     def holds(self, case_id: str) -> bool:
         """Whether a case of this id is one of this unit's."""
@@ -91,12 +99,12 @@ class Sweeper:
     repeats: int = 2
     # Wraps what boots a guest, so that a session that has ended gets none.
     guests: Callable[[Boot], Boot] = lambda boot: boot
-    # By event, the kinds of natural points that run at once.
-    together: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    # The units that will be asked for: what of them belongs together is recorded and run at once.
+    expected: tuple[SweepUnit, ...] = ()
     # What no case is to blame for alone.
     notes: list[str] = field(default_factory=list)
     runners: set[BatchRunner] = field(default_factory=set)
-    _found: dict[str, Recorded] = field(default_factory=dict)
+    _found: dict[str, Recorded | ErrpathError] = field(default_factory=dict)
     # Results of natural points, by case id: a unit's own run and a search for twins share them.
     _done: dict[str, Result] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
@@ -122,7 +130,7 @@ class Sweeper:
 
     def again(self) -> Sweeper:
         """A sweeper with the same recordings, to which nothing has been run."""
-        return replace(self, _done={})
+        return replace(self, _done={}, expected=())
 
     def run(self, plan: SweepPlan) -> SweepResult:
         """Run the cases of a plan."""
@@ -139,14 +147,24 @@ class Sweeper:
     # -- cases -----------------------------------------------------------------------------------
 
     def _recorded(self, unit: SweepUnit) -> Recorded:
-        """The points of a unit's event, recorded once."""
-        key = unit.event_id
-        with self._lock_of(key):
-            if key not in self._found:
-                self._found[key] = record_event(
-                    self.testbed, self.guests, unit.filesystem, unit.event, unit.volume
+        """The points of a unit's event. All events of a volume that are wanted are recorded at
+        once.
+
+        Raises:
+            ErrpathError: it cannot be recorded.
+        """
+        with self._lock_of(f"{unit.filesystem}@{unit.volume} recordings"):
+            if unit.event_id not in self._found:
+                wanted = [other for other in self.expected if other.records_with(unit)]
+                by_event = {other.event: other.event_id for other in (*wanted, unit)}
+                recorded = record_events(
+                    self.testbed, self.guests, unit.filesystem, by_event, unit.volume
                 )
-            return self._found[key]
+                self._found |= {by_event[event]: found for event, found in recorded.items()}
+        found = self._found[unit.event_id]
+        if isinstance(found, ErrpathError):
+            raise found
+        return found
 
     def _lock_of(self, key: str) -> threading.Lock:
         with self._lock:
@@ -193,10 +211,10 @@ class Sweeper:
         with self._lock_of(f"{plan.unit.event_id} runs"):
             wanted = {case.id: case for case in plan.cases}
             if wanted and not wanted.keys() <= self._done.keys():
-                for kind in self.together.get(plan.unit.event_id, ()):
-                    unit = replace(plan.unit, kind=kind)
-                    points, _ = self._recorded(unit).points[kind]
-                    wanted |= {case.id: case for case in (self._case(unit, p) for p in points)}
+                for unit in self.expected:
+                    if unit.runs_with(plan.unit):
+                        points, _ = self._recorded(unit).points[unit.kind]
+                        wanted |= {case.id: case for case in (self._case(unit, p) for p in points)}
             self._done |= self._run([c for c in wanted.values() if c.id not in self._done])
         return {case.id: self._done[case.id] for case in plan.cases}
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_case
 from errpath.cases.sweeping import sequence
-from errpath.errors import InfrastructureError
+from errpath.errors import ErrpathError, InfrastructureError
 from errpath.faults import point_module
 from errpath.faults.chains import Chain, ChainFrame
 from errpath.faults.points import POINT_KINDS, LeftOut, Point, points_of
@@ -27,11 +27,11 @@ from errpath.runner.guests import Boot
 from errpath.runner.testbed import Testbed
 from errpath.util.errnos import errno_value
 
-__all__ = ["Recorded", "record_event"]
+__all__ = ["Recorded", "record_events"]
 
 _TASKS = ("errpath-record1", "errpath-record2")
-# Seconds of wall time of one case: so many times what the recording took, and no less than this.
-# What takes longer counts as hung.
+# Seconds of wall time of one case: so many times what the recording took, or so many more, and no
+# less than the second. What takes longer counts as hung.
 _PATIENCE = 40
 _LEAST_SECONDS = 8.0
 
@@ -55,38 +55,53 @@ class Recorded:
         )
 
 
-def record_event(
+def record_events(
     testbed: Testbed,
     guests: Callable[[Boot], Boot],
     filesystem: str,
-    event: str,
+    events: Iterable[str],
     volume: str = "",
-) -> Recorded:
-    """Record an event on a volume of a filesystem; "" is the smallest.
+) -> dict[str, Recorded | ErrpathError]:
+    """Record events on a volume of a filesystem ("" is the smallest), one after another in one
+    guest; what each gave, or why it cannot be swept: its sequence fails by itself, or takes the
+    guest down. The next then has a fresh one.
 
     Raises:
-        InfrastructureError: the sequence fails by itself, or cannot be recorded.
+        ErrpathError: there is no guest to be had.
     """
     modules = frozenset(
         module.name for module in testbed.modules(filesystem) if not module.name.startswith("nls_")
     )
-    prepared = guests(partial(testbed.guests.prepare, (filesystem,), (), points=()))()
+    boot = guests(partial(testbed.guests.prepare, (filesystem,), (), points=()))
+    found: dict[str, Recorded | ErrpathError] = {}
+    guest: Guest | None = None
     try:
-        chains, seconds = _record(prepared.guest, filesystem, event, volume)
+        with testbed.symbolizer((filesystem,)) as symbolizer:
+            expand = cache(partial(_expand, symbolizer))
+            shape = cache(partial(_shape, testbed, symbolizer, modules))
+            for event in events:
+                guest = guest or boot().guest
+                try:
+                    chains, seconds = _record(guest, filesystem, event, volume)
+                except ErrpathError as error:
+                    found[event] = error
+                    guest.close()
+                    guest = None
+                    continue
+                points = {
+                    kind: points_of(kind, chains, modules=modules, expand=expand, shape=shape)
+                    for kind in POINT_KINDS
+                }
+                found[event] = Recorded(points, _patience(seconds))
     finally:
-        prepared.guest.close()
-    with testbed.symbolizer((filesystem,)) as symbolizer:
-        points = {
-            kind: points_of(
-                kind,
-                chains,
-                modules=modules,
-                expand=partial(_expand, symbolizer),
-                shape=partial(_shape, testbed, symbolizer, modules),
-            )
-            for kind in POINT_KINDS
-        }
-    return Recorded(points, max(_LEAST_SECONDS, float(math.ceil(_PATIENCE * seconds))))
+        if guest is not None:
+            guest.close()
+    return found
+
+
+def _patience(seconds: float) -> float:
+    """Seconds after which a case counts as hung whose sequence has taken so many."""
+    return float(math.ceil(max(_LEAST_SECONDS, min(_PATIENCE * seconds, _PATIENCE + seconds))))
 
 
 def _record(

@@ -12,7 +12,7 @@ from errpath.errors import InfrastructureError, ToolMissingError, UsageError
 from errpath.filesystems import Filesystem, ImageRecipe, known_filesystems, load_filesystem
 from errpath.filesystems import mkfs as subject
 from errpath.images import Image
-from errpath.images.simple import WRITERS, affs, efs, omfs, qnx4
+from errpath.images.simple import WRITERS, affs, befs, efs, hpfs, omfs, qnx4, qnx6
 
 _RECIPES = {name: load_filesystem(name).image for name in known_filesystems()}
 
@@ -29,7 +29,9 @@ def test_writers_give_the_same_bytes_every_time(writer: str) -> None:
     ("writer", "size"),
     [
         (writer, size)
-        for writer in (affs.empty, efs.empty, omfs.empty, qnx4.empty)
+        for writer in (
+            *(affs.empty, befs.empty, efs.empty, hpfs.empty, omfs.empty, qnx4.empty, qnx6.empty),
+        )
         for size in (0, 1000, 1 << 30)
         # An extent's block number has room for more.
         if (writer, size) != (efs.empty, 1 << 30)

@@ -130,3 +130,21 @@ def test_a_point_that_was_not_reached_runs_again_behind_an_untouched_sequence(
     assert all(batch == ["sweep-hfs-mount-ro-alloc-untouched", lost] for batch in batches[1:])
     if status is Status.SKIP:
         assert "depends on timing" in result.results[lost].verdict.reasons[0]
+
+
+def test_natural_points_of_an_event_run_at_once_and_again_by_themselves() -> None:
+    batches: list[set[str]] = []
+
+    def run(cases: Sequence[MountCase]) -> dict[str, Result]:
+        batches.append({case.id for case in cases})
+        return {case.id: _verdict(case) for case in cases}
+
+    sweeper = _sweeper(run)
+    io = SweepUnit("hfs", "mount-ro", "io")
+    sweeper.expected = (_CALL, _ALLOC, io)
+    sweeper.run(sweeper.plan(_ALLOC))
+    sweeper.run(sweeper.plan(io))
+    assert [len(batch) for batch in batches] == [3, 0]
+    once = f"{io.id}-fill>get>open"
+    sweeper.again().run(sweeper.plan(io, [once]))
+    assert batches[2:] == [{once}]

@@ -123,7 +123,9 @@ class _Kernel:
             testbed = self.session.testbeds.get(self.name, filesystem)
             testbed.check()
             testbed.build((filesystem,), points=True)
-            self._sweepers[filesystem] = Sweeper(testbed, guests=self.session.guests)
+            self._sweepers[filesystem] = Sweeper(
+                testbed, guests=self.session.guests, expected=self.units
+            )
 
     def of(self, unit: SweepUnit) -> Runs:
         """What the points of a unit came to."""

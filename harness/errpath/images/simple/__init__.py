@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from errpath.images import blank
 from errpath.images.hfs import hfs, hfsplus
 from errpath.images.image import Image
-from errpath.images.simple import affs, efs, omfs, qnx4
+from errpath.images.simple import affs, befs, efs, hpfs, omfs, qnx4, qnx6
 
 __all__ = ["WRITERS"]
 
@@ -18,11 +18,14 @@ __all__ = ["WRITERS"]
 # choose the size themselves when it is left to them.
 WRITERS: Mapping[str, Callable[[int], Image]] = {
     "affs": affs.empty,
+    "befs": befs.empty,
     "efs": efs.empty,
     "hfs": lambda size: hfs.volume(size=size).image(),
     "hfsplus": lambda size: hfsplus.volume(size=size).image(),
+    "hpfs": hpfs.empty,
     "omfs": omfs.empty,
     "qnx4": qnx4.empty,
+    "qnx6": qnx6.empty,
     # For what never looks at its device.
     "zeros": lambda size: blank(size, name="zeros"),
 }
