@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from errpath.analysis.mail.evidence import (
 )
 from errpath.analysis.mail.message import PatchMessage, read_patches
 from errpath.cli.parser import add_groups
-from errpath.cli.run import run_cases
+from errpath.cli.reported_cases import report_cases
 from errpath.errors import InfrastructureError, UsageError
 from errpath.kernel.layout import Layout
 from errpath.kernel.source.posting import recipients
@@ -36,7 +35,7 @@ from errpath.runner.options import (
     LogOptions,
     RunOptions,
 )
-from errpath.util.cache import cache_root, scratch_directory
+from errpath.util.cache import cache_root
 from errpath.util.progress import Progress
 from errpath.util.resources import ROOT
 
@@ -160,13 +159,7 @@ def _run(cases: Sequence[str], options: RunOptions) -> list[CaseReport]:
         UsageError: none of them failed.
         InfrastructureError: they could not be run.
     """
-    with scratch_directory() as scratch:
-        # A known issue is worth a mail as well: its report is what an expected failure has none of.
-        words = [*options.to_argv(), "--artefacts", str(scratch), "--runxfail"]
-        # What pytest prints is not the mail.
-        with contextlib.redirect_stdout(sys.stderr):
-            status = run_cases(cases, words)
-        found = [read_report(path.parent) for path in sorted(scratch.rglob("report.txt"))]
+    found, status = report_cases(cases, options.to_argv())
     if found:
         return found
     if status == 0:

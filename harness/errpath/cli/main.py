@@ -27,6 +27,7 @@ from errpath.cli import (
     nightly,
     run,
     shell,
+    story,
     sweep,
 )
 from errpath.cli.parser import USAGE_STATUS, Parser
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
         nightly,
         run,
         shell,
+        story,
         sweep,
     ):
         area.add_parser(commands)

@@ -77,8 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
     return run_cases(arguments.case, words)
 
 
-def run_cases(cases: Sequence[str], words: Sequence[str]) -> int:
-    """Cases by their ids, with pytest's words; its own status.
+def run_cases(cases: Sequence[str], words: Sequence[str], *, plugins: Sequence[object] = ()) -> int:
+    """Cases by their ids, with pytest's words and plugins of ours; its own status.
 
     Raises:
         UsageError: errpath is installed without its suites.
@@ -86,7 +86,9 @@ def run_cases(cases: Sequence[str], words: Sequence[str]) -> int:
     if not SUITES.is_dir():
         raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
     chosen = [suite_path(name) for name in _suites_of(cases)]
-    return run_pytest([*chosen, *SelectionOptions(case=tuple(cases)).to_argv(), *words, "-q"])
+    return run_pytest(
+        [*chosen, *SelectionOptions(case=tuple(cases)).to_argv(), *words, "-q"], *plugins
+    )
 
 
 def _test(arguments: argparse.Namespace) -> int:

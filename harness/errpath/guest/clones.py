@@ -7,7 +7,7 @@ it, so that a changed module costs no boot.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,11 @@ from errpath.guest.qmp import CloneError
 from errpath.guest.ram import GuestRam
 from errpath.guest.snapshot import Frozen, SnapshotStore, qemu_identity, snapshot_key
 
-__all__ = ["Clones", "MachineSpec"]
+__all__ = ["Added", "Clones", "MachineSpec"]
+
+
+# Words for the command line of one clone's QEMU, from the clone's RAM.
+Added = Callable[[GuestRam], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -84,22 +88,31 @@ class Clones:
         return self._boot(), {}
 
     def prepared(
-        self, contents: tuple[object, ...], make: Callable[[], tuple[Machine, Mapping[str, Any]]]
+        self,
+        contents: tuple[object, ...],
+        make: Callable[[], tuple[Machine, Mapping[str, Any]]],
+        *,
+        added: Added | None = None,
     ) -> tuple[Machine, Path, Mapping[str, Any]]:
         """A clone of the guest with `contents`, its artefacts' directory, and its maker's notes;
-        `make` prepares that guest when it is needed for the first time.
+        `make` prepares that guest when it is needed for the first time. `added` is for this clone's
+        QEMU alone.
 
         Raises:
             CloneError: this machine cannot be frozen or cloned.
         """
-        return self._clone(snapshot_key(*self._identity, *contents), "cases", make)
+        return self._clone(snapshot_key(*self._identity, *contents), "cases", make, added)
 
     def _clone(
-        self, key: str, kind: str, make: Callable[[], tuple[Machine, Mapping[str, Any]]]
+        self,
+        key: str,
+        kind: str,
+        make: Callable[[], tuple[Machine, Mapping[str, Any]]],
+        added: Added | None = None,
     ) -> tuple[Machine, Path, Mapping[str, Any]]:
         frozen = self._get(key, kind, make)
         try:
-            return (*self._resume(frozen), frozen.notes)
+            return (*self._resume(frozen, added), frozen.notes)
         except CloneError:
             # Whole, but of no use to this QEMU: a new one gets one chance.
             with self._lock:
@@ -107,7 +120,7 @@ class Clones:
                     self._frozen.pop(key).close()
                     self._snapshots.forget(key)
         frozen = self._get(key, kind, make)
-        return (*self._resume(frozen), frozen.notes)
+        return (*self._resume(frozen, added), frozen.notes)
 
     def _get(
         self, key: str, kind: str, make: Callable[[], tuple[Machine, Mapping[str, Any]]]
@@ -117,7 +130,7 @@ class Clones:
                 self._frozen[key] = self._snapshots.get(key, kind, make)
             return self._frozen[key]
 
-    def _resume(self, frozen: Frozen) -> tuple[Machine, Path]:
+    def _resume(self, frozen: Frozen, added: Added | None) -> tuple[Machine, Path]:
         artefacts = self._artefacts()
         machine = resume(
             self._spec.definition,
@@ -130,6 +143,7 @@ class Clones:
             images=frozen.images,
             accel=self._spec.accel,
             append=self._spec.append,
+            added=added or _nothing,
         )
         return machine, artefacts
 
@@ -137,6 +151,10 @@ class Clones:
         """Let go of the frozen guests; their clones live on."""
         while self._frozen:
             self._frozen.popitem()[1].close()
+
+
+def _nothing(ram: GuestRam) -> Sequence[str]:
+    return ()
 
 
 def _host_processor() -> str:

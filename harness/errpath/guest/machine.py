@@ -363,17 +363,20 @@ def resume(
     images: Iterable[str] = (),
     accel: str = "tcg",
     append: Sequence[str] = (),
+    added: Callable[[GuestRam], Sequence[str]] = lambda ram: (),
 ) -> Machine:
     """A guest that goes on where a frozen one stopped; everything but RAM and state as at its boot.
 
     `ram` becomes its own; `fill` writes the frozen guest's memory into it, while QEMU starts.
-    `state_fd` is read from its beginning.
+    `state_fd` is read from its beginning. `added` gives words for QEMU's command line that leave
+    the machine what it is, such as a plugin or a debugger's port.
 
     Raises:
         CloneError: QEMU does not take the state, or the agent in it does not answer.
     """
     try:
-        qemu = _Qemu(_Start(definition, kernel, artefacts, accel, tuple(append)), ram, waits=True)
+        start = _Start(definition, kernel, artefacts, accel, tuple(append), added=tuple(added(ram)))
+        qemu = _Qemu(start, ram, waits=True)
     except BaseException:
         ram.close()
         raise
@@ -420,6 +423,8 @@ class _Start:
     accel: str
     append: tuple[str, ...]
     gdb_port: int | None = None
+    # Words at the end of QEMU's command line.
+    added: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
@@ -465,6 +470,7 @@ class _Qemu:
             process.find_program("setpriv"),
             *("--pdeathsig", "KILL"),
             *qemu_argv(start.definition, launch),
+            *start.added,
         )
         with _artefact_errors(start.artefacts):
             (start.artefacts / "qemu.argv").write_text("\n".join(argv) + "\n")

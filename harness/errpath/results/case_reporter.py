@@ -7,11 +7,16 @@ from pathlib import Path
 
 from errpath.errors import ErrpathError
 from errpath.results.artefacts import write_artefacts
+from errpath.results.reports.lifetime_svg import lifetime_svg
 from errpath.results.reports.text import Decoder, render
+from errpath.runner.lifetime import Lifetime
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
-__all__ = ["CaseReporter", "folder_name"]
+__all__ = ["PICTURE", "CaseReporter", "folder_name"]
+
+# The life of what a case leaked, in the folder of its artefacts.
+PICTURE = "lifetime.svg"
 
 
 class CaseReporter:
@@ -23,12 +28,17 @@ class CaseReporter:
         *,
         decoder: Callable[[str, str], Decoder],
         rerun: Callable[[str, str], str],
+        lifetime: Callable[[str, Result], Lifetime | None] = lambda kernel, result: None,
+        blocked: Callable[[str, Result], str] = lambda kernel, result: "",
     ) -> None:
         """`decoder` takes a kernel and a filesystem; `rerun` gives the command that runs a case of
-        a kernel again. Artefacts go below `directory`."""
+        a kernel again; `lifetime` measures what became of a leaked object, `blocked` who else waits
+        in a hang. Artefacts go below `directory`."""
         self._directory = directory
         self._decoder = decoder
         self._rerun = rerun
+        self._lifetime = lifetime
+        self._blocked = blocked
         self._reports: dict[tuple[str, str], str] = {}
         self._folders: dict[tuple[str, str], Path] = {}
 
@@ -55,11 +65,22 @@ class CaseReporter:
                 folder = write_artefacts(result, self._directory / folder_name(kernel), decoder)
         except ErrpathError as error:
             note = f"\n  report     incomplete: {error}"
-        text = render(result, decoder, rerun=self._rerun(kernel, case.id), folder=folder) + note
+        lifetime = self._lifetime(kernel, result)
+        text = render(
+            result,
+            decoder,
+            rerun=self._rerun(kernel, case.id),
+            folder=folder,
+            lifetime=lifetime,
+            blocked=self._blocked(kernel, result),
+        )
+        text += note
         if folder is not None:
             self._folders[kernel, case.id] = folder
             try:
                 (folder / "report.txt").write_text(text + "\n")
+                if lifetime is not None and lifetime.timeline is not None:
+                    (folder / PICTURE).write_text(lifetime_svg(lifetime.timeline))
             except OSError as error:
                 text += f"\n  report     not written: {error.strerror}"
         return text

@@ -17,6 +17,7 @@ from errpath.faults.plan import FaultPlan
 from errpath.kernel.features.summary import stand_ins
 from errpath.oracles.kmemleak import Record
 from errpath.results.case_reporter import CaseReporter
+from errpath.results.lifetimes import Lifetimes
 from errpath.results.testbeds import TestbedFactory, Testbeds, make_testbed
 from errpath.runner.alternatives import Settler
 from errpath.runner.availability import without_filesystem
@@ -62,10 +63,13 @@ class RunSession:
         self.progress = progress
         self.jobs = jobs
         self.testbeds = Testbeds(choices, directory / "guests", progress, make)
+        lifetimes = Lifetimes(self.testbeds)
         self.reporter = CaseReporter(
             directory,
             decoder=lambda kernel, fs: self.testbeds.get(kernel, fs).symbolizer((fs,)),
             rerun=self.rerun,
+            lifetime=lifetimes.of,
+            blocked=lifetimes.blocked,
         )
         # Leaks that belong to no case, and what else no case is to blame for alone.
         self.stray: list[Record] = []

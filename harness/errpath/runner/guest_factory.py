@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from errpath.faults import injection_list
-from errpath.guest.clones import Clones, MachineSpec
+from errpath.guest.clones import Added, Clones, MachineSpec
 from errpath.guest.machine import Guest, Machine, boot
 from errpath.guest.qmp import CloneError
 from errpath.guest.snapshot import SnapshotStore
@@ -118,6 +118,23 @@ class GuestFactory:
                 self._progress.say(f"guests are booted for every use, not cloned: {error}")
         return self.prepare_by_boot(filesystems, functions, points=points, fast=fast)
 
+    def prepare_clone(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        *,
+        points: Sequence[str] | None = None,
+        added: Added | None = None,
+    ) -> PreparedGuest:
+        """A clone as `prepare` makes them, with `added` on its QEMU's command line.
+
+        Raises:
+            CloneError: guests cannot be cloned here.
+        """
+        if not self._source.may_clone or self._no_clones is not None:
+            raise CloneError(self._no_clones or "guests are booted for every use (--isolation)")
+        return self._clone(_Contents.of(filesystems, functions, points), True, added)
+
     def prepare_by_boot(
         self,
         filesystems: Sequence[str],
@@ -142,7 +159,7 @@ class GuestFactory:
 
     # -- preparation -----------------------------------------------------------------------------
 
-    def _clone(self, contents: _Contents, fast: bool) -> PreparedGuest:
+    def _clone(self, contents: _Contents, fast: bool, added: Added | None = None) -> PreparedGuest:
         source = self._source
         modules = [source.modules(name) for name in contents.filesystems]
         keys = [[module.key for module in built] for built in modules]
@@ -153,7 +170,9 @@ class GuestFactory:
         def make() -> tuple[Machine, Mapping[str, Any]]:
             return self._make(contents, clone=True)[:2]
 
-        guest, artefacts, notes = self.get_ready().prepared((_NOTES, contents, keys), make)
+        guest, artefacts, notes = self.get_ready().prepared(
+            (_NOTES, contents, keys), make, added=added
+        )
         return self._prepared(guest, notes, artefacts, fast)
 
     def _prepared(

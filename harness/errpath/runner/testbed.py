@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from errpath.cases.case import MountCase
 from errpath.errors import AbsentError, BuildError, ErrpathError, SourceError
 from errpath.filesystems import load_filesystem
 from errpath.guest import accel
+from errpath.guest.clones import Added
 from errpath.guest.definition import GuestDefinition, load_guest
 from errpath.guest.qemu import QEMU
 from errpath.guest.snapshot import SnapshotStore
@@ -21,8 +23,10 @@ from errpath.kernel.features.summary import spelled, summary
 from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.oracles.modules import CANARY, PLANTS, PROBE, OwnModule
 from errpath.runner.availability import check_configured, check_symbols
+from errpath.runner.blocked import blocked_tasks
 from errpath.runner.guest_factory import GuestFactory
-from errpath.runner.guests import Boot
+from errpath.runner.guests import Boot, PreparedGuest
+from errpath.runner.lifetime import LifetimeWatch, measure_lifetime
 from errpath.runner.scheduler import BATCH_MAX
 from errpath.util import process
 from errpath.util.progress import Progress
@@ -204,6 +208,42 @@ class Testbed:
         return functools.partial(
             self.guests.prepare, tuple(filesystems), tuple(functions), points=points, fast=fast
         )
+
+    def clone(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        points: Sequence[str] | None,
+        added: Added | None,
+    ) -> PreparedGuest:
+        """A clone whose leaks are checked fast, with `added` on its QEMU's command line.
+
+        Raises:
+            CloneError: guests cannot be cloned here.
+        """
+        return self.guests.prepare_clone(filesystems, functions, points=points, added=added)
+
+    def watch(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        *,
+        points: Sequence[str] | None = None,
+    ) -> LifetimeWatch:
+        """What measures the life of an object that a case leaks, in clones."""
+        return functools.partial(
+            measure_lifetime, self, tuple(filesystems), tuple(functions), points
+        )
+
+    def blocked(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        points: Sequence[str] | None,
+        case: MountCase,
+    ) -> str:
+        """The other tasks that wait while a case hangs (`blocked_tasks`)."""
+        return blocked_tasks(self, filesystems, functions, points, case)
 
     def close(self) -> None:
         """Let go of the frozen guests."""

@@ -54,6 +54,10 @@ def test_a_program_is_formatted(name: str) -> None:
     assert _format(_SOURCES[name]) == (0, "")
 
 
+def test_qemus_plugin_is_formatted() -> None:
+    assert _format([GUESTS / "plugin" / "holders.c"]) == (0, "")
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "steps.c"
     text = (_AGENT / "steps.c").read_text()

@@ -285,7 +285,9 @@ class SimChannel:
         if "blind" in does:
             self.model.sheaves = True
         ends = "later" not in does or self.number > 1
-        vanishes = ("vanish" in does and first and ends) or ("again" in does and does["id"] in self._ran)
+        vanishes = ("vanish" in does and first and ends) or (
+            "again" in does and does["id"] in self._ran
+        )
         if "panic" in does or vanishes:
             self._gone = True
             self._hang_up()

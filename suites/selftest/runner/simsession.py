@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from errpath.cases.case import MountCase
 from errpath.errors import AbsentError, BuildError, ErrpathError, SourceError
 from errpath.kernel import KernelStore
 from errpath.kernel.features import Finding, Presence
 from errpath.results.testbeds import TestbedFactory
 from errpath.runner.guests import Boot
+from errpath.runner.lifetime import Lifetime, LifetimeWatch
 from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.util.progress import Progress
 from suites.selftest.runner.simguest import World
@@ -115,6 +117,24 @@ class SimTestbed(Testbed):
 
     def symbolizer(self, filesystems: Sequence[str]) -> SimDecoder:  # type: ignore[override]
         return SimDecoder()
+
+    def watch(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        *,
+        points: Sequence[str] | None = None,
+    ) -> LifetimeWatch:
+        return lambda case: Lifetime(None)
+
+    def blocked(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        points: Sequence[str] | None,
+        case: MountCase,
+    ) -> str:
+        return ""
 
     def guest_source(
         self,

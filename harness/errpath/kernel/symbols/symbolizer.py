@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 
 from errpath.kernel.build.built import BuiltKernel, BuiltModule
 from errpath.kernel.symbols.addr2line import Addr2line, Frame
+from errpath.kernel.symbols.elf import Symbol
 from errpath.kernel.symbols.functions import FunctionSite, site_of
 from errpath.kernel.symbols.symtab import SymbolTable, load_module_symbols, load_system_map
 
@@ -75,6 +76,35 @@ class Symbolizer:
         instruction pointer of a fault, which is not such an address.
         """
         return self._lookup(function, offset, module, size, exact)
+
+    def at(
+        self, address: int, sections: Mapping[str, Mapping[str, int]], *, exact: bool = True
+    ) -> tuple[Frame, ...]:
+        """The frames at an absolute address in a running kernel, innermost first.
+
+        `sections` are the addresses of each module's sections in that kernel. Where there is no
+        line, the one frame is the function alone; () where there is no function either.
+        """
+        found = self._locate(address, sections)
+        if found is None:
+            return ()
+        module, symbol, offset = found
+        frames = self.resolve(symbol.name, offset, module, size=symbol.size or None, exact=exact)
+        return frames or (Frame(symbol.name, module or "", 0, False),)
+
+    def _locate(
+        self, address: int, sections: Mapping[str, Mapping[str, int]]
+    ) -> tuple[str | None, Symbol, int] | None:
+        for name, starts in sections.items():
+            for section, start in starts.items():
+                table = self._tables.get(name)
+                if table is None or address < start:
+                    continue
+                symbol = table.covering(address - start, section)
+                if symbol is not None:
+                    return name, symbol, address - start - symbol.address
+        symbol = load_system_map(self._kernel.system_map).covering(address)
+        return (None, symbol, address - symbol.address) if symbol is not None else None
 
     def find_function(self, name: str) -> FunctionSite:
         """Where the code of a function is; see `FunctionSite`."""

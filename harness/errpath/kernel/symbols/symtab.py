@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -25,6 +26,7 @@ class SymbolTable:
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
         self._by_name: dict[str, list[Symbol]] = {}
+        self._by_address: dict[str, list[Symbol]] = {}
         for symbol in symbols:
             self._by_name.setdefault(symbol.name, []).append(symbol)
 
@@ -41,6 +43,21 @@ class SymbolTable:
                 if other != name and other.startswith(f"{name}.") and clone_of(other) == name
             )
         )
+
+    def covering(self, address: int, section: str = "") -> Symbol | None:
+        """The function with code at an address: of its section in a module, else virtual."""
+        symbols = self._sorted(section)
+        at = bisect.bisect_right(symbols, address, key=lambda symbol: symbol.address) - 1
+        if at < 0 or address >= symbols[at].address + max(symbols[at].size, 1):
+            return None
+        return symbols[at]
+
+    def _sorted(self, section: str) -> list[Symbol]:
+        if section not in self._by_address:
+            every = [one for named in self._by_name.values() for one in named]
+            mine = [one for one in every if one.section == section]
+            self._by_address[section] = sorted(mine, key=lambda symbol: symbol.address)
+        return self._by_address[section]
 
     def find(self, name: str, offset: int, size: int | None) -> Symbol | None:
         """The one function of a name that has code at `offset`.

@@ -4,36 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from errpath.cases.case import MountCase
 from errpath.oracles.failure import LEAK, RESOURCE_LEAK
 from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import OwnershipTrace
+from errpath.oracles.timeline import Timeline
+from errpath.results.reports.crash_story import crash_lines
+from errpath.results.reports.decoding import Decoder
+from errpath.runner.lifetime import Lifetime
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
-__all__ = ["Decoder", "decode_record", "ownership_lines", "render"]
-
-
-class Frame(Protocol):
-    """One source position; `errpath.kernel.symbols.symbolizer.Frame` is one."""
-
-    @property
-    def function(self) -> str: ...
-    @property
-    def file(self) -> str: ...
-    @property
-    def line(self) -> int: ...
-    @property
-    def inlined(self) -> bool: ...
-
-
-class Decoder(Protocol):
-    """Function and offset → source positions, innermost first; () where unknown."""
-
-    def resolve(self, function: str, offset: int, module: str | None = None) -> Sequence[Frame]: ...
+__all__ = ["Decoder", "decode_record", "lifetime_lines", "ownership_lines", "render"]
 
 
 def decode_record(record: Record, decoder: Decoder) -> str:
@@ -51,7 +35,15 @@ def decode_record(record: Record, decoder: Decoder) -> str:
     return "\n".join(out)
 
 
-def render(result: Result, decoder: Decoder | None, *, rerun: str, folder: Path | None) -> str:
+def render(
+    result: Result,
+    decoder: Decoder | None,
+    *,
+    rerun: str,
+    folder: Path | None,
+    lifetime: Lifetime | None = None,
+    blocked: str = "",
+) -> str:
     """The whole report of one case that is not a pass."""
     verdict = result.verdict
     case = verdict.case
@@ -67,8 +59,14 @@ def render(result: Result, decoder: Decoder | None, *, rerun: str, folder: Path 
     for failure in verdict.failures:
         if failure.evidence and failure.kind not in (LEAK, RESOURCE_LEAK):
             lines += ["", _indent(failure.evidence)]
+    told = [one for one in verdict.failures if one.evidence and not one.follows]
+    for failure in told:
+        if failure.kind not in (LEAK, RESOURCE_LEAK) and (
+            story := crash_lines(failure, decoder, blocked)
+        ):
+            lines += ["", *story]
     if verdict.status is Status.FAIL and verdict.leak is not None and decoder is not None:
-        lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder)]
+        lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder, lifetime)]
     lines += ["", f"  rerun      {rerun}"]
     if folder is not None:
         lines.append(f"  artefacts  {folder}")
@@ -108,12 +106,52 @@ def _traits(case: MountCase) -> str:
     return f" ({', '.join(traits)})" if traits else ""
 
 
+def lifetime_lines(timeline: Timeline) -> list[str]:
+    """Allocated, held, given up, and where the last reference disappeared; one line each."""
+    lines = [f"  allocated  {timeline.allocated}, {timeline.size} bytes"]
+    moves = [(one.began, "held by", one, one.stored) for one in timeline.holders]
+    moves += [
+        (one.ended, "freed" if one.freed else "given up", one, one.gone)
+        for one in timeline.holders
+        if one.gone is not None
+    ]
+    for _, word, holder, place in sorted(moves, key=lambda move: move[0]):
+        text = f": {place.text}" if place.text and word != "freed" else ""
+        what = f"what held {holder.name}" if word == "freed" else holder.name
+        late = ", later" if word == "freed" and holder.elsewhere else ""
+        lines.append(f"  {word:<10} {what}, in {place}{late}{text}")
+    for holder in timeline.remaining:
+        lines.append(f"  remains    {holder.name}, in memory that nothing points to")
+    if not timeline.holders:
+        lines.append("  held by    nothing but the stack")
+    if not timeline.remaining:
+        lines.append(f"  lost       the last reference disappeared in {timeline.lost}")
+    return lines
+
+
+def _hook(names: Sequence[str]) -> str:
+    """The kill_sb that ran, of the functions on the way out."""
+    before = names[: names.index("kill_block_super")]
+    own = [name for name in before if name.endswith(("kill_sb", "kill_super"))]
+    return own[-1] if own else "kill_block_super"
+
+
 def ownership_lines(
-    case: MountCase, records: Sequence[Record], story: OwnershipTrace | None, decoder: Decoder
+    case: MountCase,
+    records: Sequence[Record],
+    story: OwnershipTrace | None,
+    decoder: Decoder,
+    lifetime: Lifetime | None = None,
 ) -> list[str]:
-    """Who allocated, who took over, who should have freed; from the backtrace and the trace."""
-    lines = []
-    for record in records:
+    """Who allocated, who took over, who should have freed; from the measured life of the object
+    where there is one, the backtrace and the trace."""
+    timeline = lifetime.timeline if lifetime is not None else None
+    lines = lifetime_lines(timeline) if timeline is not None else []
+    if lifetime is not None and lifetime.reason:
+        lines.append(f"  lifetime   not measured: {lifetime.reason}")
+    look = str(timeline.lost) if timeline is not None and not timeline.remaining else ""
+    # Each object in one line, but for the one that has been told.
+    for record in records[1 if timeline is not None else 0 :]:
         site = next(
             (s for s in record.backtrace if not is_helper(s.function)),
             record.backtrace[0] if record.backtrace else None,
@@ -124,7 +162,7 @@ def ownership_lines(
         where = f" ({frames[-1].file}:{frames[-1].line})" if frames else ""
         lines.append(f"  allocated  {site.function}{where}, {record.size} bytes")
     if story is None:
-        return lines
+        return [*lines, *([f"  look at    {look}"] if look else [])]
     function = case.fault.function if case.fault is not None else ""
     forced = function or "setup_bdev_super"
     # Only what the context owned changed hands; fill_super's own allocations never did.
@@ -133,7 +171,7 @@ def ownership_lines(
     )
     movers = ("sget_fc", "sget_dev") if from_context else ()
     moved = next((name for name in movers if story.ran(name)), None)
-    if moved is not None:
+    if moved is not None and timeline is None:
         lines.append(
             f"  taken over {moved} moved fc->s_fs_info to sb->s_fs_info: the superblock owns it"
         )
@@ -143,13 +181,13 @@ def ownership_lines(
     names = list(dict.fromkeys(call.function for call in way_out))
     lines.append(f"  way out    {' -> '.join(names)}")
     if moved is not None and "kill_block_super" in names:
-        before = names[: names.index("kill_block_super")]
-        own = [name for name in before if name.endswith(("kill_sb", "kill_super"))]
-        hook = own[-1] if own else "kill_block_super"
         lines.append(
-            f"  not freed  {case.filesystem}'s kill_sb is {hook}, and nothing on the way out freed "
-            "it: kill_sb should have"
+            f"  not freed  {case.filesystem}'s kill_sb is {_hook(names)}, and nothing on the "
+            "way out freed it: kill_sb should have"
         )
+        look = f"kill_sb of {case.filesystem}"
+    if look:
+        lines.append(f"  look at    {look}")
     lines += ["", "  trace"]
     lines += [f"    {'  ' * call.depth}{call.function}" for call in story.calls]
     return lines

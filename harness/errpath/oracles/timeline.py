@@ -1,0 +1,244 @@
+"""The life of a lost object: allocated, held by, given up by, and where its last reference went.
+
+From what QEMU saw of every store of the guest's kernel (`errpath.guest.holders`), by source lines.
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from errpath.guest.holders import Change
+from errpath.oracles.frames import base_name, first_named, is_helper
+
+__all__ = ["Frame", "Holder", "Place", "Resolve", "Timeline", "make_timeline"]
+
+
+class Frame(Protocol):
+    """One source position; `errpath.kernel.symbols.symbolizer.Frame` is one."""
+
+    @property
+    def function(self) -> str: ...
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+
+
+# An absolute address, and whether it is the instruction itself → frames, innermost first.
+Resolve = Callable[[int], Sequence[Frame]]
+# A file and a line of it → the statement that begins there; "" where that is not known.
+Source = Callable[[str, int], str]
+
+_SLAB = ("mm/slub.c", "mm/slab_common.c", "mm/slab.h")
+_KMEMLEAK = "mm/kmemleak.c"
+_MADE = re.compile(r"_*(?:create|alloc|link)_object\w*|kmemleak_alloc\w*")
+_FREED = re.compile(r"k[vz]?free\w*|kmem_cache_free\w*|vfree\w*|kvfree\w*|kfree_sensitive")
+# Code that stores for whoever calls it: lists, trees, allocators, copies.
+_GENERIC = (
+    "include/",
+    "lib/",
+    "arch/",
+    "mm/slub.c",
+    "mm/slab",
+    "mm/util.c",
+    "mm/kmemleak.c",
+    "mm/vmalloc.c",
+    "kernel/rcu/",
+    "kernel/locking/",
+)
+# Of the plugin's number of a stack.
+_STACK_BITS = 14
+# `sb->s_fs_info = fc->s_fs_info;`: what is stored to.
+_TARGET = re.compile(r"^(?:[\w\s]*?\s)?(\*?(?:\w|->|\.|\[[^\]]*\]|\(\w+\)->)+)\s*=[^=]")
+_LINKED = re.compile(r"\(\s*(&?[^,()]+(?:\([^()]*\))?[^,()]*)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in the source, and what stands there."""
+
+    function: str
+    file: str
+    line: int
+    # The statement, in one line; "" where the source is not to be had.
+    text: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.function} ({self.file}:{self.line})" if self.line else self.function
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A word outside of any stack that pointed into the object for some time."""
+
+    # As the source calls it, such as `fc->s_fs_info`.
+    name: str
+    address: int
+    stored: Place
+    # None while it still points there.
+    gone: Place | None = None
+    # It went because what holds it was freed, not because something else was stored.
+    freed: bool = False
+    # It went in another task than that of the allocation: a worker, an RCU callback.
+    elsewhere: bool = False
+    # Where among all changes it came, and went.
+    began: int = 0
+    ended: int = 0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """One object from its allocation on."""
+
+    address: int
+    # Bytes.
+    size: int
+    allocated: Place
+    # In the order in which they came.
+    holders: tuple[Holder, ...]
+    # Who freed the object, in order; of what is leaked, nobody.
+    frees: tuple[Place, ...] = ()
+
+    @property
+    def last(self) -> Holder | None:
+        """The holder that went last; None where one still points there, or none ever did."""
+        if not self.holders or any(one.gone is None for one in self.holders):
+            return None
+        return max(self.holders, key=lambda one: one.ended)
+
+    @property
+    def lost(self) -> Place:
+        """Where the last reference disappeared: where it was given up, or, where only a stack ever
+        held it, in the function that allocated it."""
+        last = self.last
+        return last.gone if last is not None and last.gone is not None else self.allocated
+
+    @property
+    def remaining(self) -> tuple[Holder, ...]:
+        """Those that still point there: in memory that nothing reaches."""
+        return tuple(one for one in self.holders if one.gone is None)
+
+
+def make_timeline(
+    changes: Sequence[Change],
+    address: int,
+    size: int,
+    allocator: Sequence[str],
+    resolve: Resolve,
+    source: Source,
+) -> Timeline | None:
+    """The timeline of the last object that was allocated at an address; None where none was.
+
+    `allocator` are the functions of the stack that allocated it, innermost first, as kmemleak has
+    them: without those that were inlined.
+    """
+    told = [_Told(change, tuple(_chain(change, resolve))) for change in changes]
+    births = [
+        n
+        for n, one in enumerate(told)
+        if one.born and one.change.value == address and one.allocates(allocator)
+    ]
+    if not births:
+        return None
+    start = births[-1]
+    birth = told[start]
+    found: dict[int, Holder] = {}
+    done: list[Holder] = []
+    frees: list[Place] = []
+    for number, one in enumerate(told[start:], start):
+        change = one.change
+        inside = address <= change.address < address + size
+        # What is on the stack goes by itself; QEMU may have taken it for another's.
+        if one.noted or inside or change.address >> _STACK_BITS == birth.change.stack:
+            continue
+        if one.slab and change.held:
+            # A free object is in a list of its slab's.
+            if any(_FREED.fullmatch(frame.function) for frame in one.chain):
+                frees.append(one.place(source))
+            continue
+        if change.held:
+            place = one.place(source)
+            name = _name(place) or f"the word at {change.address:#x}"
+            found[change.address] = Holder(name, change.address, place, began=number)
+        elif (holder := found.pop(change.address, None)) is not None:
+            done.append(
+                Holder(
+                    holder.name,
+                    holder.address,
+                    holder.stored,
+                    one.place(source),
+                    freed=one.slab,
+                    elsewhere=change.stack != birth.change.stack,
+                    began=holder.began,
+                    ended=number,
+                )
+            )
+    holders = sorted((*done, *found.values()), key=lambda holder: holder.began)
+    return Timeline(address, size, birth.place(source), tuple(holders), tuple(frees))
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A change with the source positions of its stack, innermost first."""
+
+    change: Change
+    chain: tuple[Frame, ...]
+
+    @property
+    def noted(self) -> bool:
+        """Whether kmemleak stored it, for itself."""
+        return any(frame.file == _KMEMLEAK for frame in self.chain[:8])
+
+    @property
+    def born(self) -> bool:
+        return self.change.held and any(
+            frame.file == _KMEMLEAK and _MADE.fullmatch(frame.function) for frame in self.chain
+        )
+
+    def allocates(self, functions: Sequence[str]) -> bool:
+        """Whether this stack is that of an allocation, as far as kmemleak wrote it down."""
+        named = first_named(functions)
+        return any(base_name(frame.function) == named for frame in self.chain)
+
+    @property
+    def slab(self) -> bool:
+        """Whether the slab allocator stored it: into free objects, or over one that it frees."""
+        return any(frame.file in _SLAB for frame in self.chain[:8])
+
+    def place(self, source: Source) -> Place:
+        """The first position that is of whoever wanted the store."""
+        for frame in self.chain:
+            if not (frame.file.startswith(_GENERIC) or is_helper(frame.function)):
+                text = source(frame.file, frame.line)
+                return Place(base_name(frame.function), frame.file, frame.line, text)
+        if not self.chain:
+            return Place("unknown", "", 0)
+        # All are of generic code: the outermost is nearest to who wanted it.
+        last = self.chain[-1]
+        return Place(base_name(last.function), last.file, last.line)
+
+
+def _chain(change: Change, resolve: Resolve) -> Iterator[Frame]:
+    frames = tuple(resolve(change.pc))
+    yield from frames
+    for number, call in enumerate(change.calls):
+        # A function that ended in a jump to the one that is told has left no call.
+        jump = change.jumps[number] if number < len(change.jumps) else 0
+        tail = tuple(resolve(jump)) if jump else ()
+        if tail and frames and tail[-1].function != frames[-1].function:
+            yield from tail
+        frames = tuple(resolve(call))
+        yield from frames
+
+
+def _name(place: Place) -> str:
+    """What a statement stores to."""
+    if match := _TARGET.match(place.text):
+        return match[1].strip()
+    if match := _LINKED.search(place.text):
+        return f"{match[1].strip()} (in {place.text.partition('(')[0].split()[-1]})"
+    return ""

@@ -1,0 +1,70 @@
+"""What a report asks a guest for: the life of a leaked object, and who else waits in a hang. Once
+for each leak, and each hang."""
+
+from __future__ import annotations
+
+import threading
+
+from errpath.cases.case import MountCase
+from errpath.faults.plan import FaultPlan
+from errpath.oracles.failure import HANG, LEAK, Failure, Kind
+from errpath.results.testbeds import Testbeds
+from errpath.runner.lifetime import Lifetime
+from errpath.runner.result import Result
+from errpath.runner.verdict import Status
+
+__all__ = ["Lifetimes"]
+
+# Of one run; more leaks of different kinds than this are told without.
+_MEASURED_MAX = 12
+
+
+class Lifetimes:
+    """Measurements by kernel, filesystem and signature."""
+
+    def __init__(self, testbeds: Testbeds) -> None:
+        self._testbeds = testbeds
+        self._found: dict[tuple[str, str, str], Lifetime] = {}
+        self._blocked: dict[tuple[str, str, str], str] = {}
+        self._lock = threading.Lock()
+
+    def of(self, kernel: str, result: Result) -> Lifetime | None:
+        """The life of what a case leaked; None where it leaked nothing that was confirmed."""
+        case, leak = result.verdict.case, _first(result, LEAK)
+        if result.verdict.leak is None or leak is None:
+            return None
+        key = (kernel, case.filesystem, leak.signature)
+        with self._lock:
+            if key not in self._found:
+                if len(self._found) >= _MEASURED_MAX:
+                    return Lifetime(None, f"{_MEASURED_MAX} leaks of this run are told already")
+                functions, points = _failing(case)
+                testbed = self._testbeds.get(kernel, case.filesystem)
+                watch = testbed.watch((case.filesystem,), functions, points=points)
+                self._found[key] = watch(case)
+            return self._found[key]
+
+    def blocked(self, kernel: str, result: Result) -> str:
+        """The other tasks that wait while a case hangs; "" for one that does not."""
+        case, hang = result.verdict.case, _first(result, HANG)
+        if hang is None:
+            return ""
+        key = (kernel, case.filesystem, hang.signature)
+        with self._lock:
+            if key not in self._blocked and len(self._blocked) < _MEASURED_MAX:
+                testbed = self._testbeds.get(kernel, case.filesystem)
+                self._blocked[key] = testbed.blocked((case.filesystem,), *_failing(case), case)
+            return self._blocked.get(key, "")
+
+
+def _first(result: Result, kind: Kind) -> Failure | None:
+    failing = result.verdict.status is Status.FAIL
+    return next((one for one in result.verdict.failures if failing and one.kind is kind), None)
+
+
+def _failing(case: MountCase) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """What a guest must be able to fail: functions, and functions of which single calls fail."""
+    fault = case.fault
+    if fault is None:
+        return (), None
+    return ((fault.function,), None) if isinstance(fault, FaultPlan) else ((), (fault.function,))

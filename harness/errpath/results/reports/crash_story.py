@@ -1,0 +1,163 @@
+"""What the kernel said of itself, as the steps that led there: allocated, freed, used; and where to
+look. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from errpath.oracles.failure import HANG, Failure
+from errpath.oracles.frames import base_name, is_helper
+from errpath.results.reports.decoding import Decoder
+
+__all__ = ["crash_lines"]
+
+_FRAME = re.compile(
+    r"^\s*(?:\[<[0-9a-f]+>\] )?(?P<name>[A-Za-z_][\w.]*)\+0x(?P<offset>[0-9a-f]+)/0x[0-9a-f]+"
+    r"(?: \[(?P<module>[\w-]+)(?: [0-9a-f]+)?\])?\s*$"
+)
+_RIP = re.compile(
+    r"^RIP: [0-9a-f]+:(?P<name>[A-Za-z_][\w.]*)\+0x(?P<offset>[0-9a-f]+)/0x[0-9a-f]+"
+    r"(?: \[(?P<module>[\w-]+)\])?",
+    re.MULTILINE,
+)
+# Stacks that a checker of memory prints: SLUB's, and KASAN's.
+_TRACKS = (
+    ("allocated", re.compile(r"^(?:Allocated in |Allocated by task )")),
+    ("freed", re.compile(r"^(?:Freed in |Freed by task )")),
+)
+_ADDRESS = re.compile(
+    r"(?:address:? |non-canonical address |maybe for address )(?:0x)?([0-9a-f]{16}|0x[0-9a-f]+)"
+)
+# What a pointer is whose bytes are all the same, or that is next to nothing.
+_POISON = {
+    "6b": "memory that was freed (slab poison 0x6b)",
+    "5a": "memory that was never written (slab poison 0x5a)",
+    "bb": "a red zone in front of an object",
+    "cc": "a red zone behind an object",
+}
+_NEAR_NULL = 1 << 16
+# Kernel functions that only pass on what their caller did.
+_PASSES_ON = re.compile(
+    r"lock_buffer|mark_buffer_dirty|brelse|__brelse|iput|evict|remove_proc_entry|"
+    r"(?:__)?kmap\w*|folio_\w+|filemap_\w+|read_\w*folio\w*|do_read_cache_folio|"
+    r"do_syscall_64|entry_SYSCALL\w*|ret_from_fork\w*|kthread"
+)
+
+
+# What waits for another task.
+_HANDS_OVER = re.compile(
+    r"_*flush_(?:work|workqueue|delayed_work)\w*|kthread_stop\w*|cancel_\w*work_sync|"
+    r"_*wait_for_completion\w*|wait_for_common|_*wait_on_bit\w*|wb_wait_for_completion"
+)
+_TASK_HEAD = re.compile(r"(?m)^task (\S+) \d+$")
+
+
+@dataclass(frozen=True)
+class _Site:
+    """One frame of a printed stack."""
+
+    name: str
+    offset: int
+    module: str | None
+    exact: bool = False
+
+
+def crash_lines(failure: Failure, decoder: Decoder | None, blocked: str = "") -> list[str]:
+    """The steps of one failure that the kernel reported, and the line that says where to look; none
+    for what has no stack. `blocked` are the other tasks that wait in a hang, with their stacks."""
+    text = failure.evidence
+    stacks = dict(_stacks(text))
+    lines = []
+    for word in ("allocated", "freed"):
+        if own := _own(stacks.get(word, ())):
+            lines.append(f"  {word:<10} {_place(own[0], decoder)}")
+    pointer = _pointer(text)
+    if pointer:
+        lines.append(f"  pointer    {pointer}")
+    stack = [*_instruction(text), *stacks.get("", ())]
+    own = _own(stack) or _own(stacks.get("freed", ()))
+    if not own:
+        return []
+    word = "waits in" if failure.kind is HANG else "reached"
+    way = " <- ".join(dict.fromkeys(base_name(site.name) for site in own[:4]))
+    lines.append(f"  {word:<10} {way}")
+    if "already free" in text and stacks.get("freed"):
+        # The second free is often a tail call, and so in no stack: the first is of the same code.
+        lines.append(f"  freed again {_place(own[0], decoder)}")
+        own = _own(stacks["freed"]) or own
+    if failure.kind is HANG:
+        others = list(_others(blocked))
+        for name, sites in others:
+            way = " <- ".join(dict.fromkeys(base_name(site.name) for site in sites[:4]))
+            lines.append(f"  also waits {name} in {way}")
+        if others and any(_HANDS_OVER.fullmatch(base_name(site.name)) for site in stack):
+            # It waits for another task, and that one for something else.
+            own = others[0][1]
+    named = next((site for site in own if not _PASSES_ON.fullmatch(base_name(site.name))), own[0])
+    lines.append(f"  look at    {_place(named, decoder)}")
+    return lines
+
+
+def _stacks(text: str) -> Iterator[tuple[str, tuple[_Site, ...]]]:
+    """The printed stacks, by what they are of; "" is that of the report itself."""
+    found: dict[str, list[_Site]] = {}
+    word = ""
+    for line in text.splitlines():
+        started = next((name for name, head in _TRACKS if head.match(line)), None)
+        if started is not None:
+            word = started
+            continue
+        match = _FRAME.match(line)
+        if match is not None:
+            site = _Site(match["name"], int(match["offset"], 16), match["module"])
+            found.setdefault(word, []).append(site)
+        elif not line.startswith(" ") or "Call Trace" in line:
+            word = ""
+    for name, sites in found.items():
+        yield name, tuple(sites)
+
+
+def _others(blocked: str) -> Iterator[tuple[str, list[_Site]]]:
+    """Names of tasks, and the frames of each that are no helpers."""
+    parts = _TASK_HEAD.split(blocked)
+    for name, text in zip(parts[1::2], parts[2::2], strict=True):
+        sites = _own(dict(_stacks(text)).get("", ()))
+        if sites:
+            yield name, sites
+
+
+def _instruction(text: str) -> list[_Site]:
+    match = _RIP.search(text)
+    if match is None:
+        return []
+    return [_Site(match["name"], int(match["offset"], 16), match["module"], exact=True)]
+
+
+def _own(sites: Sequence[_Site]) -> list[_Site]:
+    return [site for site in sites if not is_helper(site.name)]
+
+
+def _place(site: _Site, decoder: Decoder | None) -> str:
+    frames = decoder.resolve(site.name, site.offset, site.module) if decoder is not None else ()
+    if not frames:
+        return base_name(site.name)
+    # The innermost that is nobody's helper: it may have been inlined.
+    frame = next((one for one in frames if not is_helper(one.function)), frames[-1])
+    return f"{frame.function} ({frame.file}:{frame.line})"
+
+
+def _pointer(text: str) -> str:
+    """What the pointer was that could not be followed."""
+    match = _ADDRESS.search(text)
+    if match is None:
+        return ""
+    value = int(match[1], 16)
+    digits = f"{value:016x}"
+    for byte, meaning in _POISON.items():
+        if digits.startswith(byte * 3) or digits[4:].startswith(byte * 4):
+            return f"{value:#x}: {meaning}"
+    if value < _NEAR_NULL:
+        return f"{value:#x}: a member of NULL" if value else "NULL"
+    return f"{value:#x}"

@@ -1,0 +1,195 @@
+"""The life of a leaked object, measured: who held it, and where its last reference went.
+
+The case runs in a clone to learn where its object lies, and in another, of the same frozen guest,
+in which QEMU watches that place (`errpath.guest.holders`). Clones of one guest do the same things
+in the same order, so that the object lies there again; where it does not, both are tried again.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from errpath.cases.case import MountCase
+from errpath.cases.run import run_case
+from errpath.errors import ErrpathError
+from errpath.guest.channel import AgentError
+from errpath.guest.clones import Added
+from errpath.guest.holders import plugin_words, read_changes
+from errpath.guest.machine import Guest
+from errpath.kernel.symbols.symbolizer import Symbolizer
+from errpath.oracles.kmemleak import Record
+from errpath.oracles.timeline import Timeline, make_timeline
+from errpath.runner.guests import PreparedGuest
+from errpath.runner.observation import find_leaks
+from errpath.util.cache import scratch_directory
+
+__all__ = ["Lifetime", "LifetimeBed", "LifetimeWatch", "measure_lifetime"]
+
+# The same in every clone: its length alone may move what lies behind it.
+_TASK = "errpath-watched"
+# How often the object may lie elsewhere than expected, or turn out to be held by another.
+_TRIES = 4
+# Lines of a statement that are put together.
+_STATEMENT_LINES = 4
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A timeline, or why there is none."""
+
+    timeline: Timeline | None
+    reason: str = ""
+
+
+# Measures what a case leaks.
+LifetimeWatch = Callable[[MountCase], Lifetime]
+
+
+class LifetimeBed(Protocol):
+    """What a measurement needs of a test bed."""
+
+    @property
+    def accel(self) -> str: ...
+
+    def clone(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        points: Sequence[str] | None,
+        added: Added | None,
+    ) -> PreparedGuest: ...
+
+    def symbolizer(self, filesystems: Sequence[str], /) -> Symbolizer: ...
+
+    def source(self, path: str, /) -> str | None: ...
+
+
+def measure_lifetime(
+    bed: LifetimeBed,
+    filesystems: Sequence[str],
+    functions: Sequence[str],
+    points: Sequence[str] | None,
+    case: MountCase,
+) -> Lifetime:
+    """The life of an object that `case` leaks; of several, of that which held the others."""
+    if bed.accel != "tcg":
+        return Lifetime(None, f"QEMU watches memory under TCG only, and this is {bed.accel}")
+    clone = functools.partial(bed.clone, filesystems, functions, points)
+    try:
+        return _measure(bed, clone, case)
+    except (ErrpathError, AgentError) as error:
+        return Lifetime(None, str(error))
+
+
+def _measure(
+    bed: LifetimeBed, clone: Callable[[Added | None], PreparedGuest], case: MountCase
+) -> Lifetime:
+    records = _leaks(clone(None), case)
+    if not records:
+        return Lifetime(None, "in a guest of its own the case leaks nothing")
+    wanted = records[0]
+    best: Timeline | None = None
+    for _ in range(_TRIES):
+        timeline = _watch(bed, clone, case, wanted)
+        if timeline is None:
+            records = _leaks(clone(None), case) or records
+            wanted = records[0]
+            continue
+        best = timeline
+        # What another leaked object holds was lost with that one.
+        above = next((one for one in records if _holds(one, timeline)), None)
+        if above is None or above == wanted:
+            return Lifetime(timeline)
+        wanted = above
+    if best is not None:
+        return Lifetime(best)
+    return Lifetime(None, f"the object did not lie in the same place in {_TRIES} clones")
+
+
+def _holds(record: Record, timeline: Timeline) -> bool:
+    return any(
+        record.address <= holder.address < record.address + record.size
+        for holder in timeline.remaining
+    )
+
+
+def _leaks(prepared: PreparedGuest, case: MountCase) -> list[Record]:
+    try:
+        outcome = run_case(prepared.guest, case, _TASK)
+        return find_leaks(prepared, [outcome]).own.get(_TASK, [])
+    finally:
+        prepared.guest.close()
+
+
+def _watch(
+    bed: LifetimeBed,
+    clone: Callable[[Added | None], PreparedGuest],
+    case: MountCase,
+    record: Record,
+) -> Timeline | None:
+    with scratch_directory() as scratch:
+        out = scratch / "changes"
+        prepared = clone(plugin_words(record.address, record.size, out))
+        try:
+            run_case(prepared.guest, case, _TASK)
+            # What is put off, such as an RCU callback, is part of the way out.
+            prepared.guest.quiesce()
+            # Not before: whatever else is done moves what is allocated behind it.
+            sections = _sections(prepared)
+        finally:
+            prepared.guest.close()
+        changes = read_changes(out) if out.exists() else ()
+    with bed.symbolizer(tuple(prepared.modules)) as symbolizer:
+        resolve = functools.lru_cache(maxsize=None)(
+            lambda address: symbolizer.at(address, sections)
+        )
+        return make_timeline(
+            changes,
+            record.address,
+            record.size,
+            [site.function for site in record.backtrace],
+            resolve,
+            _Statements(bed).statement,
+        )
+
+
+def _sections(prepared: PreparedGuest) -> Mapping[str, Mapping[str, int]]:
+    """Where the code of each module lies in a guest."""
+    names = {name for names in prepared.modules.values() for name in names}
+    return {name: _code(prepared.guest, name) for name in names}
+
+
+def _code(guest: Guest, module: str) -> Mapping[str, int]:
+    found = {}
+    for section in (".text", ".text.unlikely", ".noinstr.text", ".exit.text"):
+        path = f"/sys/module/{module.replace('-', '_')}/sections/{section}"
+        try:
+            found[section] = int(guest.read_file(path), 16)
+        except AgentError:
+            # Not every module has every section.
+            continue
+    return found
+
+
+class _Statements:
+    """Statements of the kernel's source, in one line each."""
+
+    def __init__(self, bed: LifetimeBed) -> None:
+        self._bed = bed
+        self._files: dict[str, list[str]] = {}
+
+    def statement(self, file: str, line: int) -> str:
+        """The statement at a line; "" where the source is not to be had."""
+        if file not in self._files:
+            self._files[file] = (self._bed.source(file) or "").splitlines()
+        lines = self._files[file][line - 1 : line - 1 + _STATEMENT_LINES]
+        words: list[str] = []
+        for text in lines:
+            words.append(text.strip())
+            if text.rstrip().endswith((";", "{", "}", ":")):
+                break
+        return re.sub(r"\s+", " ", " ".join(words))

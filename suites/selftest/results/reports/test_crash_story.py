@@ -1,0 +1,90 @@
+"""What the kernel said of itself, as steps: allocated, freed, used, and where to look."""
+
+from __future__ import annotations
+
+from errpath.oracles import failure
+from errpath.oracles.failure import Failure
+from errpath.results.reports.crash_story import crash_lines
+
+_TWICE = """\
+BUG kmalloc-512 (Tainted: G           O       ): Object already free
+-----------------------------------------------------------------------------
+Allocated in hfs_init_fs_context+0x30/0xe0 [hfs] age=1 cpu=0 pid=39
+ __kmalloc_cache_noprof+0x176/0x2f0
+ hfs_init_fs_context+0x30/0xe0 [hfs]
+ alloc_fs_context+0x122/0x190
+Freed in hfs_kill_super+0x1a/0x30 [hfs] age=0 cpu=0 pid=39
+ hfs_kill_super+0x1a/0x30 [hfs]
+ deactivate_locked_super+0x29/0xa0
+Slab 0xffffea00000da100 objects=10 used=7 fp=0xffff888003686c00 flags=0x240
+RIP: 0010:object_err+0x22a/0x310
+Call Trace:
+ <TASK>
+ free_to_partial_list+0x2a3/0x540
+ kfree+0x192/0x330
+ ? hfs_free_inode+0x20/0x20 [hfs]
+ deactivate_locked_super+0x29/0xa0
+ get_tree_bdev_flags+0x14b/0x1b0
+"""
+_NULL = """\
+BUG: kernel NULL pointer dereference, address: 0000000000000018
+RIP: 0010:hfsplus_kill_super+0x12/0x40 [hfsplus]
+Call Trace:
+ deactivate_locked_super+0x29/0xa0
+"""
+_FREED = """\
+Oops: general protection fault, probably for non-canonical address 0x6b6b6b6b6b6b6b83: 0000 [#1]
+RIP: 0010:hfs_bnode_put+0x12/0x40 [hfs]
+Call Trace:
+ hfs_brec_find+0x29/0xa0 [hfs]
+"""
+_WAITS = """\
+ __flush_work+0x1bf/0x380
+ hfs_file_fsync+0x4d/0x70 [hfs]
+ do_fsync+0x4d/0xb0
+"""
+_BLOCKED = """\
+task kworker/0:1+events_long 12
+[<0>] __lock_buffer+0x4d/0x60
+[<0>] hfs_mdb_commit+0x4d/0x70 [hfs]
+[<0>] flush_mdb+0x4d/0x70 [hfs]
+[<0>] process_one_work+0x4d/0x70
+"""
+
+
+def _lines(kind: failure.Kind, text: str, blocked: str = "") -> list[str]:
+    return crash_lines(Failure(kind, "title", evidence=text), None, blocked)
+
+
+def test_a_double_free_names_who_freed_first() -> None:
+    lines = _lines(failure.CORRUPTION, _TWICE)
+    assert "  allocated  hfs_init_fs_context" in lines
+    assert "  freed      hfs_kill_super" in lines
+    # The second kfree() was a tail call: no stack has its caller.
+    assert any(line.startswith("  freed again ") for line in lines)
+    assert lines[-1] == "  look at    hfs_kill_super"
+
+
+def test_bad_pointers_are_told_by_what_they_are() -> None:
+    null = _lines(failure.OOPS, _NULL)
+    assert null[0] == "  pointer    0x18: a member of NULL"
+    assert null[-1] == "  look at    hfsplus_kill_super"
+    freed = _lines(failure.OOPS, _FREED)
+    assert freed[0] == "  pointer    0x6b6b6b6b6b6b6b83: memory that was freed (slab poison 0x6b)"
+    assert freed[-1] == "  look at    hfs_bnode_put"
+
+
+def test_a_hang_that_waits_for_a_worker_is_the_workers() -> None:
+    alone = _lines(failure.HANG, _WAITS)
+    assert alone[0] == "  waits in   hfs_file_fsync <- do_fsync"
+    assert alone[-1] == "  look at    hfs_file_fsync"
+    both = _lines(failure.HANG, _WAITS, _BLOCKED)
+    assert both[1].startswith("  also waits kworker/0:1+events_long in hfs_mdb_commit <- flush_mdb")
+    assert both[-1] == "  look at    hfs_mdb_commit"
+    # What waits for no other task is not another's fault.
+    own = _WAITS.replace("__flush_work", "__lock_buffer")
+    assert _lines(failure.HANG, own, _BLOCKED)[-1] == "  look at    hfs_file_fsync"
+
+
+def test_what_has_no_stack_has_no_story() -> None:
+    assert _lines(failure.ERRNO, "") == []

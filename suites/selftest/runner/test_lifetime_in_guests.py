@@ -1,0 +1,62 @@
+"""The life of leaked objects, measured in guests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from errpath.cases.lifecycle import plan
+from errpath.runner.lifetime import Lifetime
+from errpath.runner.testbed import Testbed
+
+pytestmark = [pytest.mark.qemu, pytest.mark.xdist_group("guests")]
+
+
+def _measured(testbed: Testbed, case_id: str) -> Lifetime:
+    filesystem = case_id.split("-")[1]
+    case = next(one.case for one in plan((filesystem,), "abcdefg") if one.id == case_id)
+    assert case is not None
+    functions = (case.fault.function,) if case.fault is not None else ()
+    try:
+        return testbed.watch((filesystem,), functions)(case)
+    finally:
+        testbed.close()
+
+
+def test_the_last_reference_goes_where_the_array_is_freed(
+    make_testbed: Callable[..., Testbed],
+) -> None:
+    """docs/findings/omfs-free-imap.patch changes omfs_put_super()."""
+    found = _measured(make_testbed(), "killsb-omfs-d-plain-mount-ro")
+    timeline = found.timeline
+    assert timeline is not None, found.reason
+    assert timeline.allocated.function == "omfs_get_imap"
+    assert timeline.allocated.file == "fs/omfs/inode.c"
+    (holder,) = timeline.holders
+    assert holder.freed
+    assert not holder.elsewhere
+    assert timeline.lost.function == "omfs_put_super"
+    assert timeline.lost.text == "kfree(sbi->s_imap);"
+
+
+def test_s_fs_info_goes_from_the_context_to_the_superblock(
+    make_testbed: Callable[..., Testbed],
+) -> None:
+    found = _measured(make_testbed(), "killsb-adfs-b-injected-EIO-mount-rw")
+    timeline = found.timeline
+    assert timeline is not None, found.reason
+    assert timeline.allocated.function == "adfs_init_fs_context"
+    context, superblock = timeline.holders
+    assert context.stored.function == "adfs_init_fs_context"
+    assert (context.gone and context.gone.text) == "fc->s_fs_info = NULL;"
+    assert superblock.stored.text == "s->s_fs_info = fc->s_fs_info;"
+    assert superblock.stored.function == "sget_fc"
+    # An RCU callback frees the superblock, long after the call.
+    assert superblock.freed
+    assert superblock.elsewhere
+
+
+def test_what_leaks_nothing_has_no_timeline(make_testbed: Callable[..., Testbed]) -> None:
+    found = _measured(make_testbed(), "killsb-minix-d-plain-mount-ro")
+    assert found == Lifetime(None, "in a guest of its own the case leaks nothing")
