@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib.util
 import os
 import shutil
 import stat
@@ -122,6 +123,7 @@ NEEDS: tuple[Need, ...] = (
     Need(
         "spatch", "coccinelle", lambda: program_path("spatch") is not None, lost="no errpath audit"
     ),
+    Need("gdb", "gdb", lambda: program_path("gdb") is not None, lost="no errpath debug"),
     Need("libc.a", "libc6-dev", lambda: _file("libc.a", "libc6-dev").present()),
     Need("static busybox", "busybox-static", lambda: find_busybox() is not None),
     Need(
@@ -161,6 +163,7 @@ def examine(*, probe_kvm: bool = False) -> tuple[Finding, ...]:
         text = "KVM works" if verdict.works else f"no KVM, TCG instead: {verdict.reason}"
         findings.append(Finding("ok" if verdict.works else "note", text))
     findings.append(_hfsprogs())
+    findings.append(_drgn())
     findings.append(_disk())
     return tuple(findings)
 
@@ -179,6 +182,14 @@ def _hfsprogs() -> Finding:
         return Finding("ok", "fsck.hfsplus")
     text = "fsck.hfsplus: not found; `errpath doctor --install` unpacks Debian's hfsprogs privately"
     return Finding("note", text)
+
+
+def _drgn() -> Finding:
+    """A note only: it reads what `errpath dump` writes."""
+    if importlib.util.find_spec("drgn") is not None:
+        return Finding("ok", "drgn")
+    text = "drgn: not found, nothing here reads what errpath dump writes; expected "
+    return Finding("note", text + "pip install 'errpath[inspect]' or Debian package python3-drgn")
 
 
 def _disk() -> Finding:

@@ -15,6 +15,7 @@ from errpath.cli import (
     compare,
     completion,
     coverage,
+    debug,
     decode,
     doctor,
     history,
@@ -29,6 +30,7 @@ from errpath.cli import (
     shell,
     story,
     sweep,
+    trace,
 )
 from errpath.cli.parser import USAGE_STATUS, Parser
 from errpath.errors import ErrpathError, UsageError
@@ -58,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         bisect,
         compare,
         coverage,
+        debug,
         decode,
         doctor,
         history,
@@ -71,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         shell,
         story,
         sweep,
+        trace,
     ):
         area.add_parser(commands)
     history.add_diff_parser(commands)

@@ -18,7 +18,15 @@ from errpath.cases.run import run_case
 from errpath.guest.channel import AgentError
 from errpath.guest.machine import Guest
 
-__all__ = ["Call", "OwnershipTrace", "parse_graph", "trace_case"]
+__all__ = [
+    "Call",
+    "GraphText",
+    "OwnershipTrace",
+    "default_functions",
+    "parse_graph",
+    "record_graph",
+    "trace_case",
+]
 
 _TRACING = "/sys/kernel/tracing"
 # Where s_fs_info and a context are made, handed over and given back. A name that the kernel lacks
@@ -42,6 +50,8 @@ _CORE = (
 )
 # What prints as pure structure: no times, CPUs or overheads.
 _OPTIONS_OFF = ("funcgraph-cpu", "funcgraph-duration", "funcgraph-overhead", "funcgraph-irqs")
+# Of these, what a trace with times has.
+_TIMES = ("funcgraph-duration",)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,15 @@ class OwnershipTrace:
         return self.calls[at[-1] + 1 :] if at else ()
 
 
+@dataclass(frozen=True)
+class GraphText:
+    """What the tracer wrote."""
+
+    text: str
+    # Entries that were overwritten: the beginning is missing.
+    lost: int
+
+
 def parse_graph(text: str) -> OwnershipTrace:
     """function_graph's text → calls. Two columns of indentation are one level."""
     calls = []
@@ -88,32 +107,68 @@ def trace_case(guest: Guest, case: MountCase, task: str, modules: Sequence[str])
     Raises:
         AgentError: the kernel has no function_graph tracer.
     """
+    graph = record_graph(guest, case, task, default_functions(modules))
+    return replace(parse_graph(graph.text), lost=graph.lost)
+
+
+def default_functions(modules: Sequence[str]) -> tuple[str, ...]:
+    """Patterns of the functions that a superblock's private data passes, and of all in modules."""
+    return (*_CORE, *(f"*:mod:{module}" for module in modules))
+
+
+def record_graph(
+    guest: Guest,
+    case: MountCase,
+    task: str,
+    functions: Sequence[str],
+    *,
+    events: Sequence[str] = (),
+    times: bool = False,
+) -> GraphText:
+    """function_graph's text of one run of `case`; with `times`, when each call began, and how long
+    it took. Leaves the tracer off.
+
+    `functions` are the tracer's patterns (a name that the kernel lacks is passed over), `events`
+    are `group:event` or `group`.
+
+    Raises:
+        AgentError: the kernel has no function_graph tracer, or no such event.
+    """
 
     def put(name: str, value: str, *, truncate: bool = False) -> None:
         guest.write_file(f"{_TRACING}/{name}", value, mode=0o644 if truncate else None)
 
-    put("tracing_on", "0")
-    put("current_tracer", "nop")
+    def off() -> None:
+        put("tracing_on", "0")
+        put("current_tracer", "nop")
+
+    off()
     put("set_ftrace_filter", "\n", truncate=True)
-    for pattern in (*_CORE, *(f"*:mod:{module}" for module in modules)):
+    for pattern in functions:
         with contextlib.suppress(AgentError):
             put("set_ftrace_filter", f"{pattern}\n")
     put("current_tracer", "function_graph")
     for option in _OPTIONS_OFF:
         with contextlib.suppress(AgentError):
-            put(f"options/{option}", "0")
+            put(f"options/{option}", str(int(times and option in _TIMES)))
+    with contextlib.suppress(AgentError):
+        put("options/funcgraph-abstime", str(int(times)))
     put("trace", "\n", truncate=True)
     try:
+        for event in events:
+            put(f"events/{event.replace(':', '/')}/enable", "1")
         run_case(guest, case, task, trace=True)
-        text = guest.read_file(f"{_TRACING}/trace").decode(errors="replace")
-        lost = _overrun(guest)
+        return GraphText(
+            guest.read_file(f"{_TRACING}/trace").decode(errors="replace"), _overrun(guest)
+        )
     finally:
         if guest.poisoned is None:
-            put("tracing_on", "0")
-            put("current_tracer", "nop")
+            off()
+            for event in events:
+                with contextlib.suppress(AgentError):
+                    put(f"events/{event.replace(':', '/')}/enable", "0")
             put("set_ftrace_pid", "\n", truncate=True)
             put("set_ftrace_filter", "\n", truncate=True)
-    return replace(parse_graph(text), lost=lost)
 
 
 def _overrun(guest: Guest) -> int:

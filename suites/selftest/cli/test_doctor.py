@@ -66,6 +66,7 @@ def _only(monkeypatch: pytest.MonkeyPatch, *needs: Need) -> None:
     monkeypatch.setattr(doctor, "NEEDS", needs)
     monkeypatch.setattr(doctor, "_image_makers", lambda: ())
     monkeypatch.setattr(hfsprogs, "find_program", lambda name: Path("/sbin") / name)
+    monkeypatch.setattr(doctor, "_drgn", lambda: Finding("ok", "drgn"))
 
 
 def test_a_machine_that_has_all(
@@ -77,8 +78,9 @@ def test_a_machine_that_has_all(
     assert status == 0
     assert lines[:2] == ["ok       gcc", "note     no KVM, TCG instead: no /dev/kvm"]
     assert lines[2] == "ok       fsck.hfsplus"
-    assert lines[3].startswith("ok       cache ")
-    assert len(lines) == 4
+    assert lines[3] == "ok       drgn"
+    assert lines[4].startswith("ok       cache ")
+    assert len(lines) == 5
 
 
 def test_what_is_missing_is_named_with_its_package(

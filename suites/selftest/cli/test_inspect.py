@@ -1,0 +1,152 @@
+"""`errpath trace`, `debug` and `dump`: what happens inside of one case."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+
+from errpath.analysis.inspect.core import vmcoreinfo, write_core
+from errpath.analysis.inspect.trace import Moment, Span, parse_times, perfetto_json
+from errpath.cli import main
+from errpath.errors import InfrastructureError
+from errpath.guest.ram import GuestRam
+from suites.selftest.paths import ROOT
+
+_CASE = "hfs-setup_bdev_super-EIO-mount-rw"
+_GRAPH = """\
+# tracer: function_graph
+#
+#     TIME         DURATION                  FUNCTION CALLS
+#      |            |   |                     |   |   |   |
+    1.000010 |               |  get_tree_bdev_flags() {
+    1.000020 |   1.500 us    |    sget_fc();
+    1.000025 |               |    /* kmalloc: call_site=hfs_init ptr=00 */
+    1.000030 | + 10.000 us   |    hfs_fill_super [hfs]();
+    1.000050 | + 40.000 us   |  }
+    1.000060 |               |  put_fs_context() {
+    1.000070 |   2.000 us    |    hfs_free_fc [hfs]();
+"""
+
+
+def test_a_trace_is_calls_and_events() -> None:
+    spans, moments = parse_times(_GRAPH)
+    assert [(one.function, one.depth) for one in spans] == [
+        ("get_tree_bdev_flags", 0),
+        ("sget_fc", 1),
+        ("hfs_fill_super", 1),
+        ("put_fs_context", 0),
+        ("hfs_free_fc", 1),
+    ]
+    assert round(spans[0].took) == 40
+    assert spans[1].took == 1.5
+    # It had not returned when the trace ended.
+    assert round(spans[3].took) == 10
+    assert [(one.name, one.text) for one in moments] == [("kmalloc", "call_site=hfs_init ptr=00")]
+
+
+def test_perfetto_has_every_call_and_event() -> None:
+    text = perfetto_json([Span("f", 0, 1.0, 2.0)], [Moment("kfree", "x", 3.0)], task="case")
+    events = json.loads(text)["traceEvents"]
+    assert [event["ph"] for event in events] == ["M", "X", "i"]
+    assert events[1]["dur"] == 2.0
+
+
+def test_a_core_has_the_memory_and_what_finds_its_page_tables(tmp_path: Path) -> None:
+    ram = GuestRam(1 << 20)
+    ram.write_word(0x3000, 0x1122334455667788)
+    note = vmcoreinfo("7.2.13", {"init_top_pgt": 0xFFFFFFFF82001000})
+    assert "SYMBOL(swapper_pg_dir)=ffffffff82001000\n" in note
+    with pytest.raises(InfrastructureError, match="page table"):
+        vmcoreinfo("7.2.13", {})
+    core = tmp_path / "core"
+    write_core(ram, note, core)
+    ram.close()
+    data = core.read_bytes()
+    assert data[:4] == b"\x7fELF"
+    assert note.encode() in data
+    start = struct.unpack_from("<Q", data, 64 + 56 + 8)[0]
+    assert struct.unpack_from("<Q", data, start + 0x3000)[0] == 0x1122334455667788
+    # Memory that nobody touched takes no room.
+    assert core.stat().st_blocks * 512 < 1 << 19
+
+
+@pytest.mark.parametrize("command", ["trace", "debug", "dump"])
+def test_an_unknown_case_is_one_line(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [command, "no-such-case"]
+    if command == "dump":
+        words += ["-o", str(tmp_path / "core")]
+    assert main.main(words) == 2
+    err = capsys.readouterr().err
+    assert "no-such-case: no such case" in err
+    assert err.count("\n") == 1
+
+
+def test_without_gdb_there_is_one_line_with_the_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name, *rest, **more: None)
+    assert main.main(["debug", _CASE]) == 125
+    assert "gdb: not found on PATH (Debian package gdb" in capsys.readouterr().err
+
+
+@pytest.mark.qemu
+def test_gdb_stops_at_the_forced_fault_with_symbols_of_modules(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main.main(["debug", _CASE, "--batch", "bt 3; info symbol hfs_fill_super"]) == 0
+    out = capfd.readouterr().out
+    assert "#0  setup_bdev_super" in out
+    assert "get_tree_bdev_flags" in out
+    assert "hfs_fill_super in section .text" in out
+
+
+@pytest.mark.qemu
+def test_the_session_of_the_documentation_is_what_one_sees(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    text = (ROOT / "docs" / "debugging.md").read_text()
+    block = text[text.index("    $ errpath debug ") :].partition("\n\n")[0]
+    command, *expected = [line.removeprefix("    ") for line in block.splitlines()]
+    assert main.main(shlex.split(command)[2:]) == 0
+    out = iter(capfd.readouterr().out.splitlines())
+    for line in expected:
+        # Addresses and arguments change from build to build: the text has an ellipsis for them.
+        pattern = re.escape(line).replace("…", ".*")
+        pattern = re.sub(r"0x[0-9a-f]+|\([\d.\\-]+\)|:\d+", ".*", pattern)
+        if line != "…":
+            assert any(re.match(pattern, seen) for seen in out), line
+
+
+@pytest.mark.qemu
+def test_a_case_is_traced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "trace.json"
+    words = ["trace", _CASE, "--events", "kmem:kfree", "--perfetto", str(file)]
+    assert main.main(words) == 0
+    out = capsys.readouterr().out
+    assert out.index("hfs_init_fs_context") < out.index("put_fs_context")
+    events = json.loads(file.read_text())["traceEvents"]
+    assert {"hfs_init_fs_context", "sget_fc", "kfree"} <= {one["name"] for one in events}
+    assert all(one["dur"] >= 0 for one in events if one["ph"] == "X")
+
+
+@pytest.mark.qemu
+def test_a_core_opens_in_drgn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drgn = pytest.importorskip("drgn", reason="no drgn (pip install errpath[inspect])")
+    core = tmp_path / "core"
+    assert main.main(["dump", _CASE, "-o", str(core)]) == 0
+    words = capsys.readouterr().out.split()
+    assert words[:3] == ["drgn", "-c", str(core)]
+    program = drgn.Program()
+    program.set_core_dump(core)
+    program.load_debug_info([word for word in words[4:] if word != "-s"])
+    banner = program.symbol("linux_banner")
+    text = program.read(banner.address, 40)
+    assert text.startswith(b"Linux version ")
