@@ -7,14 +7,23 @@ Pure.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from errpath.guest.holders import Change
 from errpath.oracles.frames import base_name, first_named, is_helper
 
-__all__ = ["Frame", "Holder", "Place", "Resolve", "Timeline", "make_timeline"]
+__all__ = [
+    "Frame",
+    "Holder",
+    "Place",
+    "Resolve",
+    "Timeline",
+    "make_reference_timeline",
+    "make_timeline",
+]
 
 
 class Frame(Protocol):
@@ -146,14 +155,40 @@ def make_timeline(
         return None
     start = births[-1]
     birth = told[start]
+    holders, frees = _holders(told[start:], start, address, size, birth.change.stack, source)
+    return Timeline(address, size, birth.place(source), holders, frees)
+
+
+def make_reference_timeline(
+    changes: Sequence[Change],
+    address: int,
+    size: int,
+    owner: str,
+    resolve: Resolve,
+    source: Source,
+) -> Timeline | None:
+    """Who held pointers into memory that is never freed, such as the data of a module of which
+    references are lost; None where nobody did. `owner` is what it is called."""
+    told = [_Told(change, tuple(_chain(change, resolve))) for change in changes]
+    stacks = Counter(change.stack for change in changes)
+    task = stacks.most_common(1)[0][0] if stacks else 0
+    holders, _ = _holders(told, 0, address, size, task, source)
+    return Timeline(address, size, Place(owner, "", 0), holders) if holders else None
+
+
+def _holders(
+    told: Sequence[_Told], start: int, address: int, size: int, stack: int, source: Source
+) -> tuple[tuple[Holder, ...], tuple[Place, ...]]:
+    """The words that pointed into an object, in the order in which they began to, and who freed
+    it. `start` is the number of the first change, `stack` is that of the task in question."""
     found: dict[int, Holder] = {}
     done: list[Holder] = []
     frees: list[Place] = []
-    for number, one in enumerate(told[start:], start):
+    for number, one in enumerate(told, start):
         change = one.change
         inside = address <= change.address < address + size
         # What is on the stack goes by itself; QEMU may have taken it for another's.
-        if one.noted or inside or change.address >> _STACK_BITS == birth.change.stack:
+        if one.noted or inside or change.address >> _STACK_BITS == stack:
             continue
         if one.slab and change.held:
             # A free object is in a list of its slab's.
@@ -165,20 +200,18 @@ def make_timeline(
             name = _name(place) or f"the word at {change.address:#x}"
             found[change.address] = Holder(name, change.address, place, began=number)
         elif (holder := found.pop(change.address, None)) is not None:
+            gone = one.place(source)
             done.append(
-                Holder(
-                    holder.name,
-                    holder.address,
-                    holder.stored,
-                    one.place(source),
+                replace(
+                    holder,
+                    gone=gone,
                     freed=one.slab,
-                    elsewhere=change.stack != birth.change.stack,
-                    began=holder.began,
+                    elsewhere=change.stack != stack,
                     ended=number,
                 )
             )
-    holders = sorted((*done, *found.values()), key=lambda holder: holder.began)
-    return Timeline(address, size, birth.place(source), tuple(holders), tuple(frees))
+    every = sorted((*done, *found.values()), key=lambda holder: holder.began)
+    return tuple(every), tuple(frees)
 
 
 @dataclass(frozen=True)

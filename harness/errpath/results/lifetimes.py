@@ -7,7 +7,7 @@ import threading
 
 from errpath.cases.case import MountCase
 from errpath.faults.plan import FaultPlan
-from errpath.oracles.failure import HANG, LEAK, Failure, Kind
+from errpath.oracles.failure import HANG, LEAK, RESOURCE_LEAK, Failure, Kind
 from errpath.results.testbeds import Testbeds
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.result import Result
@@ -15,6 +15,8 @@ from errpath.runner.verdict import Status
 
 __all__ = ["Lifetimes"]
 
+# What a failure's resource begins with, before the module.
+_REFERENCES = "module references: "
 # Of one run; more leaks of different kinds than this are told without.
 _MEASURED_MAX = 12
 
@@ -29,9 +31,13 @@ class Lifetimes:
         self._lock = threading.Lock()
 
     def of(self, kernel: str, result: Result) -> Lifetime | None:
-        """The life of what a case leaked; None where it leaked nothing that was confirmed."""
-        case, leak = result.verdict.case, _first(result, LEAK)
-        if result.verdict.leak is None or leak is None:
+        """The life of what a case leaked, or who held what a module gave out; None where it lost
+        nothing of these that was confirmed."""
+        case = result.verdict.case
+        leak = _first(result, LEAK) if result.verdict.leak is not None else None
+        module = "" if leak is not None else _module(result)
+        leak = leak or (_first(result, RESOURCE_LEAK) if module else None)
+        if leak is None:
             return None
         key = (kernel, case.filesystem, leak.signature)
         with self._lock:
@@ -40,8 +46,14 @@ class Lifetimes:
                     return Lifetime(None, f"{_MEASURED_MAX} leaks of this run are told already")
                 functions, points = _failing(case)
                 testbed = self._testbeds.get(kernel, case.filesystem)
-                watch = testbed.watch((case.filesystem,), functions, points=points)
-                self._found[key] = watch(case)
+                filesystems = (case.filesystem,)
+                if module:
+                    self._found[key] = testbed.references(
+                        filesystems, functions, points, case, module
+                    )
+                else:
+                    watch = testbed.watch(filesystems, functions, points=points)
+                    self._found[key] = watch(case)
             return self._found[key]
 
     def blocked(self, kernel: str, result: Result) -> str:
@@ -60,6 +72,12 @@ class Lifetimes:
 def _first(result: Result, kind: Kind) -> Failure | None:
     failing = result.verdict.status is Status.FAIL
     return next((one for one in result.verdict.failures if failing and one.kind is kind), None)
+
+
+def _module(result: Result) -> str:
+    """The module of which a case loses references; "" for none."""
+    named = (one.resource.partition(_REFERENCES) for one in result.verdict.failures)
+    return next((name for _, mark, name in named if mark), "")
 
 
 def _failing(case: MountCase) -> tuple[tuple[str, ...], tuple[str, ...] | None]:

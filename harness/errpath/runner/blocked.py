@@ -14,14 +14,18 @@ from errpath.errors import ErrpathError
 from errpath.guest.channel import AgentError
 from errpath.runner.lifetime import LifetimeBed
 
-__all__ = ["TASK_LINE", "blocked_tasks"]
+__all__ = ["SAMPLE_LINE", "TASK_LINE", "blocked_tasks"]
 
 _TASK = "errpath-hanging"
-# What stands in front of each stack.
+# What stands in front of each stack of another task, and of each look at the case's own.
 TASK_LINE = "task "
+SAMPLE_LINE = "sample"
 _SCRIPT = (
     "for p in /proc/[0-9]*; do case $(sed -n 's/^State:[[:space:]]*//p' $p/status) in D*) "
-    f'echo "{TASK_LINE}$(cat $p/comm) ${{p#/proc/}}"; cat $p/stack;; esac; done 2>/dev/null'
+    f'echo "{TASK_LINE}$(cat $p/comm) ${{p#/proc/}}"; cat $p/stack;; '
+    # A task that runs is looked at several times: it gets on between two looks.
+    f"R*) case $(cat $p/comm) in {_TASK[:15]}) for n in 1 2 3 4 5 6 7 8; do "
+    f"echo {SAMPLE_LINE}; cat $p/stack; sleep 0.05; done;; esac;; esac; done 2>/dev/null"
 )
 
 
@@ -33,7 +37,8 @@ def blocked_tasks(
     case: MountCase,
 ) -> str:
     """The other tasks that wait while `case` hangs, in a clone: a line `task NAME PID` and a stack
-    for each; "" where it does not hang there, or the guest cannot tell."""
+    for each; behind them, of a case that runs in circles, a line `sample` and its stack for each of
+    several looks. "" where it does not hang there, or the guest cannot tell."""
     try:
         prepared = bed.clone(filesystems, functions, points, None)
     except ErrpathError:
@@ -48,14 +53,18 @@ def blocked_tasks(
         return ""
     finally:
         guest.close()
-    return "\n".join(one for one in _stacks(text) if not one.startswith(f"{TASK_LINE}{_TASK}"))
+    found = _stacks(text)
+    others = [one for one in found if one.startswith(TASK_LINE)]
+    own = f"{TASK_LINE}{_TASK[:15]} "
+    looks = [one for one in found if not one.startswith(TASK_LINE)]
+    return "\n".join([*(one for one in others if not one.startswith(own)), *looks])
 
 
 def _stacks(text: str) -> list[str]:
-    """The output of the script, task by task."""
+    """The output of the script, stack by stack."""
     found: list[list[str]] = []
     for line in text.splitlines():
-        if line.startswith(TASK_LINE):
+        if line.startswith(TASK_LINE) or line == SAMPLE_LINE:
             found.append([])
         if found:
             found[-1].append(line)

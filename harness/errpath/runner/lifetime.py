@@ -18,21 +18,25 @@ from errpath.cases.run import run_case
 from errpath.errors import ErrpathError
 from errpath.guest.channel import AgentError
 from errpath.guest.clones import Added
-from errpath.guest.holders import plugin_words, read_changes
+from errpath.guest.holders import Change, plugin_words, read_changes
 from errpath.guest.machine import Guest
-from errpath.kernel.symbols.symbolizer import Symbolizer
+from errpath.kernel import BuiltModule
+from errpath.kernel.symbols.elf import section_size
+from errpath.kernel.symbols.symbolizer import Frame, Symbolizer
 from errpath.oracles.kmemleak import Record
-from errpath.oracles.timeline import Timeline, make_timeline
+from errpath.oracles.timeline import Timeline, make_reference_timeline, make_timeline
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.observation import find_leaks
 from errpath.util.cache import scratch_directory
 
-__all__ = ["Lifetime", "LifetimeBed", "LifetimeWatch", "measure_lifetime"]
+__all__ = ["Lifetime", "LifetimeBed", "LifetimeWatch", "measure_lifetime", "measure_references"]
 
 # The same in every clone: its length alone may move what lies behind it.
 _TASK = "errpath-watched"
 # How often the object may lie elsewhere than expected, or turn out to be held by another.
 _TRIES = 4
+# Sections with code.
+_CODE = (".text", ".text.unlikely", ".noinstr.text", ".exit.text")
 # Lines of a statement that are put together.
 _STATEMENT_LINES = 4
 
@@ -67,6 +71,8 @@ class LifetimeBed(Protocol):
 
     def source(self, path: str, /) -> str | None: ...
 
+    def modules(self, filesystem: str, /) -> tuple[BuiltModule, ...]: ...
+
 
 def measure_lifetime(
     bed: LifetimeBed,
@@ -83,6 +89,40 @@ def measure_lifetime(
         return _measure(bed, clone, case)
     except (ErrpathError, AgentError) as error:
         return Lifetime(None, str(error))
+
+
+def measure_references(
+    bed: LifetimeBed,
+    filesystems: Sequence[str],
+    functions: Sequence[str],
+    points: Sequence[str] | None,
+    case: MountCase,
+    module: str,
+) -> Lifetime:
+    """Who held pointers to the data of a module whose references `case` loses, such as an NLS
+    table's: who holds such a pointer owes a reference back."""
+    if bed.accel != "tcg":
+        return Lifetime(None, f"QEMU watches memory under TCG only, and this is {bed.accel}")
+    clone = functools.partial(bed.clone, filesystems, functions, points)
+    try:
+        built = {one.name: one for name in filesystems for one in bed.modules(name)}
+        size = section_size(built[module].path, ".data") if module in built else 0
+        prepared = clone(None)
+        try:
+            address = _code(prepared.guest, module, (".data",)).get(".data", 0)
+        finally:
+            prepared.guest.close()
+        if not size or not address:
+            return Lifetime(None, f"module {module} has no data of its own")
+        changes, sections, names = _changes(clone, case, address, size)
+        with bed.symbolizer(names) as symbolizer:
+            resolve = _resolver(symbolizer, sections)
+            timeline = make_reference_timeline(
+                changes, address, size, f"module {module}", resolve, _Statements(bed).statement
+            )
+    except (ErrpathError, AgentError) as error:
+        return Lifetime(None, str(error))
+    return Lifetime(timeline, "" if timeline else f"nothing held a pointer to module {module}")
 
 
 def _measure(
@@ -131,9 +171,32 @@ def _watch(
     case: MountCase,
     record: Record,
 ) -> Timeline | None:
+    changes, sections, names = _changes(clone, case, record.address, record.size)
+    with bed.symbolizer(names) as symbolizer:
+        return make_timeline(
+            changes,
+            record.address,
+            record.size,
+            [site.function for site in record.backtrace],
+            _resolver(symbolizer, sections),
+            _Statements(bed).statement,
+        )
+
+
+def _resolver(
+    symbolizer: Symbolizer, sections: Mapping[str, Mapping[str, int]]
+) -> Callable[[int], Sequence[Frame]]:
+    return functools.lru_cache(maxsize=None)(lambda address: symbolizer.at(address, sections))
+
+
+def _changes(
+    clone: Callable[[Added | None], PreparedGuest], case: MountCase, address: int, size: int
+) -> tuple[Sequence[Change], Mapping[str, Mapping[str, int]], tuple[str, ...]]:
+    """What QEMU saw of some memory in one run of a case, where the code of the modules lies, and
+    the filesystems."""
     with scratch_directory() as scratch:
         out = scratch / "changes"
-        prepared = clone(plugin_words(record.address, record.size, out))
+        prepared = clone(plugin_words(address, size, out))
         try:
             run_case(prepared.guest, case, _TASK)
             # What is put off, such as an RCU callback, is part of the way out.
@@ -143,18 +206,7 @@ def _watch(
         finally:
             prepared.guest.close()
         changes = read_changes(out) if out.exists() else ()
-    with bed.symbolizer(tuple(prepared.modules)) as symbolizer:
-        resolve = functools.lru_cache(maxsize=None)(
-            lambda address: symbolizer.at(address, sections)
-        )
-        return make_timeline(
-            changes,
-            record.address,
-            record.size,
-            [site.function for site in record.backtrace],
-            resolve,
-            _Statements(bed).statement,
-        )
+    return changes, sections, tuple(prepared.modules)
 
 
 def _sections(prepared: PreparedGuest) -> Mapping[str, Mapping[str, int]]:
@@ -163,9 +215,9 @@ def _sections(prepared: PreparedGuest) -> Mapping[str, Mapping[str, int]]:
     return {name: _code(prepared.guest, name) for name in names}
 
 
-def _code(guest: Guest, module: str) -> Mapping[str, int]:
+def _code(guest: Guest, module: str, wanted: Sequence[str] = _CODE) -> Mapping[str, int]:
     found = {}
-    for section in (".text", ".text.unlikely", ".noinstr.text", ".exit.text"):
+    for section in wanted:
         path = f"/sys/module/{module.replace('-', '_')}/sections/{section}"
         try:
             found[section] = int(guest.read_file(path), 16)

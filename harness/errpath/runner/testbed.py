@@ -26,7 +26,7 @@ from errpath.runner.availability import check_configured, check_symbols
 from errpath.runner.blocked import blocked_tasks
 from errpath.runner.guest_factory import GuestFactory
 from errpath.runner.guests import Boot, PreparedGuest
-from errpath.runner.lifetime import LifetimeWatch, measure_lifetime
+from errpath.runner.lifetime import Lifetime, LifetimeWatch, measure_lifetime, measure_references
 from errpath.runner.scheduler import BATCH_MAX
 from errpath.util import process
 from errpath.util.progress import Progress
@@ -234,6 +234,17 @@ class Testbed:
         return functools.partial(
             measure_lifetime, self, tuple(filesystems), tuple(functions), points
         )
+
+    def references(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        points: Sequence[str] | None,
+        case: MountCase,
+        module: str,
+    ) -> Lifetime:
+        """Who held what a module gives out whose references a case loses (`measure_references`)."""
+        return measure_references(self, filesystems, functions, points, case, module)
 
     def blocked(
         self,

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from errpath.guest.holders import Change, read_changes
-from errpath.oracles.timeline import Timeline, make_timeline
+from errpath.oracles.timeline import Timeline, make_reference_timeline, make_timeline
 from errpath.results.reports.lifetime_svg import lifetime_svg
 from errpath.results.reports.text import lifetime_lines
 
@@ -131,6 +131,17 @@ def test_the_objects_own_words_and_its_free_list_are_no_holders() -> None:
     assert timeline is not None
     assert timeline.holders == ()
     assert [place.function for place in timeline.frees] == ["x_kill_sb"]
+
+
+def test_who_held_what_a_module_gave_out() -> None:
+    held = Change(True, 5, _FC, _AT + 8, 1, (4,))
+    freed = Change(False, 8, _FC, 0x6B6B6B6B6B6B6B6B, 1, (9, 12))
+    told = ("module nls_x", _resolve, lambda file, line: _TEXT.get(f"{file}:{line}", ""))
+    timeline = make_reference_timeline((held, freed), _AT, _SIZE, *told)
+    assert timeline is not None
+    assert timeline.lost.function == "x_kill_sb"
+    assert lifetime_lines(timeline)[0] == "  watched    module nls_x, 64 bytes"
+    assert make_reference_timeline((), _AT, _SIZE, *told) is None
 
 
 def test_a_word_on_the_tasks_own_stack_is_no_holder() -> None:

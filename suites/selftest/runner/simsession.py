@@ -127,6 +127,16 @@ class SimTestbed(Testbed):
     ) -> LifetimeWatch:
         return lambda case: Lifetime(None)
 
+    def references(
+        self,
+        filesystems: Sequence[str],
+        functions: Sequence[str],
+        points: Sequence[str] | None,
+        case: MountCase,
+        module: str,
+    ) -> Lifetime:
+        return Lifetime(None)
+
     def blocked(
         self,
         filesystems: Sequence[str],

@@ -8,7 +8,7 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-__all__ = ["Linkage", "Symbol", "function_symbols", "linkage", "modinfo"]
+__all__ = ["Linkage", "Symbol", "function_symbols", "linkage", "modinfo", "section_size"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,13 @@ def linkage(module: Path) -> Linkage:
             elif (symbol["st_shndx"], symbol["st_info"]["bind"]) == ("SHN_UNDEF", "STB_GLOBAL"):
                 undefined.add(name)
     return Linkage(frozenset(exported), frozenset(undefined))
+
+
+def section_size(module: Path, name: str) -> int:
+    """Bytes of a section; 0 where there is none."""
+    with module.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(name)
+        return int(section["sh_size"]) if section is not None else 0
 
 
 def modinfo(module: Path) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from errpath.oracles.failure import HANG, Failure
 from errpath.oracles.frames import base_name, is_helper
 from errpath.results.reports.decoding import Decoder
 
-__all__ = ["crash_lines"]
+__all__ = ["crash_lines", "resource_lines"]
 
 _FRAME = re.compile(
     r"^\s*(?:\[<[0-9a-f]+>\] )?(?P<name>[A-Za-z_][\w.]*)\+0x(?P<offset>[0-9a-f]+)/0x[0-9a-f]+"
@@ -41,7 +41,7 @@ _NEAR_NULL = 1 << 16
 # Kernel functions that only pass on what their caller did.
 _PASSES_ON = re.compile(
     r"lock_buffer|mark_buffer_dirty|brelse|__brelse|iput|evict|remove_proc_entry|"
-    r"(?:__)?kmap\w*|folio_\w+|filemap_\w+|read_\w*folio\w*|do_read_cache_folio|"
+    r"(?:__)?kmap\w*|set_page_dirty\w*|__breadahead|__bread\w*|folio_\w+|filemap_\w+|read_\w*folio\w*|do_read_cache_folio|"
     r"do_syscall_64|entry_SYSCALL\w*|ret_from_fork\w*|kthread"
 )
 
@@ -51,6 +51,9 @@ _HANDS_OVER = re.compile(
     r"_*flush_(?:work|workqueue|delayed_work)\w*|kthread_stop\w*|cancel_\w*work_sync|"
     r"_*wait_for_completion\w*|wait_for_common|_*wait_on_bit\w*|wb_wait_for_completion"
 )
+# Looks at a task that runs: so many that differ tell a loop.
+_SAMPLE_HEAD = re.compile(r"(?m)^sample$")
+_LOOKS_MIN = 3
 _TASK_HEAD = re.compile(r"(?m)^task (\S+) \d+$")
 
 
@@ -88,6 +91,11 @@ def crash_lines(failure: Failure, decoder: Decoder | None, blocked: str = "") ->
         lines.append(f"  freed again {_place(own[0], decoder)}")
         own = _own(stacks["freed"]) or own
     if failure.kind is HANG:
+        loop = _loop(blocked)
+        if loop:
+            lines.append(f"  loops in   {loop}, whatever it calls")
+            lines.append(f"  look at    {loop}")
+            return lines
         others = list(_others(blocked))
         for name, sites in others:
             way = " <- ".join(dict.fromkeys(base_name(site.name) for site in sites[:4]))
@@ -95,9 +103,37 @@ def crash_lines(failure: Failure, decoder: Decoder | None, blocked: str = "") ->
         if others and any(_HANDS_OVER.fullmatch(base_name(site.name)) for site in stack):
             # It waits for another task, and that one for something else.
             own = others[0][1]
-    named = next((site for site in own if not _PASSES_ON.fullmatch(base_name(site.name))), own[0])
-    lines.append(f"  look at    {_place(named, decoder)}")
+    cycle = _cycle(own) if failure.kind is HANG else []
+    if cycle:
+        lines.append(f"  look at    the cycle {' <- '.join(cycle)}")
+        return lines
+    lines.append(f"  look at    {_place(_named(own), decoder)}")
     return lines
+
+
+def resource_lines(failure: Failure, filesystem: str) -> list[str]:
+    """Who took what is not given back, of a count that is kept by stack; none for others."""
+    names = [name for name in failure.functions if not is_helper(name)]
+    own = [name for name in names if filesystem in name][:2] or names[:2]
+    if not own:
+        return []
+    way = " <- ".join(own)
+    return [f"  taken in   {way}", f"  look at    {way}"]
+
+
+def _named(own: Sequence[_Site]) -> _Site:
+    """Of a stack, the function to look at: one of a module before built-in ones, as the core only
+    does what it was asked for."""
+    asked = [site for site in own if not _PASSES_ON.fullmatch(base_name(site.name))]
+    return next((site for site in asked if site.module), next(iter(asked), own[0]))
+
+
+def _cycle(own: Sequence[_Site]) -> list[str]:
+    """The functions of modules through which a task called itself, innermost first: what it waits
+    for it holds already."""
+    names = [base_name(site.name) for site in own if site.module]
+    twice = [name for name in names if names.count(name) > 1]
+    return list(dict.fromkeys(twice))
 
 
 def _stacks(text: str) -> Iterator[tuple[str, tuple[_Site, ...]]]:
@@ -119,9 +155,21 @@ def _stacks(text: str) -> Iterator[tuple[str, tuple[_Site, ...]]]:
         yield name, tuple(sites)
 
 
+def _loop(blocked: str) -> str:
+    """The innermost function of a module that every look at a running task found: the one that does
+    not end; "" where there were not several different looks."""
+    heads = _SAMPLE_HEAD.split(blocked)[1:]
+    looks = [_own(dict(_stacks(text)).get("", ())) for text in heads]
+    stacks = [[base_name(site.name) for site in look if site.module] for look in looks if look]
+    if len(stacks) < _LOOKS_MIN or len({tuple(stack) for stack in stacks}) == 1:
+        return ""
+    common = [name for name in stacks[0] if all(name in stack for stack in stacks)]
+    return common[0] if common else ""
+
+
 def _others(blocked: str) -> Iterator[tuple[str, list[_Site]]]:
     """Names of tasks, and the frames of each that are no helpers."""
-    parts = _TASK_HEAD.split(blocked)
+    parts = _TASK_HEAD.split(_SAMPLE_HEAD.split(blocked)[0])
     for name, text in zip(parts[1::2], parts[2::2], strict=True):
         sites = _own(dict(_stacks(text)).get("", ()))
         if sites:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from errpath.results.case_reporter import PICTURE
 from errpath.results.records import KernelRecord
 from errpath.results.regression import Kind
 from errpath.results.reports.charts import bar_chart, line_chart
@@ -123,7 +126,21 @@ def render_run(run: JudgedRun) -> str:
         listed=_LISTED_MAX,
         letters=_LETTERS,
         explained=_EXPLAINED,
+        picture=lambda artefacts: _picture(run, artefacts),
+        embedded=lambda path: _embedded(run, path),
     )
+
+
+def _picture(run: JudgedRun, artefacts: str) -> str:
+    """Path of the picture of what a case lost; "" where its artefacts have none."""
+    path = f"{artefacts}/{PICTURE}"
+    return path if Path(run.run.directory, path).is_file() else ""
+
+
+def _embedded(run: JudgedRun, path: str) -> str:
+    """A picture as a page that stands alone has it; no script in it is run there."""
+    data = Path(run.run.directory, path).read_bytes()
+    return f"data:image/svg+xml;base64,{base64.b64encode(data).decode()}"
 
 
 def _banner(run: JudgedRun) -> _Banner:

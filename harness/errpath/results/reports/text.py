@@ -11,7 +11,7 @@ from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import OwnershipTrace
 from errpath.oracles.timeline import Timeline
-from errpath.results.reports.crash_story import crash_lines
+from errpath.results.reports.crash_story import crash_lines, resource_lines
 from errpath.results.reports.decoding import Decoder
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.result import Result
@@ -73,6 +73,21 @@ def render(
     return "\n".join(lines)
 
 
+def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
+    """Of the first count by stack that grew, or of the module whose references did."""
+    verdict = result.verdict
+    lost = [one for one in verdict.failures if one.kind is RESOURCE_LEAK]
+    if verdict.leak is not None or not lost:
+        return []
+    timeline = lifetime.timeline if lifetime is not None else None
+    if timeline is not None:
+        look = [] if timeline.remaining else [f"  look at    {timeline.lost}"]
+        return ["", *lifetime_lines(timeline), *look]
+    stories = (resource_lines(one, verdict.case.filesystem) for one in lost)
+    story = next((lines for lines in stories if lines), [])
+    return ["", *story] if story else []
+
+
 def _indent(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.splitlines())
 
@@ -108,7 +123,9 @@ def _traits(case: MountCase) -> str:
 
 def lifetime_lines(timeline: Timeline) -> list[str]:
     """Allocated, held, given up, and where the last reference disappeared; one line each."""
-    lines = [f"  allocated  {timeline.allocated}, {timeline.size} bytes"]
+    # What no function allocated is a module's own.
+    word = "allocated" if timeline.allocated.line else "watched"
+    lines = [f"  {word:<10} {timeline.allocated}, {timeline.size} bytes"]
     moves = [(one.began, "held by", one, one.stored) for one in timeline.holders]
     moves += [
         (one.ended, "freed" if one.freed else "given up", one, one.gone)

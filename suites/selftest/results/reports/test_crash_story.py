@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errpath.oracles import failure
 from errpath.oracles.failure import Failure
-from errpath.results.reports.crash_story import crash_lines
+from errpath.results.reports.crash_story import crash_lines, resource_lines
 
 _TWICE = """\
 BUG kmalloc-512 (Tainted: G           O       ): Object already free
@@ -84,6 +84,44 @@ def test_a_hang_that_waits_for_a_worker_is_the_workers() -> None:
     # What waits for no other task is not another's fault.
     own = _WAITS.replace("__flush_work", "__lock_buffer")
     assert _lines(failure.HANG, own, _BLOCKED)[-1] == "  look at    hfs_file_fsync"
+
+
+def test_a_task_that_waits_for_itself_is_told_by_its_cycle() -> None:
+    stack = """\
+[<0>] x_find_init+0x56/0xa0 [x]
+[<0>] x_read+0x42/0x190 [x]
+[<0>] x_extend+0x163/0x3a0 [x]
+[<0>] x_read+0x15c/0x190 [x]
+[<0>] x_extend+0x163/0x3a0 [x]
+[<0>] x_create+0x68/0x490 [x]
+"""
+    assert _lines(failure.HANG, stack)[-1] == "  look at    the cycle x_read <- x_extend"
+
+
+def test_a_task_that_runs_in_circles_is_told_by_what_every_look_finds() -> None:
+    looks = "".join(
+        f"sample\n[<0>] {name}+0x1/0x2\n[<0>] hfs_part_find+0x1/0x2 [hfs]\n{rest}"
+        for name, rest in (
+            ("__breadahead", "[<0>] hfs_mdb_get+0x1/0x2 [hfs]\n"),
+            ("bread", "[<0>] hfs_mdb_get+0x1/0x2 [hfs]\n"),
+        )
+    )
+    looks += "sample\n[<0>] lookup+0x1/0x2\n[<0>] hfs_mdb_get+0x9/0x20 [hfs]\n"
+    stack = "[<0>] __breadahead+0x1/0x2\n[<0>] hfs_part_find+0x1/0x2 [hfs]\n"
+    assert _lines(failure.HANG, stack, looks)[-1] == "  look at    hfs_mdb_get"
+    # One stack seen again and again is of a task that does not move.
+    same = "sample\n[<0>] f+0x1/0x2 [hfs]\n" * 4
+    assert _lines(failure.HANG, stack, same)[-1] == "  look at    hfs_part_find"
+
+
+def test_the_taker_of_what_is_not_given_back_is_the_filesystems() -> None:
+    lost = Failure(
+        failure.RESOURCE_LEAK,
+        "not given back",
+        functions=("alloc_buffer_head", "folio_alloc_buffers", "gfs2_getbuf", "gfs2_meta_read"),
+    )
+    assert resource_lines(lost, "gfs2")[-1] == "  look at    gfs2_getbuf <- gfs2_meta_read"
+    assert resource_lines(Failure(failure.RESOURCE_LEAK, "pages"), "gfs2") == []
 
 
 def test_what_has_no_stack_has_no_story() -> None:

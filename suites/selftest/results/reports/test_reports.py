@@ -224,7 +224,7 @@ def test_text_has_new_failures_first(run: JudgedRun) -> None:
 
 # -- HTML ------------------------------------------------------------------------------------------
 
-_VOID = {"meta", "br"}
+_VOID = {"meta", "br", "img"}
 
 
 class _Page(HTMLParser):
@@ -271,6 +271,17 @@ def test_page(run: JudgedRun) -> None:
     for word in ("✗ NEW", "✗ still", "✓ FIXED", "✗ known", "! infrastructure", "- gone"):
         assert word in page.text
     assert "<script>#{x}" in page.text, "shown as text"
+
+
+def test_what_was_lost_is_drawn_and_the_page_stands_alone(run: JudgedRun) -> None:
+    picture = "artefacts/hfs-setup_bdev_super-EIO-0000/lifetime.svg"
+    path = Path(run.run.directory, picture)
+    path.parent.mkdir(parents=True)
+    path.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    page = _Page(render_run(run))
+    assert picture in page.links
+    assert page.fetched
+    assert all(one.startswith("data:image/svg+xml;base64,") for one in page.fetched)
 
 
 def test_matrix(run: JudgedRun) -> None:
