@@ -21,6 +21,7 @@ from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
 from errpath.runner.resource_check import check_resources
 from errpath.runner.result import Result
+from errpath.runner.scheduler import BATCH_MAX
 from errpath.runner.sweep_recording import Recorded, record_events
 from errpath.runner.sweep_twins import Twin, find_twin, twin_candidates
 from errpath.runner.testbed import Testbed, batch_size
@@ -30,6 +31,9 @@ __all__ = ["SweepPlan", "SweepResult", "SweepUnit", "Sweeper"]
 
 # Of points that were not reached, so many run again each in a guest of its own.
 _ALONE = 24
+# So many forced calls have one leak check: what ran since the last one runs again when one of them
+# takes the guest down.
+_FORCED = 24
 _UNTOUCHED = Point(UNTOUCHED, None)
 
 
@@ -135,7 +139,9 @@ class Sweeper:
     def run(self, plan: SweepPlan) -> SweepResult:
         """Run the cases of a plan."""
         began = time.monotonic()
-        results = self._natural(plan) if plan.unit.kind != "call" else self._run(plan.cases)
+        results = (
+            self._natural(plan) if plan.unit.kind != "call" else self._run(plan.cases, _FORCED)
+        )
         results |= self._again(plan.unit, results)
         twins = self._twins(plan, results) if plan.unit.kind == "call" else {}
         if self.testbed.options.conservation and plan.cases:
@@ -187,14 +193,15 @@ class Sweeper:
         source = self.testbed.guest_source((filesystem,), (), points=(), confirm=confirm)
         return self.guests(source)
 
-    def _run(self, cases: Sequence[MountCase]) -> dict[str, Result]:
-        """Results of cases of one filesystem, by id, from guests of their own."""
+    def _run(self, cases: Sequence[MountCase], most: int = BATCH_MAX) -> dict[str, Result]:
+        """Results of cases of one filesystem, by id, from guests of their own; one leak check for
+        `most` of them."""
         if not cases:
             return {}
         runner = BatchRunner(
             self._boot(cases[0].filesystem),
             confirm=self._boot(cases[0].filesystem, confirm=True),
-            batch=batch_size(self.testbed.options),
+            batch=min(most, batch_size(self.testbed.options)),
             repeats=self.repeats,
             progress=self.testbed.progress,
         )

@@ -38,7 +38,7 @@ def test_candidates_lead_through_the_function_the_nearest_first() -> None:
 
 def _sweeper(run: Callable[[Sequence[MountCase]], dict[str, Result]]) -> Sweeper:
     class Simulated(Sweeper):
-        def _run(self, cases: Sequence[MountCase]) -> dict[str, Result]:
+        def _run(self, cases: Sequence[MountCase], most: int = 0) -> dict[str, Result]:
             return run(cases)
 
     class Bed(Testbed):
