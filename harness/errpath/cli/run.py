@@ -31,6 +31,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the `run` command."""
     parser = commands.add_parser("run", help="run cases by their ids")
     parser.add_argument("case", nargs="+", metavar="CASE-ID", help="as in a test's brackets")
+    parser.add_argument(
+        "--suite",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="a file or directory of your own that has the cases (repeatable; default: the suites "
+        "that come with errpath)",
+    )
     add_groups(parser, *RUN_GROUPS, ResultOptions, LogOptions)
     parser.set_defaults(handler=_run)
 
@@ -74,21 +83,34 @@ def _run(arguments: argparse.Namespace) -> int:
         words += ["--show-capture=stdout", "--log-cli-level=DEBUG"]
         words += [f"--log-cli-format={LOG_FORMAT}"]
         words += [f"--log-cli-date-format={LOG_DATE_FORMAT}"]
-    return run_cases(arguments.case, words)
+    return run_cases(arguments.case, words, suites=arguments.suite)
 
 
-def run_cases(cases: Sequence[str], words: Sequence[str], *, plugins: Sequence[object] = ()) -> int:
-    """Cases by their ids, with pytest's words and plugins of ours; its own status.
+def run_cases(
+    cases: Sequence[str],
+    words: Sequence[str],
+    *,
+    suites: Sequence[Path] = (),
+    plugins: Sequence[object] = (),
+) -> int:
+    """Cases by their ids, with pytest's words and plugins of ours; its own status. `suites` are
+    searched in place of those that come with errpath.
 
     Raises:
-        UsageError: errpath is installed without its suites.
+        UsageError: errpath is installed without its suites, or one of `suites` is not there.
     """
+    selection = SelectionOptions(case=tuple(cases)).to_argv()
+    for path in suites:
+        if not path.exists():
+            raise UsageError(f"--suite {path}: no such file; expected a file or directory of tests")
+    if suites:
+        sys.stdout.flush()
+        own = [*map(str, suites), *selection, *words, "-q"]
+        return int(pytest.main(own, plugins=list(plugins)))
     if not SUITES.is_dir():
         raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
     chosen = [suite_path(name) for name in _suites_of(cases)]
-    return run_pytest(
-        [*chosen, *SelectionOptions(case=tuple(cases)).to_argv(), *words, "-q"], *plugins
-    )
+    return run_pytest([*chosen, *selection, *words, "-q"], *plugins)
 
 
 def _test(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
-"""Who is told, and how: mail through sendmail or msmtp, a webhook. Both only if the job says so.
+"""Notify people of a run: mail through sendmail or msmtp, a webhook. Both only if the job says so.
 
-A message that cannot be sent is told and changes nothing: the run is recorded, its page is there.
+A message that cannot be sent is reported and changes nothing: the run is recorded, its page is
+there.
 """
 
 from __future__ import annotations

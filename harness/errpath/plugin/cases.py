@@ -9,6 +9,7 @@ failure is an error of the test's set-up, so that pytest reports ERROR and never
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -39,6 +40,7 @@ from errpath.runner.testbed import Testbed
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.background import processors
 from errpath.util.progress import Progress
+from errpath.util.resources import SUITES
 
 __all__ = [
     "begin_batches",
@@ -235,6 +237,9 @@ def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
             if case.id in cases:
                 raise pytest.UsageError(f"case {case.id}: twice; expected every id once")
             cases[case.id] = case
+            if not item.path.is_relative_to(SUITES):
+                place = os.path.relpath(item.path, config.invocation_params.dir)
+                config.stash[_run_key].suites[case.id] = place
     values = getattr(config, "workerinput", None)
     batches = schedule(
         {kernel: cases.values() for kernel, cases in kernels.items()},

@@ -58,6 +58,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for flag in _flags():
         if flag in taken:
             raise _taken(flag)
+    parser.addini(
+        "errpath_filesystems",
+        "directories of filesystem definitions, from where this file is",
+        type="paths",
+        default=[],
+    )
     group = parser.getgroup("errpath", "kernel fault injection")
     for ours in _GROUPS:
         ours.add_to(group.addoption)
@@ -96,6 +102,8 @@ def _taken(flag: str) -> pytest.UsageError:
 def pytest_configure(config: pytest.Config) -> None:
     for name, text in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {text}")
+    for directory in config.getini("errpath_filesystems"):
+        _know_filesystems(directory)
     if config.getoption("hypothesis_profile", None):
         from errpath.plugin.profiles import register
 
@@ -135,9 +143,16 @@ def pytest_collect_file(file_path: Path) -> None:
     """Know the filesystems that are defined beside a suite before it is imported."""
     directory = file_path.parent / "filesystems"
     if file_path.suffix == ".py" and directory.is_dir():
-        from errpath.filesystems import add_filesystems
+        _know_filesystems(directory)
 
-        add_filesystems(directory)
+
+def _know_filesystems(directory: Path) -> None:
+    """Add the definitions of a directory."""
+    if not directory.is_dir():
+        raise pytest.UsageError(f"errpath_filesystems: {directory}: no such directory")
+    from errpath.filesystems import add_filesystems
+
+    add_filesystems(directory)
 
 
 @pytest.hookimpl(tryfirst=True)

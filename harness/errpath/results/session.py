@@ -23,7 +23,7 @@ from errpath.runner.alternatives import Settler
 from errpath.runner.availability import without_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot, PreparedGuest
-from errpath.runner.options import Choice, rerun_words
+from errpath.runner.options import Choice, rerun_command
 from errpath.runner.resource_check import check_resources
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
@@ -71,6 +71,8 @@ class RunSession:
             lifetime=lifetimes.of,
             blocked=lifetimes.blocked,
         )
+        # Files of cases that are in none of the shipped suites, by the cases' ids.
+        self.suites: dict[str, str] = {}
         # Leaks that belong to no case, and what else no case is to blame for alone.
         self.stray: list[Record] = []
         self.notes: list[str] = []
@@ -131,7 +133,8 @@ class RunSession:
 
     def rerun(self, kernel: str, case_id: str) -> str:
         """The command that runs one case again."""
-        return rerun_words(case_id, self.choices[kernel].words)
+        suite = self.suites.get(case_id, "")
+        return rerun_command(case_id, self.choices[kernel].argv, suite=suite)
 
     @property
     def working(self) -> bool:

@@ -1,9 +1,9 @@
-"""Whose loss it is: of cases that together leave something behind, those that do so alone.
+"""Attribute resource leaks found over a batch to individual cases.
 
 First what can be seen at once: references to modules, read after each case. What is not explained
 then is looked for by halving, or case by case where cases take longer than ledgers. Every suspect
-is convicted alone: what it loses grows by one with each of twelve repeats, and again with each of
-24; or it grows with each of two, twice, by more than chance could do.
+is confirmed by itself: what it loses grows by one with each of twelve repeats, and again with each
+of 24; or it grows with each of two, twice, by more than chance could do.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def attribute_leaks(
     found: dict[str, tuple[ResourceLeak, ...]] = {}
     tried: set[str] = set()
 
-    def convict(suspects: Iterable[MountCase]) -> None:
+    def confirm(suspects: Iterable[MountCase]) -> None:
         for case in suspects:
             if case.id not in tried:
                 tried.add(case.id)
@@ -72,14 +72,14 @@ def attribute_leaks(
     modules = {loss.holding.name for loss in lost if loss.holding.oracle == "module references"}
     if modules:
         show(0, "watching references to modules")
-        convict(_watched(prepared, cases, modules))
+        confirm(_watched(prepared, cases, modules))
     missing = _unexplained(lost, found)
     if not missing:
         return found, ()
     for at in range(0, len(cases), BLOCK):
         show(at, "halving")
         block = cases[at : at + BLOCK]
-        convict(
+        confirm(
             halve(block, frozenset(x.holding for x in missing), partial(_grew, prepared, clock))
         )
     rest = [case for case in cases if case.id not in found]
@@ -101,16 +101,16 @@ def _unexplained(
     lost: Sequence[ResourceLeak], found: dict[str, tuple[ResourceLeak, ...]]
 ) -> tuple[ResourceLeak, ...]:
     """Of what all cases lost with every pass, what these cases' losses do not come up to."""
-    told: Counter[tuple[str, str]] = Counter()
+    explained: Counter[tuple[str, str]] = Counter()
     for losses in found.values():
         for loss in losses:
-            told[loss.holding.oracle, loss.holding.cache] += round(loss.more / loss.repeats)
+            explained[loss.holding.oracle, loss.holding.cache] += round(loss.more / loss.repeats)
     return tuple(
         loss
         for loss in lost
         # By less than one a pass, chance was at work as well.
-        if told[loss.holding.oracle, loss.holding.cache] < loss.more // loss.repeats
-        or not told[loss.holding.oracle, loss.holding.cache]
+        if explained[loss.holding.oracle, loss.holding.cache] < loss.more // loss.repeats
+        or not explained[loss.holding.oracle, loss.holding.cache]
     )
 
 
@@ -215,8 +215,8 @@ def _alone(
         found = grew(CASE_REPEATS, CASE_LEAST)
         found = found and also(grew(2 * CASE_REPEATS, 2 * CASE_LEAST), found)
     # The stacks say the same as their cache, and more.
-    told = {loss.holding.cache for loss in found if loss.holding.cache != loss.holding.name}
-    return tuple(loss for loss in found if loss.holding.name not in told)
+    by_stack = {loss.holding.cache for loss in found if loss.holding.cache != loss.holding.name}
+    return tuple(loss for loss in found if loss.holding.name not in by_stack)
 
 
 def _most(losses: Sequence[ResourceLeak]) -> int:

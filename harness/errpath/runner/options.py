@@ -54,7 +54,7 @@ __all__ = [
     "SelectionOptions",
     "SweepOptions",
     "choices",
-    "rerun_words",
+    "rerun_command",
     "settled",
 ]
 
@@ -337,7 +337,7 @@ class Choice:
     name: str
     testbed: TestbedOptions
     # The same choice as command line words, for a rerun.
-    words: tuple[str, ...]
+    argv: tuple[str, ...]
 
 
 def settled(options: RunOptions) -> RunOptions:
@@ -416,6 +416,8 @@ def _split_words(text: str) -> list[str]:
         raise UsageError(f"--append {text}: {error}; expected kernel command line words") from None
 
 
-def rerun_words(case_id: str, words: Sequence[str]) -> str:
-    """The one-line command that runs one case again."""
-    return shlex.join(("errpath", "run", case_id, *words))
+def rerun_command(case_id: str, argv: Sequence[str], *, suite: str = "") -> str:
+    """The one-line command that runs one case again; `suite` is the file of a case that is in none
+    of the shipped suites."""
+    where = ("--suite", suite) if suite else ()
+    return shlex.join(("errpath", "run", case_id, *where, *argv))

@@ -70,7 +70,7 @@ def examine(
     losses: dict[str, tuple[ResourceLeak, ...]] = {}
     together: tuple[ResourceLeak, ...] = ()
     whose = ", ".join(dict.fromkeys(case.filesystem for case in cases))
-    label = f"conservation of {len(cases)} cases of {whose}"
+    label = f"counting resources of {len(cases)} cases of {whose}"
     with progress.step(label, total=len(cases)) as step:
         prepared = boot()
         try:
@@ -93,7 +93,7 @@ def examine(
             left = _left_by(boot, clean)
         remains = {}
         if left:
-            step.update(len(cases) // 2, note=f"whose: {left[0].title}")
+            step.update(len(cases) // 2, note=f"searching for the case: {left[0].title}")
             culprits = smallest_subset(clean, lambda some: bool(_left_by(boot, some)))
             remains[tuple(case.id for case in culprits)] = left
     return Findings(losses, remains, together)

@@ -28,17 +28,24 @@ _LIVE_SECONDS = 0.1
 class Step:
     """One long step. `update` may be called as often as the work likes."""
 
-    def __init__(self, what: str, total: float | None, show: Callable[[Step, str], None]) -> None:
+    def __init__(
+        self,
+        what: str,
+        total: float | None,
+        show: Callable[[Step, str], None],
+        clock: Callable[[], float],
+    ) -> None:
         self._what = what
         self._total = total
         self._show = show
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
         self._done = 0.0
 
     @property
     def elapsed(self) -> float:
         """Seconds since the step began."""
-        return time.monotonic() - self._began
+        return self._clock() - self._began
 
     def update(self, done: float, *, total: float | None = None, note: str = "") -> None:
         """Say that `done` of `total` units are done; `note` is what is being worked on."""
@@ -70,8 +77,10 @@ class Progress:
         *,
         prefix: str = "",
         guard: Callable[[], AbstractContextManager[object]] = nullcontext,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = stream
+        self._clock = clock
         self._guard = guard
         self._prefix = f"[{prefix}] " if prefix else ""
         self._width = 0
@@ -118,7 +127,7 @@ class Progress:
     @contextmanager
     def step(self, what: str, *, total: float | None = None) -> Iterator[Step]:
         """A long step; its begin, course and end are shown."""
-        step = Step(what, total, self._show)
+        step = Step(what, total, self._show, self._clock)
         self._show(step, f"{what} …")
         try:
             yield step
@@ -153,7 +162,7 @@ class Progress:
             live = out.isatty() and not self._prefix
             # One line is drawn for all steps; plain ones are printed for each.
             whose = None if live else step
-            now = time.monotonic()
+            now = self._clock()
             pause = _LIVE_SECONDS if live else _PLAIN_SECONDS
             if not first and now - self._last.get(whose, 0.0) < pause:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,12 +154,12 @@ def test_the_cache_is_measured_while_it_changes(
     (cache / "file").write_bytes(bytes(2**20))
     (cache / "link").symlink_to(cache / "none")
     gone = cache / "gone"
-    found = Path.rglob
+    found = doctor._files
 
-    def with_a_gone_one(self: Path, pattern: str) -> list[Path]:
-        return [*found(self, pattern), gone]
+    def with_a_gone_one(root: Path) -> list[Path]:
+        return [*found(root), gone]
 
-    monkeypatch.setattr(Path, "rglob", with_a_gone_one)
+    monkeypatch.setattr(doctor, "_files", with_a_gone_one)
     assert doctor._disk().text.startswith(f"cache {cache}: 0.0 GiB used")
 
 
@@ -178,3 +179,17 @@ def test_kvm_is_asked_again_only_when_told(
     run("--probe-kvm")
     assert asked == [False, True]
     assert Finding("ok", "KVM works") in doctor.examine()
+
+
+def test_what_vanishes_and_what_is_mounted_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("kept/a", "gone/b", "proc/c"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("x")
+    monkeypatch.setattr("os.path.ismount", lambda path: Path(path).name == "proc")
+    found = []
+    for path in doctor._files(tmp_path):
+        found.append(path.name)
+        shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+    assert set(found) - {"b"} == {"a"}

@@ -88,7 +88,9 @@ def _gone(pid: int) -> bool:
 def test_stop_ends_the_whole_group(tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = _Process([sys.executable, "-c", _STUBBORN], log)
+    deadline = time.monotonic() + 20
     while not log.exists() or not log.read_text().endswith("\n"):
+        assert time.monotonic() < deadline, "the program has not begun"
         time.sleep(0.02)
     grandchild = int(log.read_text())
     assert _alive(grandchild)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_a_failure_tells_the_whole_story(suite: pytest.Pytester) -> None:
             "*hfs_init_fs_context+0x1f [[]hfs[]]  fs/hfs/super.c:414",
             "  allocated  hfs_init_fs_context (fs/hfs/super.c:414), 512 bytes",
             "  taken over sget_fc*",
-            "  rerun      errpath run leaks --kernel mine --append 'panic=-1 x'",
+            "  rerun      errpath run leaks --suite test_*.py --kernel mine --append 'panic=-1 x'",
             "  artefacts  *",
         ]
     )
@@ -146,7 +147,7 @@ def test_two_kernels_run_every_case_each(suite: pytest.Pytester) -> None:
             "FAILED *test_mount[[]before-b[]]*",
         ]
     )
-    result.stdout.fnmatch_lines(["*errpath run b --kernel after=y*"])
+    result.stdout.fnmatch_lines(["*errpath run b --suite * --kernel after=y*"])
 
 
 @pytest.mark.parametrize(
@@ -273,7 +274,9 @@ def test_a_patch_from_standard_input(suite: pytest.Pytester) -> None:
     result = suite.run(sys.executable, "-m", "pytest", "--patch", "-", stdin=text)
     (kept,) = (suite.path / "cache" / "patches").iterdir()
     assert kept.read_bytes() == text
-    result.stdout.fnmatch_lines([f"  rerun      errpath run leaks --patch {kept}"])
+    result.stdout.fnmatch_lines(
+        [f"  rerun      errpath run leaks --suite test_*.py --patch {kept}"]
+    )
 
 
 def test_workers_get_whole_groups_and_plain_ids(suite: pytest.Pytester) -> None:
@@ -295,7 +298,7 @@ def test_workers_get_whole_groups_and_plain_ids(suite: pytest.Pytester) -> None:
     result.stdout.no_fnmatch_line("*]@*")
     # A worker has no standard input: the patch reached it as a file.
     (kept,) = (suite.path / "cache" / "patches").iterdir()
-    result.stdout.fnmatch_lines([f"  rerun      errpath run b --patch {kept}"])
+    result.stdout.fnmatch_lines([f"  rerun      errpath run b --suite test_*.py --patch {kept}"])
     # Each worker ran its half in a guest of its own.
     results = suite.path / "errpath-results"
     workers = {path.parent.name.rpartition("-")[2] for path in results.glob("*/guests")}
@@ -475,3 +478,37 @@ def test_a_filesystem_beside_a_suite_is_known_to_it(suite: pytest.Pytester) -> N
     result = suite.runpytest_subprocess()
     line = "E   *DefinitionError: */hfs.yaml: filesystem hfs: also defined in */hfs.yaml"
     result.stdout.fnmatch_lines([line])
+
+
+def test_directories_of_filesystems_may_be_named_in_the_configuration(
+    suite: pytest.Pytester,
+) -> None:
+    directory = suite.mkdir("definitions")
+    keys = "fstype: x, kconfig: [], modules: [], kbuild: ., fill_super: f, source: x.c"
+    (directory / "elsewhere.yaml").write_text(f"{{{keys}, reconfigure: ''}}")
+    load = "from errpath.filesystems import load_filesystem\n"
+    suite.makepyfile(f"{load}def test_it():\n    assert load_filesystem('elsewhere').source\n")
+    suite.runpytest_subprocess().assert_outcomes(failed=1)
+    suite.makeini("[pytest]\nerrpath_filesystems = definitions\n")
+    suite.runpytest_subprocess().assert_outcomes(passed=1)
+    suite.makeini("[pytest]\nerrpath_filesystems = definitions none\n")
+    result = suite.runpytest_subprocess()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: errpath_filesystems: */none: no such directory"])
+
+
+def test_a_case_of_a_suite_of_ones_own_runs_again_by_its_id(suite: pytest.Pytester) -> None:
+    """As the report's `rerun` line says; and what `--suite` does not name is not looked for."""
+    _tests(suite, good="", leaks="leak=512")
+    result = suite.runpytest()
+    (rerun,) = (line for line in result.outlines if line.startswith("  rerun "))
+    words = shlex.split(rerun)[2:]
+    result = suite.run(sys.executable, "-m", "errpath.cli.main", *words)
+    assert result.ret == 1
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["leaks: FAIL"])
+    result = suite.run(sys.executable, "-m", "errpath.cli.main", "run", "a", "--suite", "no.py")
+    assert result.ret == 2
+    assert result.errlines == [
+        "errpath: --suite no.py: no such file; expected a file or directory of tests"
+    ]

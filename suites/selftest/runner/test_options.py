@@ -27,7 +27,7 @@ from errpath.runner.options import (
     RunOptions,
     SelectionOptions,
     choices,
-    rerun_words,
+    rerun_command,
     settled,
 )
 from errpath.runner.subset import split_evenly
@@ -42,7 +42,7 @@ def _chosen(*words: str) -> tuple[Choice, ...]:
 def test_the_default() -> None:
     (choice,) = _chosen()
     assert choice.name == choice.testbed.kernel.spec == "debian:7.2"
-    assert choice.words == ()
+    assert choice.argv == ()
     assert (choice.testbed.guest, choice.testbed.accel, choice.testbed.append) == (
         "microvm",
         "auto",
@@ -67,7 +67,7 @@ def test_the_default() -> None:
 def test_names_of_kernels(given: str, name: str, spec: str) -> None:
     (choice,) = _chosen("--kernel", given)
     assert (choice.name, choice.testbed.kernel.spec) == (name, spec)
-    assert choice.words == ("--kernel", given)
+    assert choice.argv == ("--kernel", given)
 
 
 def test_counting_wakes_the_kernels_own_books() -> None:
@@ -76,7 +76,7 @@ def test_counting_wakes_the_kernels_own_books() -> None:
         assert choice.testbed.conservation
         assert choice.testbed.append == ("sysctl.vm.mem_profiling=1", "p")
         # The option alone says it again.
-        assert choice.words == ("--append", "p", "--resource-leaks")
+        assert choice.argv == ("--append", "p", "--resource-leaks")
 
 
 def test_several_kernels_share_the_rest(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_several_kernels_share_the_rest(tmp_path: Path) -> None:
         assert choice.testbed.kernel.kconfig_add == ("CONFIG_X=y",)
         assert choice.testbed.append == ("p", "q=r s")
         assert choice.testbed.accel == "tcg"
-    assert second.words[:2] == ("--kernel", "b=y")
+    assert second.argv[:2] == ("--kernel", "b=y")
 
 
 @pytest.mark.parametrize("words", [["a", "a"], ["x=1", "x=2"], ["debian:7.2", "debian:7.2"]])
@@ -121,7 +121,7 @@ def test_a_patch_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (kept,) = first.testbed.kernel.patches
     assert kept.read_bytes() == b"--- a\n+++ b\n"
     # Standard input is read by now: whoever chooses the same again must name the file.
-    assert first.words == ("--kernel", "a", "--patch", str(kept))
+    assert first.argv == ("--kernel", "a", "--patch", str(kept))
     assert choices(options)[0].testbed == first.testbed
     assert str(kept) in options.to_argv()
 
@@ -232,7 +232,7 @@ def test_the_words_choose_the_same_again(kernels: list[str], append: list[str]) 
         assert "is taken" in str(error)  # noqa: PT017 - two names that are one, by chance
         return
     for choice in chosen:
-        line = rerun_words("a case", choice.words)
+        line = rerun_command("a case", choice.argv)
         run, case, *rest = shlex.split(line)[1:]
         assert (run, case) == ("run", "a case")
         (again,) = _chosen(*rest)

@@ -13,7 +13,6 @@ from typing import TextIO
 
 import pytest
 
-from errpath.util import progress as progress_module
 from errpath.util.progress import Progress, silent
 
 
@@ -23,15 +22,13 @@ class _Time:
     def __init__(self) -> None:
         self.now = 1000.0
 
-    def monotonic(self) -> float:
+    def __call__(self) -> float:
         return self.now
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> _Time:
-    fake = _Time()
-    monkeypatch.setattr(progress_module, "time", fake)
-    return fake
+def clock() -> _Time:
+    return _Time()
 
 
 @contextlib.contextmanager
@@ -59,7 +56,7 @@ def _printed(stream: TextIO, master: int) -> str:
 
 def test_plain_lines_are_few(clock: _Time) -> None:
     out = io.StringIO()
-    with Progress(out).step("building", total=100) as step:
+    with Progress(out, clock=clock).step("building", total=100) as step:
         for done in range(1, 101):
             clock.now += 0.5
             step.update(done, note=f"file{done}.o")
@@ -76,7 +73,7 @@ def test_a_failed_step_says_so(clock: _Time) -> None:
     out = io.StringIO()
 
     def work() -> None:
-        with Progress(out).step("building"):
+        with Progress(out, clock=clock).step("building"):
             clock.now += 75
             raise KeyboardInterrupt
 
@@ -87,7 +84,7 @@ def test_a_failed_step_says_so(clock: _Time) -> None:
 
 def test_a_prefix_makes_lines_plain_on_a_terminal_too(clock: _Time) -> None:
     with _terminal(80) as (stream, master):
-        with Progress(stream, prefix="gw1").step("building", total=2) as step:
+        with Progress(stream, prefix="gw1", clock=clock).step("building", total=2) as step:
             clock.now += 1
             step.update(1)
         text = _printed(stream, master)
@@ -96,7 +93,7 @@ def test_a_prefix_makes_lines_plain_on_a_terminal_too(clock: _Time) -> None:
 
 def test_a_terminal_gets_one_line_that_is_redrawn(clock: _Time) -> None:
     with _terminal(200) as (stream, master):
-        with Progress(stream).step("building", total=4) as step:
+        with Progress(stream, clock=clock).step("building", total=4) as step:
             clock.now += 1
             step.update(1, note="one.o")
             clock.now += 0.01
@@ -117,7 +114,7 @@ def test_a_terminal_gets_one_line_that_is_redrawn(clock: _Time) -> None:
 def test_a_live_line_never_wraps(clock: _Time, columns: int) -> None:
     """A line that wraps cannot be wiped with a carriage return."""
     with _terminal(columns) as (stream, master):
-        with Progress(stream).step("w" * 400, total=1):
+        with Progress(stream, clock=clock).step("w" * 400, total=1):
             pass
         text = _printed(stream, master)
     live = text.split("\r")[0]
@@ -158,6 +155,6 @@ def test_silent_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 )
 def test_durations_read_well(clock: _Time, seconds: float, words: str) -> None:
     out = io.StringIO()
-    with Progress(out).step("x"):
+    with Progress(out, clock=clock).step("x"):
         clock.now += seconds
     assert out.getvalue().splitlines()[-1] == f"x: done in {words}"
