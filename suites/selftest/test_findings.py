@@ -29,7 +29,7 @@ _BEFORE = re.compile(r"(?m)^prerequisite-patch-id: ([0-9a-f]{40})$")
 
 
 # What other kernels than the default one have, and their patches are for.
-_KERNELS = {"hfs-btree-open-leak": "debian:7.3"}
+_KERNELS = dict.fromkeys(("hfs-btree-close-dirty", "hfs-btree-open-leak"), "debian:7.3")
 
 
 @cache
