@@ -1,17 +1,27 @@
-"""`errpath bench`: speed and detection of five ways of checking, on this machine."""
+"""`errpath bench`: speed and detection of ways of checking, ours and others', on this machine."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from errpath.analysis.bench import PLANTED, Bench, table
+from errpath.beside.protocols import DEFAULT_BOOT, PROTOCOLS, measure
+from errpath.beside.protocols import table as protocol_table
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
-from errpath.runner.options import GuestOptions, KernelOptions, LogOptions, RunOptions, choices
+from errpath.runner.options import (
+    Choice,
+    GuestOptions,
+    KernelOptions,
+    LogOptions,
+    RunOptions,
+    choices,
+)
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
 
@@ -32,6 +42,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--json", type=Path, default=Path("errpath-bench.json"), metavar="FILE", help="the figures"
     )
+    parser.add_argument(
+        "--protocols",
+        action="store_true",
+        help="compare instead how many planted leaks the protocols of other projects find, on "
+        "every --kernel and with every --boot",
+    )
+    parser.add_argument(
+        "--boot",
+        action="append",
+        default=[],
+        metavar="ARGS",
+        help="with --protocols: words at the end of the kernel command line (default: "
+        f"{DEFAULT_BOOT}, which is a default boot); may be repeated",
+    )
     parser.set_defaults(handler=_bench)
 
 
@@ -39,6 +63,10 @@ def _bench(arguments: argparse.Namespace) -> int:
     if arguments.cases < 1 or arguments.samples < 1:
         raise UsageError("bench: --cases and --samples: expected at least 1")
     chosen = choices(RunOptions.from_namespace(arguments))
+    if arguments.protocols:
+        return _protocols(arguments, chosen)
+    if arguments.boot:
+        raise UsageError("bench: --boot is for --protocols")
     if len(chosen) != 1:
         raise UsageError("bench: expected one --kernel")
     progress = Progress()
@@ -60,8 +88,27 @@ def _bench(arguments: argparse.Namespace) -> int:
         "ways": [{**asdict(way), "cases_per_second": way.rate} for way in ways],
         "times": asdict(times),
     }
-    try:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
-    except OSError as error:
-        raise UsageError(f"--json {arguments.json}: {error.strerror}") from None
+    _write(arguments.json, figures)
     return 0
+
+
+def _protocols(arguments: argparse.Namespace, chosen: Sequence[Choice]) -> int:
+    progress = Progress()
+    with scratch_directory() as scratch:
+        rows = measure(chosen, arguments.boot or [DEFAULT_BOOT], PROTOCOLS, scratch, progress)
+    print(protocol_table(rows))
+    figures = {
+        "processors": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "sources": {protocol.name: protocol.source for protocol in PROTOCOLS},
+        "rows": [asdict(row) for row in rows],
+    }
+    _write(arguments.json, figures)
+    return 0
+
+
+def _write(path: Path, figures: Mapping[str, object]) -> None:
+    try:
+        path.write_text(json.dumps(figures, indent=1) + "\n")
+    except OSError as error:
+        raise UsageError(f"--json {path}: {error.strerror}") from None
