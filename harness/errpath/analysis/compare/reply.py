@@ -14,7 +14,7 @@ def reply_text(patch: PatchMessage, text: str) -> str:
     """A mail that answers a patch: its headers, the beginning of the message quoted, and `text`."""
     people = ", ".join(part for part in (patch.to, patch.cc) if part)
     headers = [
-        f"To: {patch.author}",
+        *([f"To: {patch.author}"] if patch.author else []),
         *([f"Cc: {people}"] if people else []),
         *([f"In-Reply-To: {patch.message_id}"] if patch.message_id else []),
         f"Subject: Re: [PATCH] {patch.subject}",
@@ -24,4 +24,6 @@ def reply_text(patch: PatchMessage, text: str) -> str:
     quoted = [f"> {line}".rstrip() for line in lines[:_QUOTED]]
     if len(lines) > _QUOTED:
         quoted.append("> [...]")
-    return "\n".join([*headers, "", f"{when}{patch.author} wrote:", *quoted, "", text, ""])
+    return "\n".join(
+        [*headers, "", f"{when}{patch.author or 'somebody'} wrote:", *quoted, "", text, ""]
+    )

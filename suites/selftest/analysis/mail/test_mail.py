@@ -59,6 +59,17 @@ v2: again
 """
     + "-- \n2.40\n"
 )
+_BARE = """\
+Subject: [PATCH] hfs: bare
+
+It is.
+---
+--- a/fs/hfs/mdb.c
++++ b/fs/hfs/mdb.c
+@@ -1 +1 @@
+-a
++b
+"""
 _REPORT = """\
 hfs-a-case: FAIL
   memory leak in hfs_init_fs_context (1 unreferenced object, 512 bytes, confirmed 2 of 2)
@@ -206,6 +217,9 @@ def test_an_answer_quotes_the_patch() -> None:
         "Subject: Re: [PATCH] hfs: a change that is long",
     ]
     assert "\n> It is wrong.\n\nerrpath: the table\n" in text
+    # A diff with a subject and nothing more has nobody to answer.
+    nobody = reply_text(parse_patch(_BARE, "m"), "x")
+    assert nobody.startswith("Subject: Re: [PATCH] hfs: bare\n\nsomebody wrote:\n")
 
 
 @pytest.mark.parametrize(
