@@ -41,7 +41,9 @@ _NEAR_NULL = 1 << 16
 # Kernel functions that only pass on what their caller did.
 _PASSES_ON = re.compile(
     r"lock_buffer|mark_buffer_dirty|brelse|__brelse|iput|evict|remove_proc_entry|"
-    r"(?:__)?kmap\w*|set_page_dirty\w*|__breadahead|__bread\w*|folio_\w+|filemap_\w+|read_\w*folio\w*|do_read_cache_folio|"
+    r"(?:__)?kmap\w*|set_page_dirty\w*|__breadahead|__bread\w*|folio_\w+|filemap_\w+|"
+    r"read_\w*folio\w*|do_read_cache_folio|"
+    r"hfs(?:plus)?_bnode_(?:read|write|copy|move|clear)\w*|"
     r"do_syscall_64|entry_SYSCALL\w*|ret_from_fork\w*|kthread"
 )
 

@@ -65,6 +65,7 @@ def render(
             story := crash_lines(failure, decoder, blocked)
         ):
             lines += ["", *story]
+    lines += _resource_story(result, lifetime)
     if verdict.status is Status.FAIL and verdict.leak is not None and decoder is not None:
         lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder, lifetime)]
     lines += ["", f"  rerun      {rerun}"]
@@ -83,6 +84,8 @@ def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
     if timeline is not None:
         look = [] if timeline.remaining else [f"  look at    {timeline.lost}"]
         return ["", *lifetime_lines(timeline), *look]
+    if lifetime is not None and lifetime.reason:
+        return ["", f"  lifetime   not measured: {lifetime.reason}"]
     stories = (resource_lines(one, verdict.case.filesystem) for one in lost)
     story = next((lines for lines in stories if lines), [])
     return ["", *story] if story else []

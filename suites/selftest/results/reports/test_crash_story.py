@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from errpath.oracles import failure
 from errpath.oracles.failure import Failure
+from errpath.oracles.leaks import resource_failures
+from errpath.oracles.resources import Resource, ResourceLeak
 from errpath.results.reports.crash_story import crash_lines, resource_lines
+from errpath.results.reports.text import render
+from errpath.runner.lifetime import Lifetime
+from errpath.runner.result import Result
+from errpath.runner.verdict import Status, Verdict
+from suites.selftest.runner.simguest import make_case
 
 _TWICE = """\
 BUG kmalloc-512 (Tainted: G           O       ): Object already free
@@ -122,6 +129,16 @@ def test_the_taker_of_what_is_not_given_back_is_the_filesystems() -> None:
     )
     assert resource_lines(lost, "gfs2")[-1] == "  look at    gfs2_getbuf <- gfs2_meta_read"
     assert resource_lines(Failure(failure.RESOURCE_LEAK, "pages"), "gfs2") == []
+
+
+def test_a_report_of_what_is_not_given_back_ends_in_where_to_look() -> None:
+    held = Resource("buffer heads", "buffer_head from alloc_buffer_head < hfs_get < hfs_read")
+    failures = resource_failures([ResourceLeak(held, 32, 2)])
+    result = Result(Verdict(make_case("a"), Status.FAIL, failures))
+    text = render(result, None, rerun="", folder=None)
+    assert "  look at    hfs_get <- hfs_read\n" in text
+    reason = render(result, None, rerun="", folder=None, lifetime=Lifetime(None, "no gcc"))
+    assert "  lifetime   not measured: no gcc\n" in reason
 
 
 def test_what_has_no_stack_has_no_story() -> None:
