@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from errpath.cases.case import MountCase
@@ -23,6 +23,7 @@ __all__ = [
     "GraphText",
     "OwnershipTrace",
     "default_functions",
+    "graph_tracer",
     "parse_graph",
     "record_graph",
     "trace_case",
@@ -125,8 +126,21 @@ def record_graph(
     events: Sequence[str] = (),
     times: bool = False,
 ) -> GraphText:
-    """function_graph's text of one run of `case`; with `times`, when each call began, and how long
-    it took. Leaves the tracer off.
+    """function_graph's text of one run of `case` (see `graph_tracer`).
+
+    Raises:
+        AgentError: the kernel has no function_graph tracer, or no such event.
+    """
+    with graph_tracer(guest, functions, events=events, times=times) as record:
+        return record(case, task)
+
+
+@contextlib.contextmanager
+def graph_tracer(
+    guest: Guest, functions: Sequence[str], *, events: Sequence[str] = (), times: bool = False
+) -> Iterator[Callable[[MountCase, str], GraphText]]:
+    """What gives function_graph's text of a run of a case, in a task of a name; with `times`, when
+    each call began, and how long it took. The tracer is off afterwards.
 
     `functions` are the tracer's patterns (a name that the kernel lacks is passed over), `events`
     are `group:event` or `group`.
@@ -142,6 +156,13 @@ def record_graph(
         put("tracing_on", "0")
         put("current_tracer", "nop")
 
+    def record(case: MountCase, task: str) -> GraphText:
+        put("tracing_on", "0")
+        put("trace", "\n", truncate=True)
+        run_case(guest, case, task, trace=True)
+        text = guest.read_file(f"{_TRACING}/trace").decode(errors="replace")
+        return GraphText(text, _overrun(guest))
+
     off()
     put("set_ftrace_filter", "\n", truncate=True)
     for pattern in functions:
@@ -153,14 +174,10 @@ def record_graph(
             put(f"options/{option}", str(int(times and option in _TIMES)))
     with contextlib.suppress(AgentError):
         put("options/funcgraph-abstime", str(int(times)))
-    put("trace", "\n", truncate=True)
     try:
         for event in events:
             put(f"events/{event.replace(':', '/')}/enable", "1")
-        run_case(guest, case, task, trace=True)
-        return GraphText(
-            guest.read_file(f"{_TRACING}/trace").decode(errors="replace"), _overrun(guest)
-        )
+        yield record
     finally:
         if guest.poisoned is None:
             off()

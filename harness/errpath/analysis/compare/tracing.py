@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +13,13 @@ from errpath.analysis.compare.touched import Change, carriers, changed_functions
 from errpath.analysis.coverage.csource import definitions
 from errpath.cases.case import MountCase
 from errpath.cases.lifecycle import Planned
-from errpath.errors import ErrpathError
+from errpath.errors import GuestPoisonedError
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import home_directory
 from errpath.guest.channel import AgentError
 from errpath.kernel import BuiltKernel, FunctionKind, KernelStore
 from errpath.kernel.source.patches import touched_paths
-from errpath.oracles.ownership import trace_case
+from errpath.oracles.ownership import default_functions, graph_tracer, parse_graph
 from errpath.runner.guests import CurrentGuest
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import cache_root
@@ -46,11 +47,14 @@ def trace_functions(
     missing = [case for case in cases if digests[case.id] not in known and not case.alone]
     if missing:
         with progress.step(f"tracing {len(missing)} cases of {filesystem}"):
-            found = _trace(testbed, filesystem, missing)
-        known |= {digests[name]: sorted(ran) for name, ran in found.items()}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as part:
-            part.write_text(json.dumps(known))
+            try:
+                for name, ran in _trace(testbed, filesystem, missing):
+                    known[digests[name]] = sorted(ran)
+            finally:
+                # What was traced before an interruption is not traced again.
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(file) as part:
+                    part.write_text(json.dumps(known))
     return {name: frozenset(known[digest]) for name, digest in digests.items() if digest in known}
 
 
@@ -124,30 +128,32 @@ def _digest(case: MountCase) -> str:
 
 def _trace(
     testbed: Testbed, filesystem: str, cases: Sequence[MountCase]
-) -> dict[str, frozenset[str]]:
+) -> Iterator[tuple[str, frozenset[str]]]:
     testbed.build((filesystem,))
     current = CurrentGuest(testbed.guest_source((filesystem,), _forced(cases)))
-    found: dict[str, frozenset[str]] = {}
+    waiting = list(cases)
     try:
-        for case in cases:
+        while waiting:
             prepared = current.get()
-            modules = prepared.modules.get(filesystem, ())
-            try:
-                story = trace_case(prepared.guest, case, current.task(), modules)
-            except AgentError:
-                continue
-            except ErrpathError:
-                if prepared.guest.poisoned is None:
-                    raise
-                continue
-            if story.lost:
-                continue
-            # A part that the compiler split off is the function's own.
-            names = {call.function.partition(".")[0] for call in story.calls}
-            found[case.id] = frozenset(names)
+            functions = default_functions(prepared.modules.get(filesystem, ()))
+            guest = prepared.guest
+            with contextlib.suppress(GuestPoisonedError), graph_tracer(guest, functions) as record:
+                while waiting:
+                    case = waiting.pop(0)
+                    with contextlib.suppress(AgentError):
+                        graph = record(case, current.task())
+                        if not graph.lost:
+                            yield case.id, _names(graph.text)
+    except AgentError:
+        # No such tracer in this kernel: no case has a trace, and every one is run.
+        return
     finally:
         current.close()
-    return found
+
+
+def _names(text: str) -> frozenset[str]:
+    # A part that the compiler split off is the function's own.
+    return frozenset(call.function.partition(".")[0] for call in parse_graph(text).calls)
 
 
 def _forced(cases: Iterable[MountCase]) -> tuple[str, ...]:
