@@ -54,8 +54,8 @@ int verb_symbols(struct call *call);
 /* device.c */
 struct device {
 	char path[32];
-	int number; /* loop device, -1 without one */
-	int held;   /* descriptor that holds the device exclusively, -1 without one */
+	int number;  /* loop device, -1 without one */
+	int held;    /* descriptor that holds the device exclusively, -1 without one */
 	int backing; /* the file behind the loop device, -1 without one */
 };
 
@@ -88,7 +88,7 @@ int devices_detach(struct devices *devices);
 
 struct step_context {
 	const struct device *device; /* what is mounted */
-	int report;	    /* where a walk reports to, -1 where no step walks */
+	int report;		     /* where a walk reports to, -1 where no step walks */
 };
 
 struct step_result {

@@ -185,9 +185,9 @@ static int step_mount(json_t *step, const struct step_context *context, struct s
 		error = mount_data(step, &served, &data);
 	if (error)
 		return error;
-	int got = ended(
-		result, "mount",
-		mount(context->device->path, STEP_ROOT, text(step, "fstype"), mount_flags(step), data));
+	int got = ended(result, "mount",
+			mount(context->device->path, STEP_ROOT, text(step, "fstype"),
+			      mount_flags(step), data));
 	return start_served(&served, got >= 0);
 }
 
@@ -333,16 +333,11 @@ static const struct {
 	/* 0 with `result` filled, or -errno where the step could not be tried. */
 	int (*run)(json_t *step, const struct step_context *context, struct step_result *result);
 } STEPS[] = {
-	{ "fsopen", step_fsopen },
-	{ "keep", step_keep },
-	{ "mount", step_mount },
-	{ "reconfigure", step_reconfigure },
-	{ "remount", step_remount },
-	{ "restore", step_restore },
-	{ "scribble", step_scribble },
-	{ "umount", step_umount },
-	{ "use", step_use },
-	{ "walk", step_walk },
+	{ "fsopen", step_fsopen },     { "keep", step_keep },
+	{ "mount", step_mount },       { "reconfigure", step_reconfigure },
+	{ "remount", step_remount },   { "restore", step_restore },
+	{ "scribble", step_scribble }, { "umount", step_umount },
+	{ "use", step_use },	       { "walk", step_walk },
 };
 
 static int run(json_t *step, const struct step_context *context, struct step_result *result)
