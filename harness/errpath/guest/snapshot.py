@@ -111,7 +111,8 @@ class SnapshotStore:
             frozen = _load(directory)
             if frozen is not None:
                 return frozen
-            lock = self._layout.locks / f"snapshots-{kind}"
+            # One of a few locks: another guest can hardly ever wait for this one.
+            lock = self._layout.locks / f"snapshots-{kind}-{key[:2]}"
             with file_lock(lock, "freezing a guest", progress=self._progress):
                 frozen = _load(directory)
                 if frozen is not None:
