@@ -176,6 +176,14 @@ int points_take(struct call *call);
 /* use.c */
 int use_tree(const char *root, int writes);
 
+/* counts.c */
+/*
+ * Adds to the reply the text of each source that has changed since the last call; with `whole`, of
+ * every one; with `settle`, once the kernel has given back what waits for RCU or for reclaim.
+ */
+void counts_reply(struct call *call, int whole, int settle);
+int verb_counts(struct call *call);
+
 /* case.c */
 int verb_case_run(struct call *call);
 

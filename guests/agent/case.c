@@ -72,20 +72,80 @@ static pid_t start(struct work *work)
 	return pid < 0 ? -errno : pid;
 }
 
+/* How a task has stood still. */
+struct standstill {
+	pid_t pid;
+	int patience_ms;
+	unsigned long switches; /* how often it has given up the processor, or lost it */
+	int64_t since;
+	int over; /* for as long as there is patience */
+};
+
+/* Context switches of a task that sleeps where no signal wakes it, 0 of any other. */
+static unsigned long asleep(pid_t pid)
+{
+	char path[64], text[4096];
+	unsigned long given_up = 0, taken = 0;
+	char state = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (read_text(path, text, sizeof(text)) < 0)
+		return 0;
+	const char *at = strstr(text, "\nState:");
+	if (!at || sscanf(at, "\nState: %c", &state) != 1 || state != 'D')
+		return 0;
+	at = strstr(text, "\nvoluntary_ctxt_switches:");
+	if (!at || sscanf(at, "\nvoluntary_ctxt_switches: %lu\nnonvoluntary_ctxt_switches: %lu",
+			  &given_up, &taken) != 2)
+		return 0;
+	return given_up + taken;
+}
+
+/* Whether anybody but us could run. */
+static int others_run(void)
+{
+	char text[16384];
+	int running = 0;
+
+	if (read_text("/proc/stat", text, sizeof(text)) < 0)
+		return 1;
+	const char *at = strstr(text, "\nprocs_running");
+	return !at || sscanf(at, "\nprocs_running %d", &running) != 1 || running > 1;
+}
+
 /*
- * Waits until the task has ended, and reads the kernel log meanwhile: 1, 0 with the time up, or
- * -errno.
+ * Whether the task has slept for so long without being woken once, in a kernel in which nobody else had
+ * anything to do either: nobody will wake it.
  */
-static int wait_ended(int pidfd, int timeout_ms, struct messages *messages)
+static int stands_still(struct standstill *still)
+{
+	unsigned long switches = others_run() ? 0 : asleep(still->pid);
+
+	if (!switches || switches != still->switches)
+		still->since = now_ms();
+	still->switches = switches;
+	still->over = switches && now_ms() - still->since >= still->patience_ms;
+	return still->over;
+}
+
+/*
+ * Waits until the task has ended, and reads the kernel log meanwhile: 1, 0 with the time up or where
+ * it stands still, or -errno.
+ */
+static int wait_ended(int pidfd, int timeout_ms, struct standstill *still,
+		      struct messages *messages)
 {
 	struct pollfd files[] = {
 		{ .fd = pidfd, .events = POLLIN },
 		{ .fd = kmsg_file(), .events = POLLIN },
 	};
 	int64_t until = now_ms() + timeout_ms;
+	int every = still && still->patience_ms ? still->patience_ms / 4 + 1 : timeout_ms;
 
 	for (;;) {
 		int64_t left = until - now_ms();
+		if (left > every)
+			left = every;
 		int ready = poll(files, ARRAY_SIZE(files), left > 0 ? left : 0);
 		if (ready < 0 && errno != EINTR)
 			return -errno;
@@ -93,9 +153,9 @@ static int wait_ended(int pidfd, int timeout_ms, struct messages *messages)
 			continue;
 		if (files[0].revents)
 			return 1;
-		if (ready == 0)
+		if (ready == 0 && (now_ms() >= until || (still && stands_still(still))))
 			return 0;
-		int error = kmsg_read(messages);
+		int error = ready ? kmsg_read(messages) : 0;
 		if (error)
 			return error;
 	}
@@ -113,16 +173,25 @@ static void reply_stack(struct call *call, pid_t pid)
 /* With its time up, the task is killed, and what then still does not end is hung in the kernel. */
 static int wait_for(struct call *call, pid_t pid, int timeout_ms, struct messages *messages)
 {
+	struct standstill still = {
+		.pid = pid,
+		.patience_ms = json_integer_value(json_object_get(call->request, "patience_ms")),
+	};
 	int status, pidfd = syscall(SYS_pidfd_open, pid, 0);
 
 	if (pidfd < 0)
 		return -errno;
-	int ended = wait_ended(pidfd, timeout_ms, messages);
+	int ended = wait_ended(pidfd, timeout_ms, &still, messages);
 	if (ended == 0) {
+		if (still.over)
+			json_object_set_new(call->reply, "stood_still_ms",
+					    json_integer(still.patience_ms));
 		reply_stack(call, pid);
 		json_object_set_new(call->reply, "hung", json_true());
 		kill(pid, SIGKILL);
-		ended = wait_ended(pidfd, timeout_ms < DYING_MS ? timeout_ms : DYING_MS, messages);
+		int dying_ms = still.patience_ms ? still.patience_ms : timeout_ms;
+		ended = wait_ended(pidfd, dying_ms < DYING_MS ? dying_ms : DYING_MS, NULL,
+				   messages);
 	}
 	close(pidfd);
 	if (ended <= 0)
@@ -247,7 +316,8 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
 /*
  * {"name": task name, "device": …, "devices": […],
  *  "fault": {"function", "retval", "times"}, {"arm"} or null, "steps": […],
- *  "timeout_ms": n, "trace": bool, "coverage": bool}. The reply's blob holds what a walk reported
+ *  "timeout_ms": n, "patience_ms": n, "trace": bool, "coverage": bool, "count": bool,
+ *  "settle": bool}. The reply's blob holds what a walk reported
  * ("walk" bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step
  * that fails ends the case, unless it has "go_on". "kmsg" is what the kernel printed from the
  * device's attachment to its end, "kmsg_before" what it printed since the case before.
@@ -274,6 +344,9 @@ int verb_case_run(struct call *call)
 		unread = kmsg_read(&messages);
 	if (unread)
 		snprintf(call->what, sizeof(call->what), "read /dev/kmsg");
+	/* The reply to a case that could not be set up is not read: what it changed is told with the next. */
+	if (!error && !unread && json_is_true(json_object_get(call->request, "count")))
+		counts_reply(call, 0, json_is_true(json_object_get(call->request, "settle")));
 	kmsg_reply(call, "kmsg_before", &before);
 	kmsg_reply(call, "kmsg", &messages);
 	return error ? error : unread;

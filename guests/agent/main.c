@@ -21,6 +21,7 @@ static const struct {
 	verb_fn run;
 } VERBS[] = {
 	{ "case.run", verb_case_run },
+	{ "counts", verb_counts },
 	{ "dmesg", verb_dmesg },
 	{ "exec", verb_exec },
 	{ "fault.clear", verb_fault_clear },

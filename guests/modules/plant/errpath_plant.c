@@ -4,9 +4,9 @@
  *
  * Writing "keep WHAT" to debugfs errpath_plant takes one of something and keeps it where everybody
  * can see it: nothing that kmemleak would call a leak. It proves what is counted
- * (harness/errpath/oracles/resources.py). "lose" leaks one object that is not a canary. "flood N"
- * prints N lines as fast as it can, of which the reader of the log may miss some; "print N" lets it
- * read them.
+ * (harness/errpath/oracles/resources.py). "drop" gives a reference to this module back, whether or
+ * not one was taken. "lose" leaks one object that is not a canary. "flood N" prints N lines as fast
+ * as it can, of which the reader of the log may miss some; "print N" lets it read them.
  */
 #include <linux/buffer_head.h>
 #include <linux/dcache.h>
@@ -71,36 +71,6 @@ static noinline void *keep_vmalloc(void)
 
 	barrier();
 	return area;
-}
-
-/*
- * An area of vmalloc that costs nothing but its addresses: one page, mapped many times over, in a
- * hole of just its size, so that the hole's own bookkeeping goes as the area's comes. With more
- * than VMAP_MAX_ALLOC pages it gets an area of its own.
- */
-#define AREA_PAGES (BITS_PER_LONG + 1)
-#define HOLES 128
-
-static void *keep_area(void)
-{
-	static struct page *pages[AREA_PAGES];
-	static void *areas[2 * HOLES];
-	int i;
-
-	if (!pages[0]) {
-		pages[0] = alloc_page(GFP_KERNEL);
-		if (!pages[0])
-			return NULL;
-		for (i = 1; i < AREA_PAGES; i++)
-			pages[i] = pages[0];
-		for (i = 0; i < 2 * HOLES; i++)
-			areas[i] = vm_map_ram(pages, AREA_PAGES, NUMA_NO_NODE);
-		for (i = 0; i < 2 * HOLES; i += 2)
-			if (areas[i])
-				vm_unmap_ram(areas[i], AREA_PAGES);
-		vm_unmap_aliases();
-	}
-	return vm_map_ram(pages, AREA_PAGES, NUMA_NO_NODE);
 }
 
 /* A page that the kernel has in its own books, as if it were a page table. */
@@ -170,7 +140,6 @@ static const struct plant {
 	{ "dentry", keep_dentry },
 	{ "page", keep_page },
 	{ "vmalloc", keep_vmalloc },
-	{ "area", keep_area },
 	{ "table", keep_table },
 	{ "orphan", keep_orphan },
 	{ "used", keep_used_orphan },
@@ -194,6 +163,12 @@ static int plant_keep(const char *argument)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+static int plant_drop(const char *argument)
+{
+	module_put(THIS_MODULE);
+	return 0;
 }
 
 /* One object of the size of a small s_fs_info. noinline: tests know it by this name. */
@@ -229,6 +204,7 @@ static int plant_print(const char *argument)
 }
 
 static const struct errpath_command commands[] = {
+	{ "drop", plant_drop },
 	{ "flood", plant_flood },
 	{ "keep", plant_keep },
 	{ "lose", errpath_plant_lose },

@@ -26,6 +26,7 @@ from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.known_issues import KnownIssues, Subject
+from errpath.runner.usual import PATIENCE, UsualFailures
 from errpath.runner.verdict import Status, Verdict, infrastructure_error, judge
 from errpath.util.progress import Progress
 
@@ -96,6 +97,7 @@ class FuzzSearch:
     again: int = 0
     # What has failed so far: one of each kind is told, however long the search goes on.
     _told: set[str] = field(default_factory=set)
+    _usual: UsualFailures = field(default_factory=UsualFailures)
 
     def run(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
         """New findings among `mounts`, one of each kind that no earlier call had, made as small as
@@ -152,10 +154,21 @@ class FuzzSearch:
                     step.update(number, note=f"{len(fatal)} took a guest down")
                     case = mutant_case(self.filesystem, mutated, number)
                     prepared = prepared or self.boot()
-                    verdict = _alone(prepared, case)
+                    patience = self._usual.patience
+                    verdict = _alone(prepared, case, self._usual, patience)
+                    if (
+                        verdict is not None
+                        and patience < PATIENCE
+                        and not self._usual.knows(verdict)
+                    ):
+                        # Waited for too briefly, perhaps.
+                        prepared.guest.close()
+                        prepared = self.boot()
+                        verdict = _alone(prepared, case, self._usual, PATIENCE)
                     if verdict is None:
                         harmless.append((mutated, case))
                     else:
+                        self._usual.note(verdict)
                         fatal.append((mutated, verdict))
                         prepared.guest.close()
                         prepared = None
@@ -218,16 +231,19 @@ def _fitting(mutant: Mutant) -> tuple[tuple[int, bytes], ...]:
     return tuple((offset, data) for offset, data in cut if data)
 
 
-def _alone(prepared: PreparedGuest, case: MountCase) -> Verdict | None:
+def _alone(
+    prepared: PreparedGuest, case: MountCase, usual: UsualFailures, patience: float
+) -> Verdict | None:
     """The verdict on a case that takes its guest down; None for one that does not."""
     try:
-        outcome = run_case(prepared.guest, case, "errpath-mutant")
+        outcome = run_case(prepared.guest, case, "errpath-mutant", patience=patience)
     except AgentError as error:
         return infrastructure_error(case, str(error))
     except GuestPoisonedError as error:
         return classify_guest_loss(prepared.guest, case, str(error))
     if is_guest_unusable(outcome):
         return judge(case, outcome, None)
+    usual.note_healthy(outcome)
     return None
 
 

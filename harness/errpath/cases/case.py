@@ -148,10 +148,19 @@ class MountCase:
         return next((step.fail for step in self.steps if step.fail is not None), None)
 
     def as_request(
-        self, task: str, image_ids: Sequence[str | None], *, trace: bool = False
+        self,
+        task: str,
+        image_ids: Sequence[str | None],
+        *,
+        trace: bool = False,
+        count: bool = False,
+        settle: bool = False,
+        patience: float = 0.0,
     ) -> dict[str, Any]:
         """The agent's form (guests/agent/case.c), with the names that the images of `every_device`
-        have in the guest; `trace` switches the tracer on."""
+        have in the guest. `trace` switches the tracer on. `count` asks what has changed of what the
+        kernel counts, with `settle` once what waits for RCU or for reclaim has come back. A task
+        that stands still for `patience` seconds counts as hung; 0 leaves it its own `seconds`."""
         further = [
             {**device.as_request(image_id), "name": device.name}
             for device, image_id in zip(self.devices, image_ids[1:], strict=True)
@@ -165,6 +174,9 @@ class MountCase:
             "steps": [step.as_request() for step in self.steps],
             "timeout_ms": int(self.seconds * 1000),
             **({"coverage": True} if self.coverage else {}),
+            **({"count": True} if count else {}),
+            **({"settle": True} if settle else {}),
+            **({"patience_ms": int(patience * 1000)} if patience else {}),
         }
 
 
@@ -199,6 +211,9 @@ class Outcome:
     # The task did not end in time; its kernel stack where the kernel tells.
     hung: bool = False
     stack: str = ""
+    # It slept for so many seconds without being woken, in a kernel with nothing else to do; 0 where
+    # its time was up.
+    stood_still: float = 0.0
     # Mounts that the case left, and errno of an exclusive open of its device afterwards.
     left_mounted: int = 0
     device_errno: int = 0
@@ -211,12 +226,18 @@ class Outcome:
     kmsg_before: str = ""
     kmsg_before_levels: str = ""
     kmsg_before_lost: int = 0
+    # What it printed from then to the next case in the same guest, where there was one.
+    kmsg_after: str = ""
+    kmsg_after_levels: str = ""
     # The agent's exit status for the task: not 0 where a step could not even be tried.
     status: int = 0
     # What a walk told (see harness/errpath/cases/read_back.py).
     walk: bytes = b""
     # Addresses of the basic blocks that the task ran.
     coverage: tuple[int, ...] = ()
+    # What has changed of what the kernel counts, by source, where it was asked for
+    # (`errpath.oracles.counts`).
+    counts: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -231,6 +252,7 @@ class Outcome:
             signal=values.get("signal"),
             hung=bool(values.get("hung", False)),
             stack=str(values.get("stack", "")),
+            stood_still=int(values.get("stood_still_ms", 0)) / 1000,
             left_mounted=int(values.get("left_mounted", 0)),
             device_errno=int(values.get("device_errno", 0)),
             kmsg=str(values.get("kmsg", "")),
@@ -242,6 +264,7 @@ class Outcome:
             status=int(values.get("status", 0)),
             walk=blob[:told],
             coverage=struct.unpack(f">{(len(blob) - told) // 8}Q", blob[told:]),
+            counts=dict(values.get("counts", {})),
         )
 
 

@@ -10,24 +10,27 @@ from errpath.cases.case import MountCase, Outcome
 from errpath.guest.channel import AgentError, Reply
 from errpath.guest.machine import Guest
 
-__all__ = ["run_case", "run_cases"]
+__all__ = ["put_images", "run_case", "run_cases"]
 
 # Seconds beyond a case's own for attaching its device and for the agent's own patience.
 _SLACK_SECONDS = 40.0
 
 
-def run_case(guest: Guest, case: MountCase, task: str, *, trace: bool = False) -> Outcome:
-    """Run `case` in a task named `task` and return what it did.
+def run_case(
+    guest: Guest, case: MountCase, task: str, *, trace: bool = False, patience: float = 0.0
+) -> Outcome:
+    """Run `case` in a task named `task` and return what it did. `trace` and `patience` are
+    `MountCase.as_request`'s.
 
     Raises:
         AgentError: the guest could not set the case up (device, fault).
         GuestPoisonedError: the guest did not survive it.
     """
-    image_ids = _put_images(guest, case)
+    image_ids = put_images(guest, case)
     began = time.monotonic()
     reply = guest.call(
         "case.run",
-        case.as_request(task, image_ids, trace=trace),
+        case.as_request(task, image_ids, trace=trace, patience=patience),
         blob=case.blob,
         seconds=case.seconds + _SLACK_SECONDS,
     )
@@ -35,10 +38,17 @@ def run_case(guest: Guest, case: MountCase, task: str, *, trace: bool = False) -
 
 
 def run_cases(
-    guest: Guest, work: Iterable[tuple[MountCase, str]]
+    guest: Guest,
+    work: Iterable[tuple[MountCase, str]],
+    *,
+    count: bool = False,
+    settle: bool = False,
+    patience: float = 0.0,
 ) -> Iterator[Outcome | AgentError]:
     """Run cases one after another, each in a task of its name; what each did, in order, or why the
-    guest could not set it up. The images of all are brought into the guest first.
+    guest could not set it up. The images of all are brought into the guest first. With `count`,
+    each tells what it has changed of what the kernel counts; `settle` and `patience` are
+    `MountCase.as_request`'s.
 
     Raises:
         GuestPoisonedError: at the case that the guest did not survive.
@@ -46,13 +56,17 @@ def run_cases(
     ready: list[tuple[MountCase, str, list[str | None]] | AgentError] = []
     for case, task in work:
         try:
-            ready.append((case, task, _put_images(guest, case)))
+            ready.append((case, task, put_images(guest, case)))
         except AgentError as error:
             ready.append(error)
     replies = guest.stream(
         "case.run",
         (
-            (case.as_request(task, image_ids), case.seconds + _SLACK_SECONDS, case.blob)
+            (
+                case.as_request(task, image_ids, count=count, settle=settle, patience=patience),
+                case.seconds + _SLACK_SECONDS,
+                case.blob,
+            )
             for case, task, image_ids in (item for item in ready if isinstance(item, tuple))
         ),
     )
@@ -67,8 +81,12 @@ def run_cases(
         began = time.monotonic()
 
 
-def _put_images(guest: Guest, case: MountCase) -> list[str | None]:
-    """Names in the guest of the images of the case's devices."""
+def put_images(guest: Guest, case: MountCase) -> list[str | None]:
+    """Bring the images of a case's devices into the guest; their names there.
+
+    Raises:
+        AgentError: there is no room for one.
+    """
     return [
         guest.put_image(device.image) if device.image is not None else None
         for device in case.every_device

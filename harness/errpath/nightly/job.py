@@ -59,8 +59,8 @@ class Job:
     # pytest's -m and -k.
     select: str = ""
     keyword: str = ""
-    # Whether what cases leave behind is counted as well: three to five times the time.
-    conservation: bool = False
+    # Whether what cases leave behind is counted as well.
+    conservation: bool = True
     accel: str = "auto"
     # Minutes after which a kernel's build, or a part, is given up.
     build_minutes: int = 240

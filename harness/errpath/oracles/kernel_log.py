@@ -84,10 +84,17 @@ def hang_failure(case: MountCase, outcome: Outcome, *, follows: bool = False) ->
         HANG,
         f"INFO: task hung in {named}" if named else "INFO: task hung",
         functions=tuple(dict.fromkeys(functions)),
-        detail=f"the task did not end within {case.seconds:g} s",
+        detail=_how_long(case, outcome),
         follows=follows,
         evidence=outcome.stack,
     )
+
+
+def _how_long(case: MountCase, outcome: Outcome) -> str:
+    if not outcome.stood_still:
+        return f"the task did not end within {case.seconds:g} s"
+    asleep = f"the task slept for {outcome.stood_still:g} s without being woken"
+    return f"{asleep}, and nothing else ran"
 
 
 def killed_failure(signal: int) -> Failure:

@@ -10,15 +10,13 @@ from errpath.oracles.frames import first_named, own_frames
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.resources import ResourceLeak
 
-__all__ = ["leak_failures", "resource_failures", "together_failures"]
+__all__ = ["leak_failures", "resource_failures"]
 
 # So many functions of a backtrace tell a leak from another: the one that allocated, and the way to
 # it. More of them change with what is inlined.
 _DEPTH = 3
 # Functions that allocate for their callers, by their names: syzbot does not call a leak after them.
 _FOR_CALLERS = re.compile(r"alloc|create_object|mmap|kmem|slab|idr_get|list_lru_init|pcpu_create")
-# Frames of a resource's stack stand behind this (`errpath.oracles.resources.read_traces`).
-_FROM = " from "
 
 
 def leak_failures(
@@ -60,23 +58,23 @@ def _leaker(functions: Sequence[str]) -> str:
 
 
 def resource_failures(losses: Iterable[ResourceLeak]) -> tuple[Failure, ...]:
-    """One failure for each count that grew with every repeat."""
-    return tuple(_resource(loss, "not given back") for loss in losses)
+    """One failure for each count that changed with every repeat."""
+    return tuple(_resource(loss) for loss in losses)
 
 
-def together_failures(losses: Iterable[ResourceLeak]) -> tuple[Failure, ...]:
-    """The same for what grows with several cases and with none of them alone."""
-    return tuple(_resource(loss, "by the cases together, not given back") for loss in losses)
-
-
-def _resource(loss: ResourceLeak, words: str) -> Failure:
-    held = loss.holding
-    stack = held.name.partition(_FROM)[2]
+def _resource(loss: ResourceLeak) -> Failure:
+    words = "not given back" if loss.more > 0 else "given back too often"
     return Failure(
         RESOURCE_LEAK,
-        f"{words}: {held}",
-        functions=tuple(stack.split(" < ")) if stack else (),
-        resource=str(held),
-        detail=f"{loss.more} more after {loss.repeats} repeats",
+        f"{words}: {loss.holding}",
+        functions=_allocator(loss.holding.name),
+        resource=str(loss.holding),
+        detail=str(loss).removeprefix(f"{loss.holding}: "),
         evidence=str(loss),
     )
+
+
+def _allocator(name: str) -> tuple[str, ...]:
+    """The function that allocated it, where the name tells."""
+    function = name.partition("func:")[2]
+    return (function,) if function else ()

@@ -10,14 +10,15 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.filesystems import load_filesystem
-from errpath.kernel.log import Crash
+from errpath.kernel.log import Crash, find_crashes
 from errpath.oracles.failure import KERNEL_LOG, Failure
+from errpath.oracles.kernel_log import log_failures
 
-__all__ = ["Message", "message_failures", "messages", "unexpected"]
+__all__ = ["Message", "late_failures", "message_failures", "messages", "unexpected"]
 
 # KERN_ERR of include/linux/kern_levels.h.
 _ERR = 3
@@ -108,6 +109,19 @@ def message_failures(
     return tuple(
         Failure(KERNEL_LOG, _title(text), detail=text if text != _title(text) else "")
         for text in dict.fromkeys(message.text for message in found)
+    )
+
+
+def late_failures(case: MountCase, outcome: Outcome) -> tuple[Failure, ...]:
+    """The same for what was printed, reports too, between the case and the next one."""
+    crashes = find_crashes(outcome.kmsg_after)
+    if not outcome.kmsg_after:
+        return ()
+    after = replace(outcome, kmsg=outcome.kmsg_after, kmsg_levels=outcome.kmsg_after_levels)
+    found = (*log_failures(crashes), *message_failures(case, after, crashes))
+    return tuple(
+        replace(one, detail="; ".join(filter(None, (one.detail, "printed after the case"))))
+        for one in found
     )
 
 

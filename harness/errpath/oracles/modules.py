@@ -47,8 +47,18 @@ class OwnModule:
 CANARY = OwnModule("canary")
 PROBE = OwnModule(
     "probe",
-    functions={"try_to_free_pages": "try_to_free"},
-    data={"super_blocks": "super_blocks", "sb_lock": "sb_lock"},
+    functions={
+        "try_to_free_pages": "try_to_free",
+        "codetag_lock_module_list": "tags_lock",
+        "codetag_unlock_module_list": "tags_unlock",
+        "codetag_get_ct_iter": "tags_begin",
+        "codetag_next_ct": "tags_next",
+    },
+    data={
+        "super_blocks": "super_blocks",
+        "sb_lock": "sb_lock",
+        "alloc_tag_cttype": "tag_type",
+    },
 )
 # Objects and pages that stay, and leaks.
 PLANT = OwnModule("plant")

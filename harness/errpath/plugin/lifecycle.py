@@ -20,9 +20,6 @@ __all__ = ["killsb_parameters"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Whoever asks for this suite alone wants to hear everything; with others, each as it is.
-    if config.option.resource_leaks is None and _alone(config):
-        config.option.resource_leaks = True
     markers = {f"event_{letter}": f"suites/killsb: {text}" for letter, text in EVENTS.items()}
     markers |= {EVENT_NAMES[key]: f"suites/killsb: {text}" for key, text in EVENTS.items()}
     markers["unmade(reason)"] = "a case of which the image could not be made: an error"
@@ -42,14 +39,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """A case that could not be made is an error of its own set-up."""
     for mark in item.iter_markers("unmade"):
         pytest.fail(mark.args[0], pytrace=False)
-
-
-def _alone(config: pytest.Config) -> bool:
-    """Whether nothing but suites/killsb is to be run."""
-    suite = config.rootpath / "suites" / "killsb"
-    invoked = config.invocation_params.dir
-    paths = [(invoked / argument.split("::")[0]).resolve() for argument in config.args]
-    return bool(paths) and all(path.is_relative_to(suite.resolve()) for path in paths)
 
 
 def killsb_parameters(config: pytest.Config) -> list[object]:

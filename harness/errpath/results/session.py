@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,10 +25,10 @@ from errpath.runner.availability import without_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot, PreparedGuest
 from errpath.runner.options import Choice, rerun_command
-from errpath.runner.resource_check import check_resources
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
 from errpath.runner.testbed import Testbed, batch_size
+from errpath.runner.usual import UsualFailures
 from errpath.runner.verdict import Verdict
 from errpath.util.background import Background
 from errpath.util.progress import Progress
@@ -35,6 +36,9 @@ from errpath.util.times import local_stamp
 
 __all__ = ["RunSession", "run_directory"]
 
+
+# Cases of a batch that run before the others, so that something is known soon.
+_FIRST = 32
 
 # A test bed, and why filesystems cannot be had in its guests.
 _Ready = tuple[Testbed, Mapping[str, ErrpathError]]
@@ -81,6 +85,11 @@ class RunSession:
         self._broken: dict[Batch, ErrpathError] = {}
         self._expected: tuple[Batch, ...] = ()
         self._ahead: Background[Batch] | None = None
+        # Of batches that run when the first of them is asked for.
+        self._asked: dict[Batch, Background[Batch]] = {}
+        self._usual: dict[str, UsualFailures] = {}
+        # Batches that have begun, by kernel.
+        self._begun: Counter[str] = Counter()
         self._runners: set[BatchRunner] = set()
         self._ended = False
 
@@ -100,7 +109,7 @@ class RunSession:
             if broken is not None:
                 raise broken
             try:
-                self._have_run(batch)
+                self._have_run(batch, key)
             except ErrpathError as error:
                 # Reported for every case of the batch, tried once.
                 self._broken[batch] = error
@@ -144,11 +153,12 @@ class RunSession:
     def close(self) -> None:
         """End every guest, also of batches that are still under way."""
         self._ended = True
-        if self._ahead is not None:
-            # A batch whose guest goes away ends, for it gets no other.
-            for runner in tuple(self._runners):
-                runner.close()
-            self._ahead.stop()
+        # A batch whose guest goes away ends, for it gets no other.
+        for runner in tuple(self._runners):
+            runner.close()
+        for background in (self._ahead, *self._asked.values()):
+            if background is not None:
+                background.stop()
         self.testbeds.close()
 
     def begin(self) -> None:
@@ -169,12 +179,19 @@ class RunSession:
             progress=self.progress,
         )
 
-    def _have_run(self, batch: Batch) -> None:
+    def _have_run(self, batch: Batch, key: tuple[str, str]) -> None:
+        """Have a batch run until the result of one of its cases is there."""
         self.begin()
-        if self._ahead is not None and batch in self._ahead:
-            self._ahead.wait(batch)
-        else:
-            self._run(batch, *self._ready(batch))
+        background = self._ahead
+        if background is None or batch not in background:
+            background = self._asked.get(batch)
+        if background is None:
+            ready = self._ready(batch)
+            background = Background(
+                [batch], lambda _: self._run(batch, *ready), jobs=1, progress=self.progress
+            )
+            self._asked[batch] = background
+        background.wait(batch, lambda: key in self._results)
 
     def _ready(self, batch: Batch) -> _Ready:
         """The test bed of a batch, with everything built that its guests need, and why filesystems
@@ -200,17 +217,25 @@ class RunSession:
         filesystems = _filesystems(cases)
         functions, points = _functions(cases)
         source = partial(testbed.guest_source, filesystems, functions, points=points)
-        boot = self.guests(source())
         runner = BatchRunner(
-            boot,
+            self.guests(source()),
             confirm=self.guests(source(confirm=True)),
             batch=batch_size(testbed.options),
             repeats=self.repeats,
             progress=self.progress,
+            count=testbed.options.conservation,
+            first=self._first(batch.kernel),
+            usual=self._usual.setdefault(batch.kernel, UsualFailures()),
         )
+
+        def publish(results: Mapping[str, Result]) -> None:
+            for case_id, result in results.items():
+                self._results[batch.kernel, case_id] = result
+            self.progress.wake()
+
         self._runners.add(runner)
         try:
-            results = runner.run(cases)
+            runner.run(cases, publish)
         finally:
             runner.close()
             self._runners.discard(runner)
@@ -219,11 +244,12 @@ class RunSession:
         if runner.no_guest is not None:
             # No guest came up: that is one message, not one per case.
             raise runner.no_guest
-        if testbed.options.conservation:
-            results, together = check_resources(boot, results, self.progress)
-            self.notes += together
-        for case_id, result in results.items():
-            self._results[batch.kernel, case_id] = result
+
+    def _first(self, kernel: str) -> int | None:
+        """How many cases a batch begins with: few in the first batches of a kernel. Later, what is
+        usual on it is known."""
+        self._begun[kernel] += 1
+        return _FIRST if self._begun[kernel] <= 2 * self.jobs else None
 
     def guests(self, boot: Boot) -> Boot:
         """`boot`, until the run is closed."""

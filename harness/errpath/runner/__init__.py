@@ -1,4 +1,4 @@
-"""Cases to verdicts: test bed, batches, confirmation, attribution, known issues.
+"""Cases to verdicts: test bed, batches, confirmation, counts, known issues.
 
 In: cases, and options that choose kernel and guest. Out: a `Result` for every case.
 """

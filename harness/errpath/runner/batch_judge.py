@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
@@ -16,7 +16,14 @@ from errpath.runner.confirmation import (
     hinges_on_one_run,
 )
 from errpath.runner.guests import CurrentGuest, PreparedGuest
-from errpath.runner.observation import Leaks, check_late_crashes, find_leaks
+from errpath.runner.observation import (
+    Leaks,
+    Show,
+    check_late_crashes,
+    find_leaks,
+    with_late_messages,
+)
+from errpath.runner.resource_check import Counted, ResourceCheck
 from errpath.runner.result import Result
 from errpath.runner.verdict import Leak, Status, Verdict, infrastructure_error, judge
 
@@ -25,9 +32,6 @@ __all__ = ["BatchJudge", "Judged", "Observed"]
 # Of many cases that leak the same, these are confirmed; the others are counted if all of these are.
 _SAMPLE = 8
 
-# Takes what is being done.
-Show = Callable[[str], None]
-
 
 @dataclass
 class Observed:
@@ -35,6 +39,8 @@ class Observed:
 
     prepared: PreparedGuest
     runs: list[tuple[MountCase, Outcome]] = field(default_factory=list)
+    # What the kernel counted before the first of them; None where nothing is counted.
+    counts: Mapping[str, str] | None = None
 
     @property
     def cases(self) -> list[MountCase]:
@@ -61,10 +67,15 @@ class BatchJudge:
         """`repeats` is how often a suspect runs again."""
         self._current = current
         self._confirmation = Confirmation(current, repeats=repeats)
+        self._resources = ResourceCheck(current, repeats=repeats)
         # Leaks that no case's task allocated and that did not come again.
         self.stray: list[Record] = []
-        # Failures that did not come again.
-        self.notes: list[str] = []
+        self._notes: list[str] = []
+
+    @property
+    def notes(self) -> list[str]:
+        """Failures that did not come again."""
+        return [*self._notes, *self._resources.notes]
 
     def judge(self, batch: Observed, show: Show) -> Judged:
         """The verdicts on a batch whose guest is still there.
@@ -73,9 +84,14 @@ class BatchJudge:
             GuestLostError: it is not.
         """
         prepared = batch.prepared
+        batch.runs = with_late_messages(batch.runs)
+        counted: Counted | None = None
         try:
             leaks = find_leaks(prepared, [outcome for _, outcome in batch.runs])
             check_late_crashes(self._current, [outcome for _, outcome in batch.runs])
+            # Where the check is blind, what passes runs again.
+            if batch.counts is not None and not leaks.blind:
+                counted = self._resources.look(prepared, batch.counts, batch.runs)
         except GuestLostError:
             raise
         except ErrpathError as error:
@@ -100,7 +116,10 @@ class BatchJudge:
             trace = confirmed.traces.get(verdict.case.id)
             results.append(Result(verdict, prepared.artefacts, trace))
         evidence = bool(leaks.others) or any(leaks.own.values())
-        return Judged(self._repeated(results, show), unseen, leaks.blind, evidence)
+        results = self._repeated(results, show)
+        if counted is not None:
+            results = self._resources.judge(results, counted, show)
+        return Judged(results, unseen, leaks.blind, evidence)
 
     def _verdicts(
         self, batch: Observed, leaks: Leaks, show: Show
@@ -198,7 +217,7 @@ class BatchJudge:
             doubt = infrastructure(f"a failure that could not be repeated: {problem}: {first.line}")
             return replace(verdict, status=Status.ERROR, failures=(doubt, *rest))
         repeats = self._confirmation.repeats
-        self.notes.append(
+        self._notes.append(
             f"{verdict.case.id} failed once, among others ({first.line}), and passed "
             f"{repeats} of {repeats} in a fresh guest"
         )

@@ -13,26 +13,30 @@ guest, by the slow protocol, before it is called a leak.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from errpath.cases.case import MountCase
+from errpath.cases.case import MountCase, Outcome
 from errpath.errors import ErrpathError, GuestLostError, GuestPoisonedError
 from errpath.guest.channel import AgentError
 from errpath.oracles.kmemleak import Record
 from errpath.runner.availability import lacking
 from errpath.runner.batch_judge import BatchJudge, Judged, Observed
+from errpath.runner.counting import begin_counts
 from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
 from errpath.runner.guests import RETRIES, Boot, CurrentGuest
 from errpath.runner.observation import observe
 from errpath.runner.result import Result
 from errpath.runner.subset import split_evenly
+from errpath.runner.usual import PATIENCE, UsualFailures
 from errpath.runner.verdict import infrastructure_error, judge
 from errpath.util.progress import Progress
 
 __all__ = ["BatchRunner"]
 
+# Cases that may take down the same guest in a usual way: each leaves a task and a device in it.
+_WRECKED_MAX = 64
 # Batches of no more cases are halved, whatever hides their canary.
 _FEW = 8
 
@@ -62,10 +66,16 @@ class BatchRunner:
         progress: Progress,
         confirm: Boot | None = None,
         batch: int = 1024,
+        count: bool = False,
+        first: int | None = None,
+        usual: UsualFailures | None = None,
     ) -> None:
         """`boot` gives a fresh guest, `confirm` one for confirmation (the same unless given).
 
-        `repeats` is how often a suspect is run again; `batch` is how many cases share a guest.
+        `repeats` is how often a suspect is run again; `batch` is how many cases share a guest. With
+        `count`, what cases keep of what the kernel counts is looked for as well. The first batch
+        has only `first` cases where that is given, so that something is known soon. `usual` is
+        shared by the runners of one kernel.
 
         Raises:
             ValueError: `batch` is less than 1.
@@ -73,6 +83,11 @@ class BatchRunner:
         if batch < 1:
             raise ValueError(f"batch: got {batch}; expected at least 1")
         self._batch_size = batch
+        self._count = count
+        self._first = batch if first is None else min(first, batch)
+        self._usual = usual or UsualFailures()
+        # Ids of cases to which nobody's usual failure applies: they have their time.
+        self._slow: set[str] = set()
         self._progress = progress
         self._current = CurrentGuest(boot, confirm=confirm)
         self._judge = BatchJudge(self._current, repeats=repeats)
@@ -98,11 +113,17 @@ class BatchRunner:
         """End the guest."""
         self._current.close()
 
-    def run(self, cases: Sequence[MountCase]) -> dict[str, Result]:
-        """A result for every case, by id; never fewer."""
+    def run(
+        self,
+        cases: Sequence[MountCase],
+        publish: Callable[[Mapping[str, Result]], None] = lambda results: None,
+    ) -> dict[str, Result]:
+        """A result for every case, by id; never fewer. `publish` is called with some of them as
+        soon as they are there."""
         results: dict[str, Result] = {}
         size = self._batch_size
-        pending = deque(cases[at : at + size] for at in range(0, len(cases), size))
+        pending = deque(filter(None, (cases[: self._first],)))
+        pending.extend(cases[at : at + size] for at in range(self._first, len(cases), size))
         later: list[MountCase] = []
         with self._progress.step(_count(len(cases)), total=len(cases)) as step:
 
@@ -114,7 +135,10 @@ class BatchRunner:
                     pending.append(later)
                     later = []
                 done = self._batch(pending.popleft(), show)
-                results |= {result.verdict.case.id: result for result in done.results}
+                found = {result.verdict.case.id: result for result in done.results}
+                results |= found
+                if self.no_guest is None:
+                    publish(found)
                 pending.extendleft(filter(None, reversed(done.soon)))
                 later += done.later
                 if size == 1:
@@ -134,14 +158,16 @@ class BatchRunner:
         self._came_up = True
         step = _Step()
         possible = self._possible(batch, cases, step)
-        if not self._run_cases(batch, possible, step, show):
-            return step
-        show(len(batch.runs), "checking for leaks")
         try:
+            if self._count:
+                batch.counts = begin_counts(batch.prepared.guest, possible)
+            if not self._run_cases(batch, possible, step, show):
+                return step
+            show(len(batch.runs), "checking for leaks")
             judged = self._judge.judge(batch, lambda note: show(len(batch.runs), note))
         except GuestLostError as error:
             self.close()
-            again = self._again(batch.cases, str(error), step)
+            again = self._again(batch.cases or possible, str(error), step)
             step.soon += split_evenly(again, 2)
             return step
         if any(case.id in self._halved for case in cases):
@@ -172,7 +198,11 @@ class BatchRunner:
     ) -> bool:
         """Run the cases; False where one of them took the guest down, or it was lost."""
         prepared = batch.prepared
-        outcomes = observe(self._current, prepared, cases)
+        patience = self._patience(cases)
+        outcomes = observe(self._current, prepared, cases, count=self._count, patience=patience)
+        # Cases that took the guest down in a usual way: those behind them run in it all the same,
+        # and only the same failure is believed.
+        wrecked = 0
         for number, case in enumerate(cases):
             show(number, case.id)
             try:
@@ -181,23 +211,70 @@ class BatchRunner:
                 # The next attempt is by itself, so that it costs no other case anything.
                 step.soon.append(self._again([case], str(error), step, prepared.artefacts))
             except GuestPoisonedError as error:
-                verdict = classify_guest_loss(prepared.guest, case, str(error))
-                step.results.append(Result(verdict, prepared.artefacts))
-            else:
-                if isinstance(outcome, AgentError):
-                    verdict = infrastructure_error(case, str(outcome))
+                if wrecked:
+                    step.later.append(case)
+                else:
+                    verdict = classify_guest_loss(prepared.guest, case, str(error))
                     step.results.append(Result(verdict, prepared.artefacts))
+            else:
+                if isinstance(outcome, AgentError) or not is_guest_unusable(outcome):
+                    self._note(batch, case, outcome, step, wrecked=bool(wrecked))
                     continue
-                if not is_guest_unusable(outcome):
-                    batch.runs.append((case, outcome))
-                    continue
-                step.results.append(Result(judge(case, outcome, None), prepared.artefacts))
-            self.close()
-            # What ran before cannot be checked in this guest any more: it runs again.
-            step.later += batch.cases
+                if self._took_down(batch, case, outcome, step, wrecked=bool(wrecked)):
+                    wrecked += 1
+                    if wrecked < _WRECKED_MAX:
+                        continue
+            # What is behind it runs in another guest.
             step.soon.append(cases[number + 1 :])
+            wrecked += 1
+            break
+        if not wrecked:
+            return True
+        self.close()
+        # What ran before cannot be checked in this guest any more: it runs again.
+        step.later += batch.cases
+        return False
+
+    def _patience(self, cases: Iterable[MountCase]) -> float:
+        if any(case.id in self._slow for case in cases):
+            return PATIENCE
+        return self._usual.patience
+
+    def _note(
+        self,
+        batch: Observed,
+        case: MountCase,
+        outcome: Outcome | AgentError,
+        step: _Step,
+        *,
+        wrecked: bool,
+    ) -> None:
+        """A case has left the guest as it was."""
+        if wrecked:
+            step.later.append(case)
+        elif isinstance(outcome, AgentError):
+            verdict = infrastructure_error(case, str(outcome))
+            step.results.append(Result(verdict, batch.prepared.artefacts))
+        else:
+            self._usual.note_healthy(outcome)
+            batch.runs.append((case, outcome))
+
+    def _took_down(
+        self, batch: Observed, case: MountCase, outcome: Outcome, step: _Step, *, wrecked: bool
+    ) -> bool:
+        """A case has taken the guest down; whether it did so in a usual way."""
+        verdict = judge(case, outcome, None)
+        usual = self._usual.knows(verdict)
+        if usual or not (wrecked or 0 < outcome.stood_still < PATIENCE):
+            step.results.append(Result(verdict, batch.prepared.artefacts))
+        else:
+            # Another failure than was waited for so briefly, or whose guest could be to blame.
+            self._slow.add(case.id)
+            step.soon.append([case])
             return False
-        return True
+        if not wrecked:
+            self._usual.note(verdict)
+        return usual
 
     def _halves(self, judged: Judged, step: _Step) -> list[tuple[MountCase, ...]]:
         """Smaller batches of what was not seen. Where nothing is found in large ones of those

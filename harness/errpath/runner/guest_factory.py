@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from errpath.errors import BootError
 from errpath.faults import injection_list
 from errpath.guest.clones import Added, Clones, MachineSpec
 from errpath.guest.machine import Guest, Machine, boot
@@ -50,6 +51,8 @@ class GuestFactory:
         # Why guests are booted and not cloned, once that is known.
         self._no_clones: str | None = None
         self._said_slow = False
+        # Why this kernel does not boot, once it has not.
+        self._no_boot: BootError | None = None
 
     def get_ready(self) -> Clones:
         """Know what frozen guests go by; after that, guests may be made in several threads."""
@@ -81,15 +84,22 @@ class GuestFactory:
         self, append: Sequence[str] = (), gdb_port: int | None = None
     ) -> tuple[Machine, Path]:
         source = self._source
+        # Who waited for another thread's guest need not wait for the same kernel again.
+        if self._no_boot is not None:
+            raise BootError(str(self._no_boot))
         artefacts = self._guest_directory()
-        guest = boot(
-            source.machine,
-            source.kernel.bzimage,
-            artefacts=artefacts,
-            accel=source.accel,
-            append=(*source.append, *append),
-            gdb_port=gdb_port,
-        )
+        try:
+            guest = boot(
+                source.machine,
+                source.kernel.bzimage,
+                artefacts=artefacts,
+                accel=source.accel,
+                append=(*source.append, *append),
+                gdb_port=gdb_port,
+            )
+        except BootError as error:
+            self._no_boot = error
+            raise
         return guest, artefacts
 
     def _guest_directory(self) -> Path:

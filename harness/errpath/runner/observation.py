@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_cases
@@ -14,9 +14,22 @@ from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import Record
 from errpath.runner.guest_loss import is_guest_unusable
 from errpath.runner.guests import CurrentGuest, PreparedGuest
+from errpath.runner.usual import PATIENCE
 from errpath.runner.verdict import judge
 
-__all__ = ["Leaks", "check_late_crashes", "find_leaks", "observe", "repeat_cases"]
+__all__ = [
+    "Leaks",
+    "Show",
+    "check_late_crashes",
+    "find_leaks",
+    "observe",
+    "repeat_cases",
+    "with_late_messages",
+]
+
+
+# Takes what is being done.
+Show = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -32,19 +45,32 @@ class Leaks:
 
 
 def observe(
-    current: CurrentGuest, prepared: PreparedGuest, cases: Sequence[MountCase]
+    current: CurrentGuest,
+    prepared: PreparedGuest,
+    cases: Sequence[MountCase],
+    *,
+    count: bool = False,
+    settle: bool = False,
+    patience: float = PATIENCE,
 ) -> Iterator[tuple[MountCase, Outcome | AgentError]]:
-    """Run cases one after another, each in a task of its own name.
+    """Run cases one after another, each in a task of its own name; with `count`, each tells what it
+    has changed of what the kernel counts. `settle` and `patience` are `MountCase.as_request`'s.
 
     Raises:
         GuestPoisonedError: the guest went away with the case that comes next.
     """
-    outcomes = run_cases(prepared.guest, [(case, current.task()) for case in cases])
+    work = [(case, current.task()) for case in cases]
+    outcomes = run_cases(prepared.guest, work, count=count, settle=settle, patience=patience)
     yield from zip(cases, outcomes, strict=True)
 
 
 def repeat_cases(
-    current: CurrentGuest, prepared: PreparedGuest, cases: Sequence[MountCase]
+    current: CurrentGuest,
+    prepared: PreparedGuest,
+    cases: Sequence[MountCase],
+    *,
+    count: bool = False,
+    settle: bool = False,
 ) -> list[tuple[MountCase, Outcome]]:
     """Outcomes of cases that have run before in another guest.
 
@@ -53,7 +79,7 @@ def repeat_cases(
         GuestPoisonedError: one of them took the guest down, which it did not do before.
     """
     runs = []
-    for case, outcome in observe(current, prepared, cases):
+    for case, outcome in observe(current, prepared, cases, count=count, settle=settle):
         if isinstance(outcome, AgentError):
             raise outcome
         if is_guest_unusable(outcome):
@@ -76,15 +102,33 @@ def find_leaks(prepared: PreparedGuest, outcomes: Sequence[Outcome]) -> Leaks:
     return Leaks(named, tuple(others), checked.blind)
 
 
+def with_late_messages(
+    runs: Sequence[tuple[MountCase, Outcome]],
+) -> list[tuple[MountCase, Outcome]]:
+    """Cases that ran one after another in a guest, each with what the kernel printed between it and
+    the next: work that it left behind may speak up late."""
+    late = []
+    for at, (case, outcome) in enumerate(runs):
+        if at + 1 < len(runs):
+            after = runs[at + 1][1]
+            outcome = replace(
+                outcome, kmsg_after=after.kmsg_before, kmsg_after_levels=after.kmsg_before_levels
+            )
+        late.append((case, outcome))
+    return late
+
+
 def check_late_crashes(current: CurrentGuest, outcomes: Sequence[Outcome]) -> None:
-    """See that every crash on the console was logged while a case ran.
+    """See that every crash on the console was logged while a case ran, or before the next.
 
     Raises:
         KernelError: one came later, from a kernel thread say: no case can be blamed for it.
     """
     prepared = current.get()
     current.reported |= {
-        crash.title for outcome in outcomes for crash in find_crashes(outcome.kmsg)
+        crash.title
+        for outcome in outcomes
+        for crash in (*find_crashes(outcome.kmsg), *find_crashes(outcome.kmsg_after))
     }
     console = prepared.guest.console
     for crash in console.crashes() if console is not None else ():

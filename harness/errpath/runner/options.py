@@ -63,8 +63,6 @@ DEFAULT_KERNEL = "debian:7.2"
 ISOLATIONS = ("case", "batch", "boot")
 # "fast": no minimum age, and what is suspected is looked at slowly; "slow": the kernel's own 5 s.
 LEAK_CHECKS = ("fast", "slow")
-# Wakes /proc/allocinfo in a kernel that has it; others do not mind.
-_ALLOCINFO = "sysctl.vm.mem_profiling=1"
 
 
 @dataclass(frozen=True)
@@ -162,8 +160,8 @@ class OracleOptions(OptionGroup):
     resource_leaks: bool | None = switch(
         "--resource-leaks",
         "--conservation",
-        help="count as well what repeats of the cases leave behind: objects that something still "
-        "points to, pages, references to modules (suites/killsb alone does so by default)",
+        help="count what each case leaves behind, too: objects that something still points to, "
+        "pages, references to modules (the default; --no-conservation leaves it out)",
     )
     repeats: int = number(
         "--repeats",
@@ -372,8 +370,6 @@ def choices(options: RunOptions) -> tuple[Choice, ...]:
         raise UsageError(f"--repeats: got {options.oracles.repeats}; expected at least 1")
     guest = load_guest(options.guest.guest)
     append = options.guest.append_words()
-    if options.oracles.resource_leaks:
-        append = (_ALLOCINFO, *append)
     chosen: dict[str, Choice] = {}
     for given in options.kernel.kernel or [DEFAULT_KERNEL]:
         name, spec = _split(given)
@@ -393,7 +389,7 @@ def choices(options: RunOptions) -> tuple[Choice, ...]:
             append,
             options.isolation.isolation,
             options.oracles.leak_check,
-            bool(options.oracles.resource_leaks),
+            options.oracles.resource_leaks is not False,
         )
         own = (given,) if options.kernel.kernel else ()
         words = replace(options, kernel=replace(options.kernel, kernel=own)).to_argv()

@@ -1,200 +1,145 @@
-"""What repeats of cases leave behind, counted in clones of the frozen guest.
+"""What cases keep of what the kernel counts, and what is left when a batch is over.
 
-All cases run together, over and over, with a ledger before and after: what grows with every pass is
-lost by one of them. Most runs end there, without a loss. Only then it is looked for whose it is
-(`errpath.runner.attribution`). At the end no superblock may be listed any more, and the
-filesystems' modules must unload, with their caches empty.
+The kernel's counts are read before the first case of a batch, after each, and once the kernel has
+settled. What a case has kept (`errpath.oracles.counts`) is a suspicion: a kernel allocates some
+things at their first use and never again. What it keeps each time that it runs again is a loss
+(`errpath.runner.losses`). Then the modules of the filesystems must unload, with their caches empty,
+and no superblock of theirs may be listed any more.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from errpath.cases.case import MountCase
-from errpath.errors import ErrpathError, GuestPoisonedError
-from errpath.faults import injection_list
-from errpath.filesystems import load_filesystem
-from errpath.guest.channel import AgentError
-from errpath.kernel.log import find_crashes
-from errpath.oracles.failure import RESOURCE_LEAK, Failure
-from errpath.oracles.kernel_log import log_failures
-from errpath.oracles.leaks import resource_failures, together_failures
-from errpath.oracles.resources import ResourceLeak, grown, read_ledger
-from errpath.oracles.superblocks import supers_left
-from errpath.runner.attribution import Clock, attribute_leaks, growth, repeat
-from errpath.runner.guests import Boot, PreparedGuest, retried
+from errpath.cases.case import MountCase, Outcome
+from errpath.errors import ErrpathError
+from errpath.oracles.counts import kept
+from errpath.oracles.failure import Failure
+from errpath.oracles.leaks import resource_failures
+from errpath.oracles.resources import MODULES, settle
+from errpath.runner.counting import read_counts
+from errpath.runner.guests import CurrentGuest, PreparedGuest, retried
+from errpath.runner.losses import Kept, LossSearch
+from errpath.runner.observation import Show, repeat_cases
 from errpath.runner.result import Result
 from errpath.runner.subset import smallest_subset
+from errpath.runner.unloading import MODULE_STAYS, unload_all
 from errpath.runner.verdict import Status, infrastructure_error
-from errpath.util.progress import Progress
 
-__all__ = ["Findings", "check_resources", "examine"]
-
-# Passes over all cases between two ledgers, and twice as many where so little has grown that it may
-# be chance: in a guest that has settled, a count seldom moves by itself, and one of references to
-# modules never does.
-PASSES = 2
-CHANCE = 16
+__all__ = ["Counted", "ResourceCheck"]
 
 
 @dataclass(frozen=True)
-class Findings:
-    """What was found."""
+class Counted:
+    """What was counted over the cases of a batch."""
 
-    # By the case's id; cases without a loss are not in it.
-    losses: Mapping[str, tuple[ResourceLeak, ...]]
-    # What is left at the end, though no count has grown: superblocks that are still listed, modules
-    # that do not unload or leave objects in their caches. By the ids of the fewest cases that do.
-    remains: Mapping[tuple[str, ...], tuple[Failure, ...]]
-    # What grows with all the cases together and with none alone.
-    together: tuple[ResourceLeak, ...] = ()
+    # By case id; nothing for most.
+    kept: Mapping[str, Kept]
+    # What stays of the filesystems' modules and superblocks.
+    left: tuple[Failure, ...]
 
 
-def examine(
-    boot: Boot,
-    cases: Sequence[MountCase],
-    progress: Progress,
-    *,
-    clock: Clock = time.monotonic,
-) -> Findings:
-    """Count what `cases` leave behind. They must be cases that a guest survives.
+class ResourceCheck:
+    """Counts what the cases of one runner's batches keep."""
 
-    By `clock` it is decided whether a leak is looked for by halving or case by case.
+    def __init__(self, current: CurrentGuest, *, repeats: int) -> None:
+        """`repeats` is how often a suspect runs again."""
+        self._current = current
+        self._search = LossSearch(current, repeats=repeats)
 
-    Raises:
-        GuestPoisonedError: a guest did not survive them after all.
-    """
-    losses: dict[str, tuple[ResourceLeak, ...]] = {}
-    together: tuple[ResourceLeak, ...] = ()
-    whose = ", ".join(dict.fromkeys(case.filesystem for case in cases))
-    label = f"counting resources of {len(cases)} cases of {whose}"
-    with progress.step(label, total=len(cases)) as step:
-        prepared = boot()
+    @property
+    def notes(self) -> list[str]:
+        """What cases kept once and not again, one line each."""
+        return self._search.notes
+
+    def look(
+        self,
+        prepared: PreparedGuest,
+        before: Mapping[str, str],
+        runs: Sequence[tuple[MountCase, Outcome]],
+    ) -> Counted:
+        """What the cases kept that have run in a guest since `before`. Ends its use.
+
+        Raises:
+            ErrpathError: the guest went away meanwhile.
+        """
+        settle(prepared.guest)
+        found = kept(before, [o.counts for _, o in runs], read_counts(prepared.guest))
+        left = unload_all(prepared)
+        self._current.close()
+        return Counted({case.id: one for (case, _), one in zip(runs, found, strict=True)}, left)
+
+    def judge(self, results: Sequence[Result], counted: Counted, show: Show) -> list[Result]:
+        """The results, with a FAIL for every pass that keeps something. A case that failed already
+        keeps its verdict; where repeats fail, the suspects are errors."""
+        passed = [r.verdict.case for r in results if r.verdict.status is Status.PASS]
+        failures: dict[str, tuple[Failure, ...]] = {}
+        problem = ""
         try:
-            repeat(prepared, cases, 1)
-            step.update(len(cases) // 4, note="counting")
-            lost = _lost(prepared, cases)
-            if lost:
+            found = self._search.losses(passed, counted.kept, show)
+            failures = {case_id: resource_failures(losses) for case_id, losses in found.items()}
+            clean = [case for case in passed if case.id not in failures]
+            failures |= self._remains(clean, counted.left, failures, show)
+        except ErrpathError as error:
+            problem = f"what it keeps could not be confirmed: {error}"
+        suspects = {case.id for case in passed if counted.kept[case.id] or counted.left}
+        return [self._judged(one, failures, problem, suspects) for one in results]
 
-                def show(done: int, note: str) -> None:
-                    step.update(len(cases) // 2 + done // 2, note=note)
+    @staticmethod
+    def _judged(
+        result: Result,
+        failures: Mapping[str, tuple[Failure, ...]],
+        problem: str,
+        suspects: set[str],
+    ) -> Result:
+        verdict = result.verdict
+        if verdict.case.id in failures:
+            found = failures[verdict.case.id]
+            return replace(result, verdict=replace(verdict, status=Status.FAIL, failures=found))
+        if problem and verdict.case.id in suspects:
+            error = infrastructure_error(verdict.case, problem, verdict.outcome)
+            return replace(result, verdict=error)
+        return result
 
-                losses, together = attribute_leaks(prepared, cases, lost, show, clock)
-            else:
-                step.update(len(cases) // 2, note="unloading")
-                left = _left(prepared)
-        finally:
-            prepared.guest.close()
-        clean = [case for case in cases if case.id not in losses]
-        if lost:
-            left = _left_by(boot, clean)
-        remains = {}
-        if left:
-            step.update(len(cases) // 2, note=f"searching for the case: {left[0].title}")
-            culprits = smallest_subset(clean, lambda some: bool(_left_by(boot, some)))
-            remains[tuple(case.id for case in culprits)] = left
-    return Findings(losses, remains, together)
+    # -- what is left at the end -----------------------------------------------------------------
 
+    def _remains(
+        self,
+        clean: Sequence[MountCase],
+        left: Sequence[Failure],
+        failures: Mapping[str, tuple[Failure, ...]],
+        show: Show,
+    ) -> dict[str, tuple[Failure, ...]]:
+        """Of cases that lose nothing with each repeat, the fewest that leave something all the
+        same; none where those that do lose something are to blame."""
+        found = [failure.resource for one in failures.values() for failure in one]
+        held = {resource.removeprefix(f"{MODULES}: ") for resource in found}
+        if all(one.resource.removeprefix(MODULE_STAYS) in held for one in left) or not clean:
+            return {}
+        stays: tuple[Failure, ...] = ()
 
-def check_resources(
-    boot: Boot, results: Mapping[str, Result], progress: Progress
-) -> tuple[dict[str, Result], tuple[str, ...]]:
-    """`results` with a FAIL for every pass that left something behind, and what no case is to blame
-    for alone. A case that failed already keeps its verdict; where counting failed, the passes are
-    errors."""
-    passed = [r.verdict.case for r in results.values() if r.verdict.status is Status.PASS]
-    if not passed:
-        return dict(results), ()
-    judged = dict(results)
-    try:
-        findings = retried(lambda: examine(boot, passed, progress))
-    except ErrpathError as error:
-        for case in passed:
-            verdict = infrastructure_error(
-                case, f"what it leaves behind could not be counted: {error}"
+        def leaves(some: Sequence[MountCase]) -> bool:
+            nonlocal stays
+            show(f"{left[0].title}: looking among {len(some)} cases")
+            now = retried(lambda: self._left_by(some))
+            stays = now or stays
+            return bool(now)
+
+        if not leaves(clean):
+            return {}
+        culprits = smallest_subset(clean, leaves)
+        if len(culprits) > 1:
+            among = f"one of {len(culprits)} cases"
+            stays = tuple(
+                replace(x, detail="; ".join(filter(None, (x.detail, among)))) for x in stays
             )
-            judged[case.id] = replace(judged[case.id], verdict=verdict)
-        return judged, ()
-    for case_id, losses in findings.losses.items():
-        judged[case_id] = _failed(judged[case_id], resource_failures(losses))
-    for case_ids, left in findings.remains.items():
-        found = left
-        if len(case_ids) > 1:
-            among = f"one of {len(case_ids)} cases"
-            found = tuple(
-                replace(x, detail="; ".join(filter(None, (x.detail, among)))) for x in left
-            )
-        for case_id in case_ids:
-            judged[case_id] = _failed(judged[case_id], found)
-    return judged, tuple(failure.line for failure in together_failures(findings.together))
+        return {case.id: stays for case in culprits}
 
-
-def _failed(result: Result, failures: tuple[Failure, ...]) -> Result:
-    return replace(result, verdict=replace(result.verdict, status=Status.FAIL, failures=failures))
-
-
-def _lost(prepared: PreparedGuest, cases: Sequence[MountCase]) -> tuple[ResourceLeak, ...]:
-    """What grows with every pass over the cases."""
-    # The first one costs the agent a few pages of its own.
-    read_ledger(prepared.guest)
-    before = read_ledger(prepared.guest)
-    repeat(prepared, cases, PASSES)
-    after = read_ledger(prepared.guest)
-    # Chance may have taken one away.
-    suspected = grown(before, after, PASSES, least=PASSES - 1)
-    if all(
-        loss.more >= PASSES and loss.holding.oracle == "module references" for loss in suspected
-    ):
-        return suspected
-    again = PASSES if max(loss.more for loss in suspected) > CHANCE else 2 * PASSES
-    return growth(prepared, cases, again, after, {loss.holding for loss in suspected})
-
-
-# -- what is left at the end ---------------------------------------------------------------------
-
-
-def _left(prepared: PreparedGuest) -> tuple[Failure, ...]:
-    """Unload what the cases used, in the guest where they ran: what stays, or what was left."""
-    guest = prepared.guest
-    try:
-        guest.quiesce()
-        fstypes = {load_filesystem(name).fstype for name in prepared.modules}
-        left = list(supers_left(guest, fstypes))
-        # The injection targets point into the modules.
-        guest.call("fault.clear")
-        with contextlib.suppress(AgentError):
-            guest.unload_module(injection_list.MODULE)
-        names = dict.fromkeys(name for modules in prepared.modules.values() for name in modules)
-        said = len(guest.dmesg())
-        for name in reversed(names):
-            try:
-                guest.unload_module(name)
-            except AgentError as error:
-                left.append(
-                    Failure(
-                        RESOURCE_LEAK,
-                        f"module {name} does not unload",
-                        resource=f"modules: {name}",
-                        detail=str(error),
-                    )
-                )
-        return (*left, *log_failures(find_crashes(guest.dmesg()[said:])))
-    except GuestPoisonedError as error:
-        crashes = guest.console.crashes() if guest.console is not None else ()
-        return log_failures(crashes) or (
-            Failure(RESOURCE_LEAK, "unloading took the guest down", detail=str(error)),
-        )
-
-
-def _left_by(boot: Boot, cases: Sequence[MountCase]) -> tuple[Failure, ...]:
-    if not cases:
-        return ()
-    prepared = boot()
-    try:
-        repeat(prepared, cases, 1)
-        return _left(prepared)
-    finally:
-        prepared.guest.close()
+    def _left_by(self, cases: Sequence[MountCase]) -> tuple[Failure, ...]:
+        prepared = self._current.fresh()
+        repeat_cases(self._current, prepared, cases)
+        settle(prepared.guest)
+        left = unload_all(prepared)
+        self._current.close()
+        return left

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-__all__ = ["halve", "smallest_subset", "split_evenly"]
+__all__ = ["smallest_subset", "split_evenly"]
 
 Item = TypeVar("Item")
-Wanted = TypeVar("Wanted")
 
 
 def split_evenly(items: Sequence[Item], parts: int) -> list[tuple[Item, ...]]:
@@ -18,30 +17,6 @@ def split_evenly(items: Sequence[Item], parts: int) -> list[tuple[Item, ...]]:
     size, longer = divmod(len(items), parts)
     bounds = [number * size + min(number, longer) for number in range(parts + 1)]
     return [tuple(items[a:b]) for a, b in itertools.pairwise(bounds)]
-
-
-def halve(
-    items: Sequence[Item],
-    wanted: Wanted,
-    look: Callable[[Sequence[Item], Wanted], tuple[Wanted, bool]],
-) -> Iterator[Item]:
-    """The items that may have to do with what is `wanted`, in their order.
-
-    `look` gives what of `wanted` is seen in a part of the items, and whether looking at its halves
-    is worth while. A part in which nothing is seen is passed over; one that is not worth halving
-    is given whole, and so is a single item, which is not looked at.
-    """
-    if len(items) == 1:
-        yield from items
-        return
-    seen, worth_while = look(items, wanted)
-    if not seen:
-        return
-    if not worth_while:
-        yield from items
-        return
-    for half in split_evenly(items, 2):
-        yield from halve(half, seen, look)
 
 
 def smallest_subset(

@@ -19,7 +19,6 @@ from errpath.faults.points import UNTOUCHED, LeftOut, Point
 from errpath.filesystems import load_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
-from errpath.runner.resource_check import check_resources
 from errpath.runner.result import Result
 from errpath.runner.scheduler import BATCH_MAX
 from errpath.runner.sweep_recording import Recorded, record_events
@@ -144,10 +143,6 @@ class Sweeper:
         )
         results |= self._again(plan.unit, results)
         twins = self._twins(plan, results) if plan.unit.kind == "call" else {}
-        if self.testbed.options.conservation and plan.cases:
-            boot = self._boot(plan.unit.filesystem)
-            results, together = check_resources(boot, results, self.testbed.progress)
-            self.notes += together
         return SweepResult(plan, results, time.monotonic() - began, twins)
 
     # -- cases -----------------------------------------------------------------------------------
@@ -204,11 +199,13 @@ class Sweeper:
             batch=min(most, batch_size(self.testbed.options)),
             repeats=self.repeats,
             progress=self.testbed.progress,
+            count=self.testbed.options.conservation,
         )
         self.runners.add(runner)
         try:
             return runner.run(cases)
         finally:
+            self.notes += runner.notes
             runner.close()
             self.runners.discard(runner)
 

@@ -36,6 +36,8 @@ __all__ = ["Testbed", "TestbedOptions", "batch_size"]
 
 _TARGETS = GUESTS / "modules" / "targets"
 _FAULTS = GUESTS / "modules" / "faults"
+# Wakes /proc/allocinfo in a kernel that has it; others do not mind.
+_ALLOCINFO = "sysctl.vm.mem_profiling=1"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class TestbedOptions:
     # One of LEAK_CHECKS.
     leak_check: str = "fast"
     # Whether what cases leave behind is counted as well (harness/errpath/runner/resource_check.py).
-    conservation: bool = False
+    conservation: bool = True
     # Modules of oracles.modules.PLANTS to load as well: faults that only tests and benchmarks want.
     plants: tuple[str, ...] = ()
 
@@ -93,7 +95,8 @@ class Testbed:
     @property
     def append(self) -> tuple[str, ...]:
         """Kernel command line words after the guest definition's."""
-        return self.options.append
+        counted = (_ALLOCINFO,) if self.options.conservation else ()
+        return (*counted, *self.options.append)
 
     @property
     def may_clone(self) -> bool:

@@ -22,7 +22,7 @@ from errpath.oracles.failure import (
 from errpath.oracles.kernel_log import hang_failure, killed_failure, log_failures
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.leaks import leak_failures
-from errpath.oracles.messages import message_failures
+from errpath.oracles.messages import late_failures, message_failures
 from errpath.oracles.steps import check_failures, device_failures, errno_failures
 from errpath.util.errnos import errno_name
 
@@ -108,6 +108,7 @@ def judge(case: MountCase, outcome: Outcome, leak: Leak | None) -> Verdict:
         checked = check_failures(case, outcome)
         failures += [one for one in checked if mounted or one.kind is not DATA_MISMATCH]
     failures += message_failures(case, outcome, crashes)
+    failures += late_failures(case, outcome) if not fatal else ()
     if leak is not None and leak.records and (leak.confirmed or not leak.repeats):
         found = leak_failures(leak.records, confirmed=leak.confirmed, repeats=leak.repeats)
         failures = [*found, *failures]
@@ -119,5 +120,8 @@ def judge(case: MountCase, outcome: Outcome, leak: Leak | None) -> Verdict:
         return Verdict(case, Status.FAIL, tuple(failures), outcome, leak)
     if not outcome.hung:
         failures += device_failures(outcome, follows=fatal)
+    if not failures and outcome.kmsg_lost:
+        lost = f"{outcome.kmsg_lost} messages of the kernel log were overwritten unread"
+        return infrastructure_error(case, lost, outcome)
     status = Status.FAIL if failures else Status.PASS
     return Verdict(case, status, tuple(failures), outcome, leak)

@@ -47,15 +47,17 @@ class Background(Generic[Task]):
     def __contains__(self, task: Task) -> bool:
         return task in self._futures
 
-    def wait(self, task: Task) -> None:
-        """Wait until `task` is done; shows meanwhile what the threads have to show.
+    def wait(self, task: Task, until: Callable[[], bool] = lambda: False) -> None:
+        """Wait until `task` is done, or `until` holds, which may be whenever the progress is woken;
+        shows meanwhile what the threads have to show.
 
         Raises:
             BaseException: what `work` raised for it.
         """
         future = self._futures[task]
-        self._progress.relay(future.done)
-        future.result()
+        self._progress.relay(lambda: until() or future.done())
+        if not until():
+            future.result()
 
     def stop(self) -> None:
         """Begin no further task, and wait for those that are under way: the caller has seen to it

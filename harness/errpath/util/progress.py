@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
@@ -23,6 +24,8 @@ __all__ = ["Progress", "Step", "silent"]
 
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.1
+# What was done in so many seconds tells how long the rest takes.
+_PACE_SECONDS = 15.0
 
 
 class Step:
@@ -41,6 +44,8 @@ class Step:
         self._clock = clock
         self._began = clock()
         self._done = 0.0
+        # (when, how much was done): the last of them that are older than _PACE_SECONDS, and since.
+        self._marks = deque([(self._began, 0.0)])
 
     @property
     def elapsed(self) -> float:
@@ -50,6 +55,10 @@ class Step:
     def update(self, done: float, *, total: float | None = None, note: str = "") -> None:
         """Say that `done` of `total` units are done; `note` is what is being worked on."""
         self._done = done
+        now = self._clock()
+        self._marks.append((now, done))
+        while len(self._marks) > 1 and now - self._marks[1][0] >= _PACE_SECONDS:
+            self._marks.popleft()
         if total is not None:
             self._total = total
         self._show(self, self._line(note))
@@ -59,8 +68,11 @@ class Step:
         if self._total:
             share = min(1.0, self._done / self._total)
             words.append(f"{share:4.0%}")
-            if 0.02 < share < 1.0:
-                words.append(f"about {duration(self.elapsed * (1 - share) / share)} left")
+            (then, before), (now, done) = self._marks[0], self._marks[-1]
+            # What was done long ago says little of what takes time now.
+            if 0.02 < share < 1.0 and done > before:
+                left = (self._total - done) * (now - then) / (done - before)
+                words.append(f"about {duration(left)} left")
         words.append(f"[{duration(self.elapsed)}]")
         if note:
             words.append(note)

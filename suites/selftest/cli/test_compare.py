@@ -142,7 +142,7 @@ def test_both_kernels_get_every_option(
         assert choice.testbed.kernel.spec == name
         assert (choice.testbed.isolation, choice.testbed.leak_check) == ("boot", "slow")
         assert choice.testbed.conservation
-        assert choice.testbed.append[1:] == ("a", "b")
+        assert choice.testbed.append == ("a", "b")
 
 
 def test_require_and_json_reach_the_status_and_a_file(

@@ -23,9 +23,11 @@ What a case does in it is written in its first step's `data`, as comma-separated
 
 What a case leaves behind that kmemleak does not see:
 
-    references=2        two references to the module nls_test
-    objects=3           three objects of hfs_test_cache
-    after=NAME          one such object if the case before did `id=NAME`
+    references=2        two references to the module nls_test; -1: gives one back that it never took
+    objects=3           three objects
+    first=2             two objects, when it runs for the first time in a guest
+    fluke=2             two objects, in the first boot only
+    waiting=1           an object that waits for RCU, and goes before the next case is over
     stays               the module hfs does not unload any more
     listed              a superblock stays listed
 
@@ -56,11 +58,14 @@ from errpath.util.deadline import Deadline
 from errpath.util.errnos import errno_value
 from suites.selftest.oracles.kmemleak_model import KmemleakModel, RefusedError
 
-__all__ = ["SimChannel", "World", "make_case"]
+__all__ = ["PLACE", "SimChannel", "World", "make_case"]
 
 _CANARY_SIZES = (64, 512, 2048)
 # Files that take anything: ftrace's, and what the counts of resources are settled with.
-_WRITABLE = ("/sys/kernel/tracing/", "/proc/sys/vm/drop_caches", "/sys/kernel/debug/errpath_probe")
+_WRITABLE = ("/sys/kernel/tracing/", "/proc/sys/vm/", "/sys/kernel/debug/errpath_probe")
+# Where the objects of a case are allocated, and how many references to nls_test there are at first.
+PLACE = "fs/hfs/super.c:1 [hfs] func:keeps"
+_REFERENCES = 50
 _WARNING = "WARNING: fs/super.c:638 at generic_shutdown_super+0x10b/0x160, CPU#0: x/33"
 _OOPS = "BUG: kernel NULL pointer dereference, address: 0000000000000318"
 _PANIC = "Kernel panic - not syncing: Fatal exception"
@@ -96,9 +101,8 @@ class World:
     broken: dict[str, str] = field(default_factory=dict)
     # Guests that are lost, counted from 1, at the first use of a verb.
     lost: set[tuple[int, str]] = field(default_factory=set)
-    # Files of every guest, and what the cache hfs_test_cache grows by chance at each quiesce.
+    # Files of every guest.
     files: dict[str, bytes] = field(default_factory=dict)
-    noise: tuple[int, ...] = ()
     # Called with each new guest's channel, and with its number.
     on_boot: Callable[[SimChannel, int], None] = lambda channel, number: None
     # Called with the request of each case that has run and its answer: what of it is otherwise.
@@ -153,11 +157,12 @@ class SimChannel:
             host, self._serial = socket.socketpair()
             self.console = Console(host, log)
         self._pids = itertools.count(30)
-        self._noise = iter(world.noise)
-        self._references = 5
-        self._objects = 100
-        # What cases here were told apart by, in order, and all that they did.
-        self._ran: list[str] = [""]
+        self._references = _REFERENCES
+        # Objects since they were counted last, and those of them that wait.
+        self._objects = 0
+        self._waiting = 0
+        # What cases here were told apart by, and all that they did.
+        self._ran: set[str] = set()
         self._left: set[str] = set()
         self._gone = False
         self._crowded = False
@@ -189,6 +194,7 @@ class SimChannel:
             "sleep": self._sleep,
             "quiesce": self._quiesce,
             "case.run": self._case,
+            "counts": self._tell_counts,
             "image.put": self._done,
             "fault.clear": self._done,
             "dmesg": self._done,
@@ -213,22 +219,21 @@ class SimChannel:
         path = arguments["path"]
         if path == kmemleak.SCAN_FILE:
             return Reply({}, self.model.read().encode())
-        files = self._counts() | self.files
+        supers = b"tmpfs tmpfs active\n" + b"hfs loop0 dead\n" * ("listed" in self._left)
+        files = {"/sys/kernel/debug/errpath_supers": supers} | self.files
         if path not in files:
             raise AgentError("file.read", errno.ENOENT, path)
         return Reply({}, files[path])
 
-    def _counts(self) -> dict[str, bytes]:
+    def _tell_counts(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
+        return Reply({"counts": self._counts()}, b"")
+
+    def _counts(self) -> dict[str, str]:
         """The kernel's accounts of its resources."""
-        slab = f"version\n# names\nhfs_test_cache {self._objects} 200 64 8 1\n"
-        modules = f"hfs 4096 0 - Live 0x0\nnls_test 4096 {self._references} - Live 0x0\n"
+        changed, self._objects = self._objects, 0
         return {
-            "/proc/slabinfo": slab.encode(),
-            "/proc/modules": modules.encode(),
-            "/sys/kernel/debug/errpath_supers": b"tmpfs tmpfs active\n"
-            + b"hfs loop0 dead\n" * ("listed" in self._left),
-            "/proc/vmallocinfo": b"",
-            "/proc/zoneinfo": b"",
+            "allocations": f"{changed} {PLACE}\n" if changed else "",
+            "modules": f"hfs 4096 0 - Live 0x0\nnls_test 4096 {self._references} - Live 0x0\n",
         }
 
     def _write(self, arguments: Mapping[str, Any], blob: bytes) -> Reply:
@@ -261,13 +266,13 @@ class SimChannel:
         return Reply({}, b"")
 
     def _unload(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
-        if arguments["name"] == "hfs" and "stays" in self._left:
+        stays = "stays" in self._left or self._references > _REFERENCES
+        if arguments["name"] == "hfs" and stays:
             raise AgentError("module.unload", errno.EWOULDBLOCK, "hfs")
         return Reply({}, b"")
 
     def _quiesce(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
         self.model.quiesce()
-        self._objects += next(self._noise, 0)
         return Reply({}, b"")
 
     def _case(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
@@ -292,7 +297,7 @@ class SimChannel:
             self._gone = True
             self._hang_up()
             raise ChannelClosedError("agent: channel closed by the guest")
-        self._keep(does)
+        self._keep(does, settle=bool(arguments.get("settle")))
         if first:
             self._lose(does, arguments["name"], pid)
         fault = arguments["fault"]
@@ -308,6 +313,8 @@ class SimChannel:
             "steps": [{"errno": number, "syscall": "mount", "log": ""}, *further],
             "fired": (0 if "unfired" in does and ends else 1) if fault else None,
         }
+        if arguments.get("count"):
+            values["counts"] = self._counts()
         if "warn" in does:
             values["kmsg"] = _WARNING
         if "oops" in does and ends:
@@ -316,11 +323,17 @@ class SimChannel:
             values |= {"hung": True, "stack": "[<0>] super_lock+0x6d/0x130", "steps": []}
         return Reply(values | dict(self.world.on_case(self, arguments, values)), b"")
 
-    def _keep(self, does: Mapping[str, str]) -> None:
+    def _keep(self, does: Mapping[str, str], *, settle: bool) -> None:
         """What a case keeps of the resources that are counted."""
+        name = does.get("id", "")
         self._references += int(does.get("references", 0))
-        self._objects += int(does.get("objects", 0)) + (does.get("after") == self._ran[-1])
-        self._ran.append(does.get("id", ""))
+        kept = int(does.get("objects", 0))
+        kept += int(does.get("first", 0)) if name not in self._ran else 0
+        kept += int(does.get("fluke", 0)) if self.number == 1 else 0
+        waiting = 0 if settle else int(does.get("waiting", 0))
+        self._objects += kept + waiting - self._waiting
+        self._waiting = waiting
+        self._ran.add(name)
         self._left |= does.keys()
 
     def _lose(self, does: Mapping[str, str], task: str, pid: int) -> None:

@@ -25,7 +25,7 @@ from errpath.runner.known_issues import (
     Subject,
     fixed_issues,
 )
-from suites.hfs import test_mount
+from suites.hfs import test_catalog, test_mount
 from suites.selftest.paths import ROOT
 
 _TODAY = datetime.date(2027, 1, 1)
@@ -264,7 +264,7 @@ def test_the_file_of_mutants_of_before(tmp_path: Path) -> None:
 
 def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
     ids = [one.id for one in plan(known_filesystems())]
-    ids += [case.id for case in (*test_mount.CASES, *crafted_cases())]
+    ids += [case.id for case in (*test_mount.CASES, *test_catalog.CASES, *crafted_cases())]
     known = [case for _, case in known_issue_cases()]
     ids += [case.id for case in known]
     parts = [

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from errpath.errors import UsageError
 from errpath.results.case_reporter import folder_name
+from errpath.results.testbeds import make_testbed
 from errpath.runner import options
 from errpath.runner.options import (
     RUN_GROUPS,
@@ -32,6 +33,7 @@ from errpath.runner.options import (
 )
 from errpath.runner.subset import split_evenly
 from errpath.util.option_group import Option, OptionGroup
+from errpath.util.progress import silent
 from suites.selftest.runner.simguest import make_case
 
 
@@ -48,6 +50,7 @@ def test_the_default() -> None:
         "auto",
         (),
     )
+    assert choice.testbed.conservation
     assert choice.testbed.kernel.fragments
 
 
@@ -70,13 +73,23 @@ def test_names_of_kernels(given: str, name: str, spec: str) -> None:
     assert choice.argv == ("--kernel", given)
 
 
-def test_counting_wakes_the_kernels_own_books() -> None:
-    for name in ("--conservation", "--resource-leaks"):
-        (choice,) = _chosen(name, "--append", "p")
+def test_counting_wakes_the_kernels_own_books(tmp_path: Path) -> None:
+    for words in ((), ("--conservation",), ("--resource-leaks",)):
+        (choice,) = _chosen(*words, "--append", "p")
         assert choice.testbed.conservation
-        assert choice.testbed.append == ("sysctl.vm.mem_profiling=1", "p")
+        assert make_testbed(choice.testbed, tmp_path, silent()).append == (
+            "sysctl.vm.mem_profiling=1",
+            "p",
+        )
+
+
+def test_nothing_is_counted_where_that_is_asked(tmp_path: Path) -> None:
+    for name in ("--no-conservation", "--no-resource-leaks"):
+        (choice,) = _chosen(name, "--append", "p")
+        assert not choice.testbed.conservation
+        assert make_testbed(choice.testbed, tmp_path, silent()).append == ("p",)
         # The option alone says it again.
-        assert choice.argv == ("--append", "p", "--resource-leaks")
+        assert choice.argv == ("--append", "p", "--no-resource-leaks")
 
 
 def test_several_kernels_share_the_rest(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errpath.runner.subset import halve, smallest_subset, split_evenly
+from errpath.runner.subset import smallest_subset, split_evenly
 
 
 @given(count=st.integers(1, 40), needed=st.sets(st.integers(0, 39), max_size=4))
@@ -50,20 +50,3 @@ def test_parts_are_even_and_keep_every_item(items: list[int], parts: int) -> Non
     sizes = [len(part) for part in found]
     assert len(found) <= parts
     assert max(sizes) - min(sizes) <= 1
-
-
-@given(st.integers(1, 64), st.sets(st.integers(0, 63)), st.integers(1, 64))
-def test_every_guilty_item_is_among_the_suspects(count: int, guilty: set[int], least: int) -> None:
-    """Whatever parts are too small to be worth a look; and far from guilt nobody is suspected."""
-    guilty = {number % count for number in guilty}
-
-    def look(some: Sequence[int], wanted: frozenset[int]) -> tuple[frozenset[int], bool]:
-        assert len(some) > 1
-        return wanted & frozenset(some), len(some) > least
-
-    found = list(halve(range(count), frozenset(guilty), look))
-    assert guilty <= set(found)
-    assert found == sorted(set(found))
-    if least == 1 and count > 1:
-        # Single items are not looked at: they are left of parts of three at most.
-        assert all(min(abs(item - other) for other in guilty) <= 2 for item in found)

@@ -38,6 +38,7 @@ _UNTRIED = "the task could not try a step (-ENOENT)"
 _DOUBT = "a suspected leak was confirmed in 0 of 2 repeats"
 _HELD = "the block device is still held after the case (-EBUSY)"
 _HUNG = "INFO: task hung (the task did not end within 20 s)"
+_USERS = "hfs: node 4:1 still has 1 user(s)!"
 _PASS, _FAIL, _ERROR = Status.PASS, Status.FAIL, Status.ERROR
 
 _WRONG_STEPS = (StepOutcome(22, "mount", ("e hfs: bad",)), StepOutcome(0, "mount"))
@@ -46,6 +47,32 @@ _TABLE = {
     "all_as_it_should_be": (_GOOD, None, _PASS, ()),
     "no_leak_in_an_empty_list": (_GOOD, Leak(()), _PASS, ()),
     "warning": (replace(_GOOD, kmsg=_WARNING), None, _FAIL, (_WARNED,)),
+    "warning_after_the_case": (
+        replace(_GOOD, kmsg_after=_WARNING),
+        None,
+        _FAIL,
+        (f"WARNING in generic_shutdown_super ({_WARNING}; printed after the case)",),
+    ),
+    "a_message_after_the_case": (
+        replace(
+            _GOOD, kmsg_after="hfs: new\nhfs: node 4:1 still has 1 user(s)!", kmsg_after_levels="66"
+        ),
+        None,
+        _FAIL,
+        (f"{_USERS} (printed after the case)",),
+    ),
+    "a_log_with_a_gap": (
+        replace(_GOOD, kmsg_lost=7),
+        None,
+        _ERROR,
+        ("7 messages of the kernel log were overwritten unread",),
+    ),
+    "a_warning_in_a_log_with_a_gap": (
+        replace(_GOOD, kmsg=_WARNING, kmsg_lost=7),
+        None,
+        _FAIL,
+        (_WARNED,),
+    ),
     "killed_without_a_report": (
         replace(_GOOD, signal=9),
         None,

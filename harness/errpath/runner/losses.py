@@ -1,0 +1,153 @@
+"""Which of some cases lose what they have kept: suspects run again in a fresh guest.
+
+There each case is counted once what waits for RCU or for reclaim has come back. In a batch that is
+not waited for: what a case has on its way back covers what the next one keeps, so that where a case
+turns out to lose less than it kept, those behind it are suspects as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from errpath.cases.case import MountCase
+from errpath.oracles.counts import kept
+from errpath.oracles.resources import (
+    EXACT,
+    MODULES,
+    SUPERBLOCKS,
+    Resource,
+    ResourceLeak,
+    settle,
+)
+from errpath.runner.counting import begin_counts, read_counts
+from errpath.runner.guests import CurrentGuest, retried
+from errpath.runner.observation import Show, repeat_cases
+
+__all__ = ["Kept", "LossSearch"]
+
+# Of many cases that keep the same, these run again; if all of these keep it each time, the others
+# are counted.
+_SAMPLE = 8
+# Repeats where a count moves by chance as well.
+_INEXACT_REPEATS = 12
+# What neither the agent nor a cache has a part in: these, and the filesystem's own allocations,
+# are noted where they do not come again.
+_COUNTED_ALONE = (MODULES, SUPERBLOCKS)
+# Cases behind one that lost less than it kept.
+_BEHIND = 3
+
+# How many of each resource.
+Kept = Mapping[Resource, int]
+_Losses = dict[str, tuple[ResourceLeak, ...]]
+
+
+class LossSearch:
+    """Searches the batches of one runner."""
+
+    def __init__(self, current: CurrentGuest, *, repeats: int) -> None:
+        """`repeats` is how often a suspect runs again."""
+        self._current = current
+        self._repeats = repeats
+        # What was allocated at its first use in a boot, and not again.
+        self._once: set[Resource] = set()
+        # What cases kept once and not again, one line each.
+        self.notes: list[str] = []
+
+    def losses(self, cases: Sequence[MountCase], kept: Mapping[str, Kept], show: Show) -> _Losses:
+        """What cases, which ran in this order, lose of what they have `kept`, by id.
+
+        Raises:
+            ErrpathError: suspects could not be repeated.
+        """
+        suspects = [case for case in cases if kept[case.id]]
+        found = self._sampled(suspects, kept, show)
+        behind = self._behind(cases, kept, found)
+        later = self._repeat([case for case in cases if case.id in behind], behind, show)
+        for case_id, losses in later.items():
+            found[case_id] = (*found.get(case_id, ()), *losses)
+        explained = {loss.holding for losses in found.values() for loss in losses}
+        for case in suspects:
+            unknown = {
+                one
+                for one in kept[case.id].keys() - self._once - explained
+                if one.oracle in _COUNTED_ALONE or f"fs/{case.filesystem}/" in one.name
+            }
+            if unknown and case.id not in found:
+                what = ", ".join(map(str, sorted(unknown)))
+                self.notes.append(
+                    f"{case.id} kept something once ({what}), and nothing in {self._repeats} of "
+                    f"{self._repeats} repeats"
+                )
+        return found
+
+    def _sampled(
+        self, suspects: Sequence[MountCase], kept: Mapping[str, Kept], show: Show
+    ) -> _Losses:
+        """What suspects lose; of many that kept the same, a few run again."""
+        alike: dict[tuple[str, frozenset[Resource]], list[MountCase]] = {}
+        for case in suspects:
+            alike.setdefault((case.filesystem, frozenset(kept[case.id])), []).append(case)
+        sample = [case for cases in alike.values() for case in cases[:_SAMPLE]]
+        losses = self._repeat(sample, kept, show)
+        rest: list[MountCase] = []
+        for cases in alike.values():
+            told, others = cases[:_SAMPLE], cases[_SAMPLE:]
+            if all(len(losses.get(case.id, ())) == len(kept[case.id]) for case in told):
+                losses |= {
+                    case.id: tuple(ResourceLeak(*one, 1) for one in sorted(kept[case.id].items()))
+                    for case in others
+                }
+            else:
+                rest += others
+        return losses | self._repeat(rest, kept, show)
+
+    def _behind(
+        self, cases: Sequence[MountCase], kept: Mapping[str, Kept], losses: _Losses
+    ) -> dict[str, dict[Resource, int]]:
+        """What cases may have kept behind one that kept more than it loses, by id."""
+        behind: dict[str, dict[Resource, int]] = {}
+        for at, case in enumerate(cases):
+            lost = {loss.holding: loss.more / loss.repeats for loss in losses.get(case.id, ())}
+            for resource, count in kept[case.id].items():
+                if resource in self._once or abs(lost.get(resource, 0)) >= abs(count):
+                    continue
+                for other in cases[at + 1 : at + 1 + _BEHIND]:
+                    if all(loss.holding != resource for loss in losses.get(other.id, ())):
+                        behind.setdefault(other.id, {})[resource] = count
+        return behind
+
+    def _repeat(self, cases: Sequence[MountCase], kept: Mapping[str, Kept], show: Show) -> _Losses:
+        """What cases keep each time that they are repeated, of what they have kept before."""
+        if not cases:
+            return {}
+        show(f"counting again what {len(cases)} cases keep")
+        first, *rounds = retried(lambda: self._rounds(cases, kept))
+        self._once |= {resource for one in first for resource in one}
+        losses = {}
+        for at, case in enumerate(cases):
+            found = tuple(
+                ResourceLeak(resource, sum(one[at][resource] for one in rounds), len(rounds))
+                for resource, count in sorted(kept[case.id].items())
+                if all(one[at].get(resource, 0) * count > 0 for one in rounds)
+            )
+            self._once -= {loss.holding for loss in found}
+            if found:
+                losses[case.id] = found
+        return losses
+
+    def _rounds(
+        self, cases: Sequence[MountCase], kept_before: Mapping[str, Kept]
+    ) -> list[Sequence[Kept]]:
+        """What each of the cases keeps, by round. In the first one all is allocated that is
+        allocated once in a boot."""
+        kinds = {resource.oracle for case in cases for resource in kept_before[case.id]}
+        repeats = self._repeats if kinds <= EXACT else _INEXACT_REPEATS
+        prepared = self._current.fresh()
+        before = begin_counts(prepared.guest, cases)
+        work = [*cases] * (1 + repeats)
+        runs = repeat_cases(self._current, prepared, work, count=True, settle=True)
+        settle(prepared.guest)
+        found = kept(before, [o.counts for _, o in runs], read_counts(prepared.guest))
+        self._current.close()
+        size = len(cases)
+        return [found[number * size : (number + 1) * size] for number in range(1 + repeats)]

@@ -1,0 +1,66 @@
+"""A run hands out each result as soon as it is there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from errpath.results.session import RunSession
+from errpath.runner.options import RunOptions, choices
+from errpath.runner.scheduler import Batch
+from errpath.runner.testbed import TestbedOptions
+from errpath.runner.verdict import Status
+from errpath.util.progress import Progress, silent
+from suites.selftest.runner.simguest import SimChannel, make_case
+from suites.selftest.runner.simsession import SimTestbed
+
+_BATCH = Batch(
+    "debian:7.2", "b", tuple(make_case(f"c{n}", "hang" if n == 0 else "") for n in range(9))
+)
+
+
+@pytest.fixture
+def gate() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def session(tmp_path: Path, gate: threading.Event) -> Iterator[RunSession]:
+    """Its second guest does not come up before the gate is open."""
+
+    def make(options: TestbedOptions, artefacts: Path, progress: Progress) -> SimTestbed:
+        testbed = SimTestbed(options, artefacts, progress)
+
+        def wait(channel: SimChannel, number: int) -> None:
+            assert number == 1 or gate.wait(20)
+
+        testbed.world.on_boot = wait
+        return testbed
+
+    chosen = {choice.name: choice for choice in choices(RunOptions())}
+    made = RunSession(chosen, tmp_path, silent(), make=make)
+    made.expect((_BATCH,))
+    yield made
+    gate.set()
+    made.close()
+
+
+def test_a_failure_is_there_while_its_batch_runs(
+    session: RunSession, gate: threading.Event
+) -> None:
+    first = session.result(_BATCH, _BATCH.cases[0])
+    assert first.verdict.status is Status.FAIL
+    assert session.known("debian:7.2", "c8") is None
+    gate.set()
+    assert session.result(_BATCH, _BATCH.cases[8]).verdict.status is Status.PASS
+
+
+def test_a_run_that_is_closed_leaves_no_guest(session: RunSession, gate: threading.Event) -> None:
+    """As pytest -x closes it."""
+    session.result(_BATCH, _BATCH.cases[0])
+    threading.Timer(0.2, gate.set).start()
+    session.close()
+    assert session.testbeds.get("debian:7.2").world.open == 0  # type: ignore[attr-defined]
