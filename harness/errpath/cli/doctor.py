@@ -124,6 +124,12 @@ NEEDS: tuple[Need, ...] = (
         "spatch", "coccinelle", lambda: program_path("spatch") is not None, lost="no errpath audit"
     ),
     Need("gdb", "gdb", lambda: program_path("gdb") is not None, lost="no errpath debug"),
+    Need(
+        "mmdebstrap",
+        "mmdebstrap",
+        lambda: program_path("mmdebstrap") is not None,
+        lost="no Debian root for errpath suite",
+    ),
     Need("libc.a", "libc6-dev", lambda: _file("libc.a", "libc6-dev").present()),
     Need("static busybox", "busybox-static", lambda: find_busybox() is not None),
     Need(

@@ -29,6 +29,7 @@ from errpath.cli import (
     run,
     shell,
     story,
+    suite,
     sweep,
     trace,
 )
@@ -73,6 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
         run,
         shell,
         story,
+        suite,
         sweep,
         trace,
     ):

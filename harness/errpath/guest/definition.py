@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from errpath.errors import UsageError
+from errpath.guest.disk import Disk
 from errpath.util import yamlfile
 from errpath.util.resources import GUESTS
 
@@ -33,9 +34,13 @@ class GuestDefinition:
     boot_args: tuple[str, ...]
     # Seconds of wall time that a boot may take under TCG.
     boot_seconds: int = 60
+    # Whether it lives on a Debian root (harness/errpath/beside); without one, in its initramfs.
+    root: bool = False
     # Extra QEMU arguments, for devices.
     devices: tuple[str, ...] = ()
     name: str = field(default="", init=False)
+    # Given by who makes the guest, not by its file.
+    disks: tuple[Disk, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         if self.virtio not in ("mmio", "pci"):
@@ -52,8 +57,15 @@ class GuestDefinition:
 
     def with_boot_args(self, arguments: tuple[str, ...]) -> GuestDefinition:
         """The same machine with another kernel command line."""
-        guest = replace(self, boot_args=arguments)
+        return self._keeping(replace(self, boot_args=arguments), self.disks)
+
+    def with_disks(self, disks: tuple[Disk, ...]) -> GuestDefinition:
+        """The same machine with other disks."""
+        return self._keeping(replace(self), disks)
+
+    def _keeping(self, guest: GuestDefinition, disks: tuple[Disk, ...]) -> GuestDefinition:
         object.__setattr__(guest, "name", self.name)
+        object.__setattr__(guest, "disks", disks)
         return guest
 
 

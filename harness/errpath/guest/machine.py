@@ -27,6 +27,7 @@ from errpath.guest.channel import (
 )
 from errpath.guest.console import Console
 from errpath.guest.definition import GuestDefinition
+from errpath.guest.disk import open_disk
 from errpath.guest.host_log import HostLog
 from errpath.guest.qemu import QEMU, Launch, qemu_argv
 from errpath.guest.qmp import CloneError, Qmp, go_on
@@ -451,6 +452,7 @@ class _Qemu:
         with _artefact_errors(start.artefacts):
             start.artefacts.mkdir(parents=True, exist_ok=True)
         initramfs = build_initramfs()
+        disks = [open_disk(disk) for disk in start.definition.disks]
         host_console, guest_console = socket.socketpair()
         host_agent, guest_agent = socket.socketpair()
         host_monitor, guest_monitor = socket.socketpair()
@@ -464,6 +466,7 @@ class _Qemu:
             start.gdb_port,
             ram_fd=ram.fd,
             monitor_fd=guest_monitor.fileno(),
+            disk_fds=tuple(disk.fileno() for disk in disks),
             incoming=waits,
         )
         argv = (
@@ -476,6 +479,7 @@ class _Qemu:
             (start.artefacts / "qemu.argv").write_text("\n".join(argv) + "\n")
         self._log = start.artefacts / "qemu.log"
         inherited = [guest_console.fileno(), guest_agent.fileno(), guest_monitor.fileno(), ram.fd]
+        inherited += [disk.fileno() for disk in disks]
         with guest_console, guest_agent, guest_monitor, self._log.open("wb") as errors:
             self._process = subprocess.Popen(
                 argv,
@@ -486,6 +490,8 @@ class _Qemu:
                 # Ctrl-C is ours to handle: the guest is ended in order.
                 start_new_session=True,
             )
+        for disk in disks:
+            disk.close()
         self.ram = ram
         self.console = Console(host_console, start.artefacts / "console.log")
         self._host_log = HostLog(start.artefacts.name, start.artefacts / "host.log")

@@ -33,6 +33,8 @@ class Launch:
     ram_fd: int | None = None
     # Inherited socket of QEMU's monitor.
     monitor_fd: int | None = None
+    # Inherited descriptors of the definition's disks, in their order.
+    disk_fds: tuple[int, ...] = ()
     # Do not boot: a frozen guest's state will be loaded through the monitor.
     incoming: bool = False
 
@@ -67,6 +69,14 @@ def qemu_argv(guest: GuestDefinition, launch: Launch) -> tuple[str, ...]:
         *("-device", f"virtserialport,bus=agentbus.0,chardev=agent,name={AGENT_PORT}"),
         *guest.devices,
     ]
+    for disk, descriptor in zip(guest.disks, launch.disk_fds, strict=True):
+        argv += [
+            "-drive",
+            f"if=none,id={disk.serial},format=raw,file=/proc/self/fd/{descriptor},"
+            # Clones of one guest read the same file.
+            f"file.locking=off,readonly={'on' if disk.readonly else 'off'}",
+            *("-device", f"virtio-blk-{bus},drive={disk.serial},serial={disk.serial}"),
+        ]
     if launch.ram_fd is not None:
         argv += [
             "-object",

@@ -14,6 +14,7 @@ from errpath.filesystems import load_filesystem
 from errpath.guest import accel
 from errpath.guest.clones import Added
 from errpath.guest.definition import GuestDefinition, load_guest
+from errpath.guest.disk import Disk
 from errpath.guest.qemu import QEMU
 from errpath.guest.snapshot import SnapshotStore
 from errpath.kernel import BuiltKernel, BuiltModule, FunctionKind, KernelRequest, KernelStore
@@ -61,6 +62,8 @@ class TestbedOptions:
     conservation: bool = True
     # Modules of oracles.modules.PLANTS to load as well: faults that only tests and benchmarks want.
     plants: tuple[str, ...] = ()
+    # Disks of the guest, beside what its definition has.
+    disks: tuple[Disk, ...] = ()
 
 
 class Testbed:
@@ -86,7 +89,7 @@ class Testbed:
 
     @functools.cached_property
     def definition(self) -> GuestDefinition:
-        return load_guest(self.options.guest)
+        return load_guest(self.options.guest).with_disks(self.options.disks)
 
     @functools.cached_property
     def accel(self) -> str:

@@ -39,6 +39,8 @@ PACKAGES: Mapping[str, str] = {
     "git": "git",
     "ld": "binutils",
     "make": "make",
+    "mksquashfs": "squashfs-tools",
+    "mmdebstrap": "mmdebstrap",
     "objcopy": "binutils",
     "patch": "patch",
     "perl": "perl",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from errpath.errors import AbsentError, SourceError, UsageError
@@ -31,6 +31,7 @@ from errpath.kernel.layout import Layout, disk_errors, read_json, write_json
 from errpath.kernel.source.directory import walk
 from errpath.kernel.source.patches import apply_patches, patch_digest
 from errpath.kernel.source.spec import open_spec, prebuilt_directory
+from errpath.kernel.source.tree import File
 from errpath.util.cache import cache_root
 from errpath.util.progress import Progress
 
@@ -184,6 +185,19 @@ class KernelStore:
         tree, _ = load_tree(self.layout, kernel.state)
         file = tree.read(path)
         return file.content.decode(errors="replace") if file is not None else None
+
+    def files(self, kernel: BuiltKernel, directories: Sequence[str]) -> Iterator[tuple[str, File]]:
+        """Files of some directories (or of these names) of the sources of a kernel, patched.
+
+        Raises:
+            AbsentError: it is a finished build of the user's.
+        """
+        if load_state(self.layout, kernel.state) is None:
+            raise AbsentError(f"{kernel.description}: a finished build has no sources to take")
+        tree, _ = load_tree(self.layout, kernel.state)
+        wanted = tuple(f"{name}/" for name in directories)
+        names = [path for path in tree.manifest() if path.startswith(wanted) or path in directories]
+        yield from tree.fetch(names)
 
     def changed(self, one: BuiltKernel, other: BuiltKernel) -> frozenset[str] | None:
         """Directories (with their `/`) of nothing but modules in which two kernels differ.

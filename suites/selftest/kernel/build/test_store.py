@@ -131,6 +131,13 @@ def test_modules_of_an_earlier_kernel_are_built_from_its_sources(testbed: Testbe
     assert testbed.store.source(plain, "fs/foo/none.c") is None
 
 
+def test_files_of_directories_are_those_of_the_patched_kernel(testbed: Testbed) -> None:
+    patched = testbed.store.build(testbed.request(FOO_PATCH))
+    files = dict(testbed.store.files(patched, ["fs/foo", "Makefile", "none"]))
+    assert {name.rpartition("/")[0] for name in files} == {"", "fs/foo"}
+    assert b"foo TWO" in files["fs/foo/super.c"].content
+
+
 def test_patch_to_the_core_is_another_kernel(testbed: Testbed) -> None:
     plain = testbed.store.build(testbed.request())
     patched = testbed.store.build(testbed.request(CORE_PATCH))

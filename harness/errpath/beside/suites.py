@@ -1,0 +1,178 @@
+"""Other projects' suites: what tests they have, how one is run, and what its runner says of it."""
+
+from __future__ import annotations
+
+import enum
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from errpath.beside.shell import SCRATCH_DISK, TEST_DISK, GuestShell
+from errpath.errors import InfrastructureError, UsageError
+
+__all__ = ["Answer", "Said", "Selection", "Suite", "Xfstests", "ktap_answer"]
+
+_LIST_SECONDS = 120.0
+_PREPARE_SECONDS = 120.0
+
+
+class Said(enum.Enum):
+    """What a suite's own runner says of a test."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One test as its own runner sees it."""
+
+    said: Said
+    # One line: why it failed or did not run.
+    why: str = ""
+    # What it printed.
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which tests."""
+
+    tests: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    not_groups: tuple[str, ...] = ()
+    # Lines of files in the suite's own format.
+    excluded: tuple[str, ...] = ()
+
+
+class Suite(Protocol):
+    """A suite in a guest. Tests are run by their names, one at a time."""
+
+    @property
+    def name(self) -> str: ...
+
+    def prepare(self, shell: GuestShell) -> None:
+        """Make a fresh guest ready for tests."""
+
+    def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
+        """The names of the tests that are selected, in the suite's order."""
+
+    def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
+        """Run one test."""
+
+
+# -- xfstests ------------------------------------------------------------------------------------
+
+# generic/001  5s ...  4s
+_TEST_LINE = re.compile(r"^(?P<test>[a-z0-9_-]+/\d+)(?P<rest>[ \t].*|)$", re.MULTILINE)
+_NOT_RUN = re.compile(r"\[not run\] ?(.*)")
+_CONFIG = """export FSTYP={fs}
+export TEST_DEV={test}
+export TEST_DIR=/mnt/test
+export SCRATCH_DEV={scratch}
+export SCRATCH_MNT=/mnt/scratch
+export RESULT_BASE=/tmp/results
+"""
+# Words that mkfs wants for a device that has a filesystem already.
+_FORCE = {"btrfs": "-f", "ext2": "-F", "ext3": "-F", "ext4": "-F", "f2fs": "-f", "xfs": "-f"}
+
+
+@dataclass(frozen=True)
+class Xfstests:
+    """xfstests, or a suite with its `check`, in /suite."""
+
+    filesystem: str
+    # The shell that its `check` is written for.
+    shell: str = "bash"
+    # Makes the filesystem on the device that follows.
+    mkfs: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"xfstests-{self.filesystem}"
+
+    def prepare(self, shell: GuestShell) -> None:
+        fs = self.filesystem
+        disks = {"test": shell.disks[TEST_DISK], "scratch": shell.disks[SCRATCH_DISK]}
+        shell.write("/suite/local.config", _CONFIG.format(fs=fs, **disks))
+        make = f"{self.mkfs or f'mkfs.{fs} {_FORCE.get(fs, str())}'} {disks['test']}"
+        script = f"""mkdir -p /mnt/test /mnt/scratch /tmp/results
+echo errpath > /proc/sys/kernel/hostname
+{make}"""
+        shell.check(script, seconds=_PREPARE_SECONDS)
+
+    def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
+        words = [word for group in selection.groups for word in ("-g", group)]
+        words += [word for group in selection.not_groups for word in ("-x", group)]
+        if selection.excluded:
+            shell.write("/suite/errpath.exclude", "\n".join(selection.excluded) + "\n")
+            words += ["-E", "errpath.exclude"]
+        if not (selection.tests or selection.groups):
+            raise UsageError("suite xfstests: expected tests, such as generic/001, or -g GROUP")
+        output = self._check(shell, ["-n", *words, *selection.tests], _LIST_SECONDS)
+        found = dict.fromkeys(match["test"] for match in _TEST_LINE.finditer(output))
+        if not found:
+            said = (output.strip().splitlines() or ["it printed nothing"])[-1]
+            raise UsageError(f"suite xfstests: no test is selected; `check` says: {said}")
+        return tuple(found)
+
+    def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
+        return check_answer(test, self._check(shell, [test], seconds))
+
+    def _check(self, shell: GuestShell, words: Sequence[str], seconds: float) -> str:
+        script = f"cd /suite && exec {self.shell} ./check {shlex.join(words)}"
+        return shell.run(script, seconds=seconds).output
+
+
+def check_answer(test: str, output: str) -> Answer:
+    """What `check` says of the only test that it ran.
+
+    Raises:
+        InfrastructureError: it says nothing of it.
+    """
+    line = next((m["rest"].strip() for m in _TEST_LINE.finditer(output) if m["test"] == test), None)
+    if line is None:
+        said = (output.strip().splitlines() or ["it printed nothing"])[-1]
+        raise InfrastructureError(f"{test}: `check` did not run it: {said}")
+    not_run = _NOT_RUN.search(line)
+    if not_run is not None:
+        return Answer(Said.SKIP, not_run[1].strip() or "not run", output)
+    ends = {line.partition(":")[0] for line in output.splitlines() if line.startswith("Failures:")}
+    if ends:
+        why = re.sub(r"^\d+s \.\.\. *", "", line)
+        why = re.sub(r"\s*\(see [^)]*\)", "", why).removeprefix("- ").strip()
+        return Answer(Said.FAIL, why or "failed", output)
+    if re.search(r"^Passed all \d+ tests$", output, re.MULTILINE):
+        return Answer(Said.PASS, "", output)
+    raise InfrastructureError(f"{test}: `check` ended without a result: {line or 'nothing'}")
+
+
+# -- KTAP ----------------------------------------------------------------------------------------
+
+_KTAP = re.compile(
+    r"^ *(?P<not>not )?ok \d+(?: -)? *(?P<name>[^#\n]*?)(?: *# *(?P<directive>[A-Z]+)"
+    r"\b(?P<reason>[^\n]*))?$",
+    re.MULTILINE,
+)
+
+
+def ktap_answer(output: str) -> Answer:
+    """What KTAP says, its innermost results first: failed, else skipped if all of it was, else
+    passed.
+
+    Raises:
+        InfrastructureError: there is no result in it.
+    """
+    results = list(_KTAP.finditer(output))
+    if not results:
+        said = (output.strip().splitlines() or ["nothing"])[-1]
+        raise InfrastructureError(f"no result in KTAP; it ends with: {said}")
+    failed = [one["name"] for one in results if one["not"] and one["directive"] != "XFAIL"]
+    if failed:
+        return Answer(Said.FAIL, f"not ok: {', '.join(failed[:3])}", output)
+    if all(one["directive"] == "SKIP" for one in results):
+        return Answer(Said.SKIP, (results[0]["reason"] or "").strip() or "skipped", output)
+    return Answer(Said.PASS, "", output)

@@ -1,0 +1,278 @@
+"""`errpath suite xfstests|kselftest|kunit`: other projects' tests under errpath's oracles."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from errpath import __version__
+from errpath.analysis.compare.judge import State
+from errpath.beside.live_ktap import LiveKtap
+from errpath.beside.suite_compare import compare, table
+from errpath.beside.suite_faults import parse_fail
+from errpath.beside.suite_guests import SUITES, SuiteGuests
+from errpath.beside.suite_report import page
+from errpath.beside.suite_run import SuiteRun
+from errpath.beside.suites import Selection
+from errpath.cli.parser import add_groups
+from errpath.errors import NO_ANSWER, UsageError
+from errpath.kernel import KernelStore
+from errpath.kernel.source.patches import given_patches
+from errpath.results.kernel_record import kernel_record
+from errpath.results.records import CaseRecord, CaseStatus, ShardRecord
+from errpath.results.reports.jsonl import ResultWriter
+from errpath.results.shard import assign, parse_shard
+from errpath.runner.options import (
+    Choice,
+    GuestOptions,
+    KernelOptions,
+    LogOptions,
+    RunOptions,
+    choices,
+)
+from errpath.util.cache import scratch_directory
+from errpath.util.progress import Progress
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the `suite` command."""
+    parser = commands.add_parser(
+        "suite",
+        help="run xfstests, kselftest or KUnit, each test followed by the oracles",
+        description="Results are KTAP on standard output, one line as each test ends.",
+    )
+    parser.add_argument("suite", choices=SUITES, help="which suite")
+    parser.add_argument("tests", nargs="*", metavar="TEST", help="such as generic/001")
+    add_groups(parser, KernelOptions, GuestOptions, LogOptions)
+    parser.set_defaults(guest="debian")
+    parser.add_argument("--fs", default="", metavar="NAME,NAME", help="the filesystem under test")
+    parser.add_argument(
+        "--tree", type=Path, metavar="DIR", help="sources of xfstests: a directory, or a git tree"
+    )
+    parser.add_argument(
+        *("-g", "--group"), action="append", default=[], metavar="GROUP", help="tests of a group"
+    )
+    parser.add_argument(
+        "-x", dest="not_group", action="append", default=[], metavar="GROUP", help="but for these"
+    )
+    parser.add_argument(
+        *("-E", "--exclude"),
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="a file of tests to leave out, in the suite's own format",
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=600.0, metavar="N", help="for one test (default 600)"
+    )
+    parser.add_argument(
+        "--disk", type=int, default=1024, metavar="MIB", help="size of each disk (default 1024)"
+    )
+    parser.add_argument(
+        "--fail",
+        default="",
+        metavar="alloc:every=N",
+        help="fail every N-th allocation of the filesystem; only the oracles are asked then",
+    )
+    parser.add_argument("--shard", default="1/1", metavar="I/N", help="the I-th of N parts")
+    parser.add_argument(
+        "--results", type=Path, metavar="FILE", help="every result, one JSON object per line"
+    )
+    parser.add_argument(
+        "--compare",
+        action="store_true",
+        help="run every test without and with --patch, and say what was fixed and what regressed",
+    )
+    parser.add_argument(
+        "--before-patch",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="with --compare: applied to the kernel before only, such as to put an old bug back",
+    )
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=2,
+        metavar="N",
+        help="with --compare: how often what differs is run again on both (default 2)",
+    )
+    parser.add_argument("--page", type=Path, metavar="FILE", help="the results as Markdown")
+    parser.add_argument("--list", action="store_true", help="list the selected tests")
+    parser.set_defaults(handler=_suite)
+
+
+def _suite(arguments: argparse.Namespace) -> int:
+    """0 if every test passed or did not run, 1 if one failed, `NO_ANSWER` for no verdict on one."""
+    chosen = choices(RunOptions.from_namespace(arguments))
+    if len(chosen) != 1:
+        raise UsageError("suite: expected one --kernel")
+    if arguments.seconds <= 0 or arguments.disk < 1:
+        raise UsageError("suite: --seconds and --disk: expected a positive number")
+    if arguments.before_patch and not arguments.compare:
+        raise UsageError("suite: --before-patch is for --compare")
+    if arguments.repeats < 0:
+        raise UsageError("suite: --repeats: expected 0 or more")
+    shard = parse_shard(arguments.shard)
+    selection = Selection(
+        tuple(arguments.tests),
+        tuple(arguments.group),
+        tuple(arguments.not_group),
+        tuple(line for path in arguments.exclude for line in _lines(path)),
+    )
+    progress = Progress()
+    with scratch_directory() as scratch, ExitStack() as stack:
+
+        def start(choice: Choice, name: str) -> _Side:
+            side = _Side(arguments, choice, scratch / name, progress)
+            stack.callback(side.close)
+            return side
+
+        side = start(chosen[0], "after")
+        tests = _part(side.run.tests(selection), shard)
+        if arguments.list:
+            print("\n".join(tests))
+            return 0
+        if arguments.compare:
+            before = start(_before(chosen[0], arguments.before_patch), "before")
+            return _compare(before, side, tests, arguments.repeats, progress)
+        return _run(side, tests, shard)
+
+
+class _Side:
+    """One kernel with what runs on it."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, choice: Choice, scratch: Path, progress: Progress
+    ) -> None:
+        self.arguments = arguments
+        self.choice = choice
+        self.progress = progress
+        self.guests = SuiteGuests(
+            arguments.suite,
+            choice,
+            [name for name in arguments.fs.split(",") if name],
+            tree=arguments.tree,
+            disk_mib=arguments.disk,
+            artefacts=scratch,
+            progress=progress,
+        )
+        suite = self.guests.suite()
+        self.run = SuiteRun(
+            suite,
+            self.guests.guest,
+            self.guests.enter,
+            seconds=arguments.seconds,
+            fail=parse_fail(arguments.fail) if arguments.fail else None,
+        )
+
+    def close(self) -> None:
+        """End its guests."""
+        self.run.close()
+        self.guests.close()
+
+    def record(self, test: str) -> CaseRecord:
+        """Run one test."""
+        record = self.run.run(test).record(self.run.suite, self.arguments.fs)
+        return replace(record, rerun=_rerun(self.arguments, test, self.choice))
+
+
+def _before(choice: Choice, patches: Sequence[str]) -> Choice:
+    """The kernel without the patches, and with others."""
+    kernel = replace(choice.testbed.kernel, patches=given_patches(patches))
+    return replace(choice, testbed=replace(choice.testbed, kernel=kernel))
+
+
+def _compare(
+    before: _Side, after: _Side, tests: Sequence[str], repeats: int, progress: Progress
+) -> int:
+    """1 if something regressed."""
+    with progress.step(f"{after.run.suite.name}, before and after", total=len(tests)) as step:
+        done = itertools.count()
+
+        def counted(test: str) -> CaseRecord:
+            step.update(next(done) / 2, note=test)
+            return before.record(test)
+
+        pairs = compare(tests, counted, after.record, repeats=repeats)
+    print(f"before  {before.guests.kernel.description}")
+    print(f"after   {after.guests.kernel.description}\n")
+    print(table(pairs))
+    return int(any(pair.state is State.REGRESSED for pair in pairs))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise UsageError(f"--exclude {path}: {error.strerror}; expected a file of tests") from None
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+def _part(tests: Sequence[str], shard: ShardRecord) -> tuple[str, ...]:
+    parts = assign(tests, shard.total)
+    return tuple(test for test in tests if parts[test] == shard.index)
+
+
+def _run(side: _Side, tests: Sequence[str], shard: ShardRecord) -> int:
+    suite, kernel, choice = side.run.suite, side.guests.kernel, side.choice
+    ktap = LiveKtap(sys.stdout, f"errpath suite {suite.name} on {kernel.description}")
+    ktap.plan(len(tests))
+    path = side.arguments.results
+    writer = ResultWriter(path) if path is not None else None
+    if writer is not None:
+        names = [f"{suite.name}:{test}" for test in tests]
+        writer.run(version=__version__, shard=shard, started=time.time())
+        writer.plan(names, names)
+        store = KernelStore(progress=side.progress)
+        writer.kernel(kernel_record(choice.testbed.kernel, store, kernel, name=choice.name))
+    records: list[CaseRecord] = []
+    with side.progress.step(suite.name, total=len(tests)) as step:
+        for number, test in enumerate(tests):
+            step.update(number, note=test)
+            records.append(side.record(test))
+            ktap.result(records[-1])
+            if writer is not None:
+                writer.case(choice.name, records[-1])
+    status = _status(records)
+    if side.arguments.page is not None:
+        _write_page(side, records)
+    if writer is not None:
+        writer.end(status=min(status, 1), reason="", ended=time.time())
+    return status
+
+
+def _write_page(side: _Side, records: Sequence[CaseRecord]) -> None:
+    words = " ".join(["-g", *side.arguments.group] if side.arguments.group else [])
+    command = f"errpath suite {side.arguments.suite} {words} --fs {side.arguments.fs}".strip()
+    title = f"{side.run.suite.name} under the oracles"
+    text = page(title, side.guests.kernel.description, " ".join(command.split()), records)
+    try:
+        side.arguments.page.write_text(text)
+    except OSError as error:
+        raise UsageError(f"--page {side.arguments.page}: {error.strerror}") from None
+
+
+def _status(records: Sequence[CaseRecord]) -> int:
+    found = {record.status for record in records}
+    if CaseStatus.FAIL in found:
+        return 1
+    return NO_ANSWER if CaseStatus.ERROR in found else 0
+
+
+def _rerun(arguments: argparse.Namespace, test: str, choice: Choice) -> str:
+    words = ["errpath", "suite", arguments.suite, test, *choice.argv]
+    words += ["--fs", arguments.fs] if arguments.fs else []
+    words += ["--tree", str(arguments.tree)] if arguments.tree else []
+    return shlex.join(words)

@@ -1,0 +1,256 @@
+"""Other projects' suites: what their runners say is read, and what their tests leave is found."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from errpath.beside.kernel_suites import _selected
+from errpath.beside.live_ktap import LiveKtap
+from errpath.beside.root import load_root, pack_tree
+from errpath.beside.suite_faults import parse_fail
+from errpath.beside.suite_guests import SuiteGuests
+from errpath.beside.suite_report import page
+from errpath.beside.suite_run import SuiteRun
+from errpath.beside.suites import _TEST_LINE, Said, Selection, check_answer, ktap_answer
+from errpath.cli.main import main
+from errpath.errors import InfrastructureError, UsageError
+from errpath.oracles.failure import LEAK, TEST, Failure
+from errpath.oracles.modules import PLANT
+from errpath.results.records import CaseRecord, CaseStatus
+from errpath.runner.options import GuestOptions, RunOptions, choices
+from errpath.util.progress import silent
+
+_SMALL = Path(__file__).parent / "small_fstests"
+
+# -- what runners say ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "end", "said", "why"),
+    [
+        ("generic/001  3s ...  4s", "Passed all 1 tests", Said.PASS, ""),
+        ("generic/001        4s", "Passed all 1 tests", Said.PASS, ""),
+        (
+            "generic/001        [not run] xattrs not supported by hfs",
+            "Not run: generic/001\nPassed all 0 tests",
+            Said.SKIP,
+            "xattrs not supported by hfs",
+        ),
+        (
+            "generic/001  3s ... - output mismatch (see /tmp/results/generic/001.out.bad)",
+            "Failures: generic/001\nFailed 1 of 1 tests",
+            Said.FAIL,
+            "output mismatch",
+        ),
+        (
+            "generic/001       [failed, exit status 1]- output mismatch (see /tmp/x)",
+            "Failures: generic/001",
+            Said.FAIL,
+            "[failed, exit status 1]- output mismatch",
+        ),
+    ],
+)
+def test_what_check_says(line: str, end: str, said: Said, why: str) -> None:
+    answer = check_answer("generic/001", f"FSTYP -- hfs\n\n{line}\nRan: generic/001\n{end}\n")
+    assert (answer.said, answer.why) == (said, why)
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["", "FSTYP -- hfs\nour local _test_mkfs routine ...\n", "generic/001   \nkilled\n"],
+)
+def test_a_check_that_says_nothing_is_an_error(output: str) -> None:
+    with pytest.raises(InfrastructureError):
+        check_answer("generic/001", output)
+
+
+def test_tests_of_a_list_are_told_apart() -> None:
+    output = "FSTYP -- hfs\n\ngeneric/001\ngeneric/002\ngeneric/003 \n"
+    found = [match["test"] for match in _TEST_LINE.finditer(output)]
+    assert found == ["generic/001", "generic/002", "generic/003"]
+
+
+def test_what_ktap_says() -> None:
+    assert ktap_answer("TAP version 13\n1..1\nok 1 selftests: a: b\n").said is Said.PASS
+    nested = "KTAP version 1\n1..1\n    not ok 1 inner\n    ok 2 fine\nnot ok 1 outer\n"
+    assert ktap_answer(nested).why == "not ok: inner, outer"
+    skipped = ktap_answer("ok 1 selftests: a: b # SKIP needs root\n")
+    assert (skipped.said, skipped.why) == (Said.SKIP, "needs root")
+    assert ktap_answer("not ok 1 a # XFAIL known\n").said is Said.PASS
+    with pytest.raises(InfrastructureError):
+        ktap_answer("# nothing\n")
+
+
+def test_kernel_tests_are_selected_by_pattern() -> None:
+    names = ["filesystems:devpts_pts", "filesystems/fat:rename", "mm:x"]
+    assert _selected("k", names, Selection()) == tuple(names)
+    assert _selected("k", names, Selection(tests=("filesystems",))) == (names[0],)
+    assert _selected("k", names, Selection(tests=("file*",), excluded=(names[0],))) == (names[1],)
+    with pytest.raises(UsageError, match="no test none"):
+        _selected("k", names, Selection(tests=("none",)))
+
+
+@pytest.mark.parametrize("text", ["alloc", "alloc:every=0", "io:every=2", "alloc:every=x"])
+def test_what_cannot_fail_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="expected alloc:every=N"):
+        parse_fail(text)
+
+
+def test_ktap_is_written_as_tests_end() -> None:
+    out = io.StringIO()
+    ktap = LiveKtap(out, "a run")
+    ktap.plan(3)
+    assert out.getvalue().splitlines() == ["KTAP version 1", "# a run", "1..3"]
+    ktap.result(CaseRecord("x:a", CaseStatus.PASS))
+    ktap.result(CaseRecord("x:b", CaseStatus.SKIP, ("no # such feature",)))
+    ktap.result(CaseRecord("x:c", CaseStatus.FAIL, ("memory leak in f",)))
+    ktap.result(CaseRecord("x:d", CaseStatus.ERROR, ("canary",)))
+    assert out.getvalue().splitlines()[3:] == [
+        "ok 1 x:a",
+        "ok 2 x:b # SKIP no   such feature",
+        "# x:c: memory leak in f",
+        "not ok 3 x:c",
+        "# x:d: canary",
+        "not ok 4 x:d # ERROR canary",
+    ]
+
+
+def test_a_page_says_who_saw_what() -> None:
+    records = [
+        CaseRecord("x:g/1", CaseStatus.PASS, seconds=2.0),
+        CaseRecord("x:g/2", CaseStatus.FAIL, ("bad",), failures=(Failure(TEST, "bad"),)),
+        CaseRecord("x:g/3", CaseStatus.FAIL, ("leak",), failures=(Failure(LEAK, "leak"),)),
+        *(CaseRecord(f"x:g/{n}", CaseStatus.SKIP, ("no xattr",)) for n in (4, 5)),
+    ]
+    lines = page("x", "a kernel", "errpath suite x", records).splitlines()
+    assert "on a kernel: 5 tests, 1 pass, 2 fail, 2 skip; 2 s" in lines[2]
+    assert "| g/2 | fail | its runner | bad |" in lines
+    assert "| g/3 | fail | an oracle | leak |" in lines
+    assert "| no xattr | 2 | g/4, g/5 |" in lines
+    assert "Passed: g/1." in lines
+
+
+# -- trees and roots -----------------------------------------------------------------------------
+
+
+def test_a_tree_is_packed_the_same_each_time(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        pack_tree(_SMALL, tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    with tarfile.open(tmp_path / "one") as archive:
+        assert "tests/generic/001.out" in archive.getnames()
+
+
+def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["xfstests", "generic/001", "--fs", "hfsplus"],
+        ["xfstests", "-g", "quick", "--fs", "hfsplus", "--tree", str(tmp_path / "none")],
+        ["kunit", "--tree", str(tmp_path)],
+        ["xfstests", "--tree", str(tmp_path), "-E", str(tmp_path / "none")],
+        ["kunit", "--shard", "3/2"],
+    ):
+        assert main(["suite", *words]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith("errpath: ")
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["xfstests", "kselftest"])
+def test_roots_are_defined(name: str) -> None:
+    root = load_root(name)
+    assert root.name == name
+    assert root.packages
+    assert root.build
+
+
+# -- in guests -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteRun]:
+    """The small suite in guests without a Debian root."""
+    choice = choices(RunOptions(guest=GuestOptions(guest="microvm")))[0]
+    choice = replace(choice, testbed=replace(choice.testbed, plants=(PLANT.name,)))
+    guests = SuiteGuests(
+        "xfstests",
+        choice,
+        ["ext2"],
+        tree=_SMALL,
+        disk_mib=8,
+        artefacts=tmp_path_factory.mktemp("suite"),
+        progress=silent(),
+    )
+    run = SuiteRun(guests.suite(), guests.guest, guests.enter, seconds=8.0)
+    yield run
+    run.close()
+    guests.close()
+
+
+@pytest.mark.qemu
+@pytest.mark.kernel_build
+def test_groups_and_exclusions_are_the_suites_own(small: SuiteRun) -> None:
+    selection = Selection(groups=("quick",), not_groups=("dangerous",), excluded=("generic/003",))
+    assert small.tests(selection) == ("generic/001", "generic/002", "generic/004")
+    assert small.tests(Selection(tests=("generic/006",))) == ("generic/006",)
+    with pytest.raises(UsageError, match="no test is selected"):
+        small.tests(Selection(tests=("generic/999",)))
+
+
+@pytest.mark.qemu
+@pytest.mark.kernel_build
+def test_a_leak_in_a_test_that_passes_is_found_by_name(small: SuiteRun) -> None:
+    names = ("001", "002", "003", "004", "006")
+    results = {name: small.run(f"generic/{name}") for name in names}
+    assert {name: str(result.status) for name, result in results.items()} == {
+        "001": "pass",
+        "002": "fail",
+        "003": "fail",
+        "004": "skip",
+        "006": "fail",
+    }
+    leak = results["002"]
+    # Its own runner sees nothing wrong.
+    assert leak.answer is not None
+    assert leak.answer.said is Said.PASS
+    assert [failure.kind for failure in leak.failures] == [LEAK]
+    assert leak.failures[0].title == "memory leak in errpath_plant_lose"
+    assert (leak.confirmed, leak.repeats) == (1, 1)
+    assert [failure.kind for failure in results["003"].failures] == [TEST]
+    record = results["004"].record(small.suite, "ext2")
+    assert (record.case, record.reasons) == ("xfstests-ext2:generic/004", ("no such feature",))
+
+
+@pytest.mark.qemu
+@pytest.mark.kernel_build
+def test_allocations_fail_beside_a_test(small: SuiteRun) -> None:
+    failing = SuiteRun(
+        small.suite, small._guest, small._enter, seconds=8.0, fail=parse_fail("alloc:every=1")
+    )
+    try:
+        # Its mount fails for want of memory, and nothing is lost.
+        mount = failing.run("generic/001")
+        assert mount.status is CaseStatus.PASS
+        assert mount.answer is not None
+        assert mount.answer.said is Said.FAIL
+        # No allocation of the filesystem's in it.
+        idle = failing.run("generic/003")
+        assert idle.status is CaseStatus.ERROR
+        assert idle.failures[0].title.startswith("never reached")
+    finally:
+        failing.close()
+
+
+@pytest.mark.qemu
+@pytest.mark.kernel_build
+def test_a_test_that_never_ends_is_ended(small: SuiteRun) -> None:
+    result = small.run("generic/005")
+    assert result.status is CaseStatus.FAIL
+    assert result.failures[0].title == "timed out after 8 s"
+    # And the next has a guest of its own.
+    assert small.run("generic/001").status is CaseStatus.PASS
