@@ -16,6 +16,8 @@ _DEFINITION = re.compile(r"^[A-Za-z_][^;={]*?\b(\w+)\(")
 # `.kill_sb = adfs_kill_sb`: what a function that the patch adds is called by.
 _HOOK = re.compile(r"^[-+]\s*\.(\w+)\s*=")
 _LOOK = re.compile(r"(?m)^ +look at +(.+)$")
+# Characters of a title.
+_TITLE_MAX = 90
 # Titles of what loses, crashes or hangs. A wrong errno has no stack, and so no function.
 _COUNTED = re.compile(r"leak|BUG|[Hh]ang|hung|WARNING|panic|Oops|fault|[Ff]ree|deadlock|not given")
 
@@ -109,6 +111,7 @@ def markdown(rows: Iterable[Row]) -> Iterator[str]:
         more = f" and {len(row.changed) - 4} more" if len(row.changed) > 4 else ""
         look = f"`{row.look}`" if row.look else "–"
         title = row.title.replace("|", "\\|") or "the case does not fail"
+        title = title if len(title) <= _TITLE_MAX else f"{title[: _TITLE_MAX - 1]}…"
         named = ("yes" if row.named else "no") if row.counted else "–"
         yield f"| {row.bug} | {title} | {look} | {changed}{more} | {named} |"
     counted = [row for row in every if row.counted]
