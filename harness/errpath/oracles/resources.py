@@ -50,9 +50,11 @@ _ACCOUNTED = (
     "nr_vmalloc",
 )
 # What the oracles themselves allocate: one object of kmemleak's for each of everybody's, the
-# profiler's note of every slab, and slabs, which come with the objects that they are for.
+# profiler's note of every slab, and slabs, which come with the objects that they are for. And the
+# memory of processes, which the agent is one of.
 _OWN = re.compile(
-    r"^mm/kmemleak\.c|func:(?:alloc_slab_obj_exts|alloc_slab_page|allocate_slab|alloc_from_new_slab)$"
+    r"^mm/(?:kmemleak|memory|rmap|mmap|vma|vma_init|mprotect)\.c|^arch/\w+/mm/pgtable\.c|"
+    r"func:(?:alloc_slab_obj_exts|alloc_slab_page|allocate_slab|alloc_from_new_slab)$"
 )
 
 # References to modules: these may also fall.

@@ -41,6 +41,9 @@ fixed 1 - - Live 0xffffffffa0001000
 9 mm/slub.c:3280 func:alloc_slab_page
 9 mm/slub.c:2155 func:alloc_slab_obj_exts
 9 mm/kmemleak.c:489 func:mem_pool_alloc
+9 mm/memory.c:1207 func:folio_prealloc
+9 mm/rmap.c:94 func:anon_vma_alloc
+9 arch/x86/mm/pgtable.c:18 func:pte_alloc_one
 """,
 }
 
