@@ -92,8 +92,9 @@ struct step_context {
 };
 
 struct step_result {
-	int done;
+	int begun, done;
 	int error;	   /* errno, 0 for success */
+	int fired;	   /* how often its own fault has hit so far, -1 without one */
 	char syscall[24];  /* the call that gave `error`, or the last one */
 	char log[LOG_MAX]; /* the fs_context's own log, lines ended by \n */
 };
@@ -123,7 +124,7 @@ void directory_reset(void);
 
 /* walk.c: both give a positive errno or 0. */
 int walk_tree(const char *root, int out);
-int scribble(const char *root, char *log, size_t size);
+int write_probe(const char *root, char *log, size_t size);
 
 /* volume.c: a step in what is mounted at `root`; -EOPNOTSUPP where there is no such operation. */
 int volume_step(json_t *step, const char *root, struct step_result *result);
@@ -166,12 +167,13 @@ int kmsg_read(struct messages *messages);
 /* Moves them to the reply as `key`, `key`_levels and, where some are lost, `key`_lost. */
 void kmsg_reply(struct call *call, const char *key, struct messages *messages);
 
-/* points.c: each gives 0 or -errno. */
-int points_set(struct call *call, json_t *fault);
-int points_begin(void);
-int points_end(void);
-/* Adds to the reply how often it failed, and how much of a recording had no room. */
-int points_take(struct call *call);
+/* points.c: faults of single steps; each gives 0 or -errno. */
+int points_open(struct call *call, json_t *steps);
+/* In the case's task, around a step. */
+int points_begin(json_t *step);
+int points_end(json_t *step);
+/* How often the fault of a step that was armed last has hit; -1 for a step without one. */
+int points_fired(json_t *step);
 
 /* use.c */
 int use_tree(const char *root, int writes);

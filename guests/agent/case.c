@@ -205,7 +205,7 @@ static int wait_for(struct call *call, pid_t pid, int timeout_ms, struct message
 	return 0;
 }
 
-/* Only a walk has more to report than an errno. */
+/* Only reading back has more to report than an errno. */
 static int open_report(json_t *steps)
 {
 	json_t *step;
@@ -213,13 +213,13 @@ static int open_report(json_t *steps)
 
 	json_array_foreach(steps, i, step) {
 		const char *op = json_string_value(json_object_get(step, "op"));
-		if (op && strcmp(op, "walk") == 0)
-			return memfd_create("walk", MFD_CLOEXEC);
+		if (op && strcmp(op, "readback") == 0)
+			return memfd_create("entries", MFD_CLOEXEC);
 	}
 	return -1;
 }
 
-/* What a walk reported, to the reply's blob. */
+/* What was read back, to the reply's blob. */
 static int take_report(struct call *call, int report)
 {
 	off_t size = report < 0 ? 0 : lseek(report, 0, SEEK_END);
@@ -233,19 +233,44 @@ static int take_report(struct call *call, int report)
 	if (got != size)
 		return got < 0 ? -errno : -EIO;
 	call->out.size = size;
-	json_object_set_new(call->reply, "walk", json_integer(size));
+	json_object_set_new(call->reply, "entries", json_integer(size));
 	return 0;
 }
 
-static void reply_steps(struct call *call, const struct step_result *results, size_t count)
+/*
+ * What the steps gave; and how often faults of their own have hit, if there are any, also that of
+ * a step that did not end.
+ */
+static void reply_steps(struct call *call, json_t *steps, const struct step_result *results)
 {
-	json_t *list = json_array();
+	json_t *list = json_array(), *step, *arm, *last = NULL;
+	int fired, counted = 0, total = -1;
+	size_t i;
 
-	for (size_t i = 0; i < count && results[i].done; i++)
-		json_array_append_new(list, json_pack("{s:i, s:s, s:o}", "errno", results[i].error,
-						      "syscall", results[i].syscall, "log",
-						      json_string_nocheck(results[i].log)));
+	json_array_foreach(steps, i, step) {
+		if (!results[i].begun)
+			break;
+		fired = results[i].done ? results[i].fired : points_fired(step);
+		if (fired >= 0) {
+			/* A fault's count goes on over neighbours that have it. */
+			arm = json_object_get(step, "arm");
+			total = (total < 0 ? 0 : total) + fired;
+			total -= json_equal(arm, last) ? counted : 0;
+			counted = fired;
+			last = arm;
+		}
+		if (!results[i].done)
+			break;
+		json_t *result =
+			json_pack("{s:i, s:s, s:o}", "errno", results[i].error, "syscall",
+				  results[i].syscall, "log", json_string_nocheck(results[i].log));
+		if (fired >= 0)
+			json_object_set_new(result, "fired", json_integer(fired));
+		json_array_append_new(list, result);
+	}
 	json_object_set_new(call->reply, "steps", list);
+	if (total >= 0)
+		json_object_set_new(call->reply, "fired", json_integer(total));
 }
 
 /* Runs the steps; what they gave is in `results`. */
@@ -295,13 +320,12 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
 	if (!error)
 		error = injector_set(call, fault);
 	if (!error)
-		error = points_set(call, fault);
+		error = points_open(call, steps);
 	if (!error)
 		error = run_task(call, &work, messages);
 	if (!error)
-		error = json_object_get(fault, "arm") ? points_take(call)
-						      : injector_take(call, fault);
-	reply_steps(call, results, count);
+		error = injector_take(call, fault);
+	reply_steps(call, steps, results);
 	if (!error)
 		error = take_report(call, work.context.report);
 	if (work.context.report >= 0)
@@ -315,10 +339,10 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
 
 /*
  * {"name": task name, "device": …, "devices": […],
- *  "fault": {"function", "retval", "times"}, {"arm"} or null, "steps": […],
+ *  "fault": {"function", "retval", "times"} or null, "steps": […],
  *  "timeout_ms": n, "patience_ms": n, "trace": bool, "coverage": bool, "count": bool,
- *  "settle": bool}. The reply's blob holds what a walk reported
- * ("walk" bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step
+ *  "settle": bool}. The reply's blob holds what was read back
+ * ("entries" bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step
  * that fails ends the case, unless it has "go_on". "kmsg" is what the kernel printed from the
  * device's attachment to its end, "kmsg_before" what it printed since the case before.
  */

@@ -11,27 +11,32 @@
 
 #define FAULTS "/sys/kernel/debug/errpath_faults/"
 
-/* Open all the time: opening it in an armed step would allocate. */
-static int arm_file = -1;
-/* What is written when an armed step begins; empty without such a fault. */
-static char command[320];
+/* Open all the time: opening them in an armed step would allocate. */
+static int arm_file = -1, state_file = -1;
 
-int points_set(struct call *call, json_t *fault)
+static const char *arm_of(json_t *step)
 {
-	const char *text = json_string_value(json_object_get(fault, "arm"));
+	return json_string_value(json_object_get(step, "arm"));
+}
 
-	command[0] = '\0';
-	if (!text)
+int points_open(struct call *call, json_t *steps)
+{
+	json_t *step;
+	size_t i, armed = 0;
+
+	json_array_foreach(steps, i, step)
+		armed += arm_of(step) != NULL;
+	if (!armed)
 		return 0;
 	if (arm_file < 0)
 		arm_file = open(FAULTS "arm", O_WRONLY | O_CLOEXEC);
-	if (arm_file < 0 || strlen(text) >= sizeof(command)) {
-		int error = arm_file < 0 ? errno : E2BIG;
-		snprintf(call->what, sizeof(call->what), "arm " FAULTS);
-		return -error;
+	if (state_file < 0)
+		state_file = open(FAULTS "state", O_RDONLY | O_CLOEXEC);
+	if (arm_file < 0 || state_file < 0) {
+		snprintf(call->what, sizeof(call->what), "open " FAULTS);
+		return -errno;
 	}
-	snprintf(command, sizeof(command), "%s", text);
-	/* Counts begin anew with each case, and go on over its armed steps. */
+	/* Counts begin anew with each case, and go on over the steps that have the same fault. */
 	if (write(arm_file, "off", 3) != 3)
 		return -errno;
 	/* What the kernel warns about once in a boot, it shall at every point that leads there. */
@@ -41,29 +46,27 @@ int points_set(struct call *call, json_t *fault)
 	return error;
 }
 
-int points_begin(void)
+int points_begin(json_t *step)
 {
-	size_t size = strlen(command);
+	const char *command = arm_of(step);
+	size_t size = command ? strlen(command) : 0;
 
 	return size && write(arm_file, command, size) != (ssize_t)size ? -errno : 0;
 }
 
-int points_end(void)
+int points_end(json_t *step)
 {
-	return command[0] && write(arm_file, "off", 3) != 3 ? -errno : 0;
+	return arm_of(step) && write(arm_file, "off", 3) != 3 ? -errno : 0;
 }
 
-int points_take(struct call *call)
+int points_fired(json_t *step)
 {
-	unsigned long long fired = 0, matched = 0, lost = 0;
 	char text[128];
-	int error = read_text(FAULTS "state", text, sizeof(text));
+	int fired;
 
-	if (error < 0)
-		return error;
-	if (sscanf(text, "fired %llu matched %llu lost %llu", &fired, &matched, &lost) != 3)
-		return -EBADMSG;
-	json_object_set_new(call->reply, "fired", json_integer(fired));
-	json_object_set_new(call->reply, "lost", json_integer(lost));
-	return 0;
+	if (!arm_of(step))
+		return -1;
+	ssize_t got = pread(state_file, text, sizeof(text) - 1, 0);
+	text[got > 0 ? got : 0] = '\0';
+	return sscanf(text, "fired %d", &fired) == 1 ? fired : -1;
 }

@@ -286,19 +286,19 @@ static int step_umount(json_t *step, const struct step_context *context, struct 
 	return ended(result, "umount", umount2(STEP_ROOT, 0)) < 0 ? 0 : end_served();
 }
 
-static int step_walk(json_t *step, const struct step_context *context, struct step_result *result)
-{
-	(void)step;
-	failed_with(result, "walk", walk_tree(STEP_ROOT, context->report));
-	return 0;
-}
-
-static int step_scribble(json_t *step, const struct step_context *context,
+static int step_readback(json_t *step, const struct step_context *context,
 			 struct step_result *result)
 {
 	(void)step;
+	failed_with(result, "readback", walk_tree(STEP_ROOT, context->report));
+	return 0;
+}
+
+static int step_probe(json_t *step, const struct step_context *context, struct step_result *result)
+{
+	(void)step;
 	(void)context;
-	failed_with(result, "scribble", scribble(STEP_ROOT, result->log, sizeof(result->log)));
+	failed_with(result, "probe", write_probe(STEP_ROOT, result->log, sizeof(result->log)));
 	return 0;
 }
 
@@ -333,11 +333,11 @@ static const struct {
 	/* 0 with `result` filled, or -errno where the step could not be tried. */
 	int (*run)(json_t *step, const struct step_context *context, struct step_result *result);
 } STEPS[] = {
-	{ "fsopen", step_fsopen },     { "keep", step_keep },
-	{ "mount", step_mount },       { "reconfigure", step_reconfigure },
-	{ "remount", step_remount },   { "restore", step_restore },
-	{ "scribble", step_scribble }, { "umount", step_umount },
-	{ "use", step_use },	       { "walk", step_walk },
+	{ "fsopen", step_fsopen },   { "keep", step_keep },
+	{ "mount", step_mount },     { "reconfigure", step_reconfigure },
+	{ "remount", step_remount }, { "restore", step_restore },
+	{ "probe", step_probe },     { "umount", step_umount },
+	{ "use", step_use },	     { "readback", step_readback },
 };
 
 static int run(json_t *step, const struct step_context *context, struct step_result *result)
@@ -355,14 +355,16 @@ int step_run(json_t *step, const struct step_context *context, struct step_resul
 	int armed = json_is_true(json_object_get(step, "armed"));
 	int error = armed ? injector_begin() : 0;
 
-	if (!error && armed)
-		error = points_begin();
+	result->begun = 1;
+	if (!error)
+		error = points_begin(step);
 	if (!error)
 		error = run(step, context, result);
-	if (!error && armed)
-		error = points_end();
+	if (!error)
+		error = points_end(step);
 	if (error)
 		return error;
+	result->fired = points_fired(step);
 	result->done = 1;
 	return armed ? injector_end() : 0;
 }

@@ -270,7 +270,7 @@ static char *change_what_is_there(const char *root, char *at, char *end)
 	return at;
 }
 
-int scribble(const char *root, char *log, size_t size)
+int write_probe(const char *root, char *log, size_t size)
 {
 	static char data[40960];
 	char directory[256], one[300], other[300], link_path[300], *at = log, *end = log + size;

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         WriteFile,
         WriteProbe,
     )
-    from errpath.faults.plan import FaultPlan as Call
+    from errpath.faults.model import Alloc, Call, Fault, Flush, Read, Write
     from errpath.filesystems.mkfs import image
     from errpath.images.image import Image, blank
     from errpath.plugin.user_guest import UserGuest
@@ -36,9 +36,12 @@ if TYPE_CHECKING:
 __all__ = [
     "BY_EVENT",
     "BY_POINT",
+    "Alloc",
     "Call",
     "Device",
     "Fallocate",
+    "Fault",
+    "Flush",
     "Freeze",
     "FsOpen",
     "Image",
@@ -48,6 +51,7 @@ __all__ = [
     "Mount",
     "MountCase",
     "Outcome",
+    "Read",
     "ReadBack",
     "Readdir",
     "Reconfigure",
@@ -63,6 +67,7 @@ __all__ = [
     "Unlink",
     "UserGuest",
     "Verdict",
+    "Write",
     "WriteFile",
     "WriteProbe",
     "__version__",
@@ -72,7 +77,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Where each name lives: its module, and its name there if that is another.
+# Where each name lives.
 _HOMES = {
     "errpath.cases.case": "Device MountCase Outcome StepOutcome",
     "errpath.cases.crafted": "LogContains",
@@ -80,7 +85,7 @@ _HOMES = {
     "errpath.cases.steps": "FsOpen Mount Reconfigure Remount Step Umount",
     "errpath.cases.volume_steps": "Fallocate Freeze Mkdir ReadBack Readdir Rename Statfs Sync Thaw "
     "Unlink WriteFile WriteProbe",
-    "errpath.faults.plan": "Call=FaultPlan",
+    "errpath.faults.model": "Alloc Call Fault Flush Read Write",
     "errpath.filesystems.mkfs": "image",
     "errpath.images.image": "Image blank",
     "errpath.plugin.user_guest": "UserGuest",
@@ -92,10 +97,8 @@ if not TYPE_CHECKING:  # mypy would take every name to be there
 
     def __getattr__(name: str) -> object:
         for module, words in _HOMES.items():
-            for word in words.split():
-                public, _, own = word.partition("=")
-                if public == name:
-                    return getattr(import_module(module), own or public)
+            if name in words.split():
+                return getattr(import_module(module), name)
         raise AttributeError(f"module 'errpath' has no attribute {name!r}")
 
 

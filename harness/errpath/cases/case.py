@@ -10,6 +10,7 @@ from typing import Any
 
 from errpath.cases.steps import Step
 from errpath.faults.model import Fault
+from errpath.faults.plan import FaultPlan
 from errpath.images import Image
 from errpath.kernel.features.change import Change
 from errpath.util.errnos import errno_name
@@ -110,7 +111,7 @@ class MountCase:
     # What else must hold of the outcome: each says what is wrong, or nothing.
     checks: tuple[Callable[[Outcome], str], ...] = ()
     # It is known to take its guest down: it shares none with cases that do not.
-    alone: bool = False
+    exclusive: bool = False
     # Further devices, each with a name: an external log, a second member of a volume.
     devices: tuple[Device, ...] = ()
     # Collect the addresses of the code that the case's task runs (needs a kernel with KCOV).
@@ -124,9 +125,10 @@ class MountCase:
     def __post_init__(self) -> None:
         if not self.steps:
             raise ValueError(f"case {self.id}: expected at least one step")
-        if len({step.fail for step in self.steps if step.fail is not None}) > 1:
-            raise ValueError(f"case {self.id}: expected one fault, in whatever steps it is armed")
-
+        if len(self.faults) > 1 and any(isinstance(fault, FaultPlan) for fault in self.faults):
+            raise ValueError(
+                f"case {self.id}: expected one fault plan, in whatever steps it is armed"
+            )
         names = [device.name for device in self.devices]
         if len({*names, ""}) <= len(names) or len(names) > _DEVICES_MAX:
             text = f"{_DEVICES_MAX} further devices at most, each with a name of its own"
@@ -143,9 +145,25 @@ class MountCase:
         return b"".join(device.blob for device in self.every_device)
 
     @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What fails in the steps that are armed, each once. Steps that have the same one share its
+        counts."""
+        return tuple(dict.fromkeys(step.fail for step in self.steps if step.fail is not None))
+
+    @property
     def fault(self) -> Fault | None:
-        """What fails in the steps that are armed; its `times` count over all of them."""
-        return next((step.fail for step in self.steps if step.fail is not None), None)
+        """The first of `faults`."""
+        return next(iter(self.faults), None)
+
+    def missed(self, outcome: Outcome) -> Fault | None:
+        """A fault that did not hit in the steps that ran; None where all did."""
+        if not outcome.fired:
+            return self.fault
+        counts: dict[Fault, int] = {}
+        for step, got in zip(self.steps, outcome.steps, strict=False):
+            if step.fail is not None and got.fired is not None:
+                counts[step.fail] = max(counts.get(step.fail, 0), got.fired)
+        return next((fault for fault, count in counts.items() if not count), None)
 
     def as_request(
         self,
@@ -170,7 +188,7 @@ class MountCase:
             "trace": trace,
             "device": self.device.as_request(image_ids[0]),
             **({"devices": further} if further else {}),
-            "fault": self.fault.as_request() if self.fault else None,
+            "fault": self.fault.as_request() if isinstance(self.fault, FaultPlan) else None,
             "steps": [step.as_request() for step in self.steps],
             "timeout_ms": int(self.seconds * 1000),
             **({"coverage": True} if self.coverage else {}),
@@ -190,6 +208,9 @@ class StepOutcome:
     syscall: str
     # The fs_context's own log.
     log: tuple[str, ...] = ()
+    # How often the step's own fault has hit, with what it did in the steps right before that have
+    # the same one; None without one, or where the case has a fault plan.
+    fired: int | None = None
 
     def __str__(self) -> str:
         log = f" ({'; '.join(self.log)})" if self.log else ""
@@ -231,8 +252,8 @@ class Outcome:
     kmsg_after_levels: str = ""
     # The agent's exit status for the task: not 0 where a step could not even be tried.
     status: int = 0
-    # What a walk told (see harness/errpath/cases/read_back.py).
-    walk: bytes = b""
+    # What was read back (see harness/errpath/cases/read_back.py).
+    entries: bytes = b""
     # Addresses of the basic blocks that the task ran.
     coverage: tuple[int, ...] = ()
     # What has changed of what the kernel counts, by source, where it was asked for
@@ -243,7 +264,7 @@ class Outcome:
     @classmethod
     def from_reply(cls, task: str, values: Mapping[str, Any], blob: bytes = b"") -> Outcome:
         """From the agent's reply to case.run."""
-        told = int(values.get("walk", 0))
+        size = int(values.get("entries", 0))
         return cls(
             task=task,
             pid=int(values["pid"]),
@@ -262,12 +283,13 @@ class Outcome:
             kmsg_before_levels=str(values.get("kmsg_before_levels", "")),
             kmsg_before_lost=int(values.get("kmsg_before_lost", 0)),
             status=int(values.get("status", 0)),
-            walk=blob[:told],
-            coverage=struct.unpack(f">{(len(blob) - told) // 8}Q", blob[told:]),
+            entries=blob[:size],
+            coverage=struct.unpack(f">{(len(blob) - size) // 8}Q", blob[size:]),
             counts=dict(values.get("counts", {})),
         )
 
 
 def _step(values: Mapping[str, Any]) -> StepOutcome:
     lines: Sequence[str] = str(values["log"]).splitlines()
-    return StepOutcome(int(values["errno"]), str(values["syscall"]), tuple(lines))
+    errno, syscall = int(values["errno"]), str(values["syscall"])
+    return StepOutcome(errno, syscall, tuple(lines), values.get("fired"))

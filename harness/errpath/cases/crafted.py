@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from errpath.cases.case import Alternative, Device, MountCase, Outcome
 from errpath.cases.mounting import APIS, MODES, mount_step
-from errpath.cases.read_back import differences, parse_walk
+from errpath.cases.read_back import differences, parse_entries
 from errpath.cases.steps import Step, Umount
 from errpath.cases.volume_steps import ReadBack, WriteProbe
 from errpath.faults.plan import FaultPlan
@@ -22,7 +22,7 @@ from errpath.images.crafted.catalogue import (
     catalogue,
 )
 from errpath.images.hfs.entries import File
-from errpath.images.hfs.expected import Seen, seen
+from errpath.images.hfs.expected import ExpectedEntry, expected_entries
 from errpath.images.hfs.journal import BUFFER_NAME, INFO_NAME
 from errpath.kernel.features.change import Change
 
@@ -60,26 +60,28 @@ class LogContains:
 
 @dataclass(frozen=True)
 class ReadsBack:
-    """A walk through the mounted volume found what was written."""
+    """What was written is read back, and nothing else."""
 
     kind: ClassVar[str] = "data mismatch"
-    expected: tuple[Seen, ...]
+    expected: tuple[ExpectedEntry, ...]
 
     def __call__(self, outcome: Outcome) -> str:
-        found = differences(parse_walk(outcome.walk), self.expected, also=_JOURNAL)
+        found = differences(parse_entries(outcome.entries), self.expected, also=_JOURNAL)
         return f"read back: {'; '.join(found)}" if found else ""
 
 
 @dataclass(frozen=True)
 class KeepsXattrs:
-    """A walk through the mounted volume found these extended attributes, whatever else it found."""
+    """These extended attributes are read back, whatever else is."""
 
     kind: ClassVar[str] = "data mismatch"
     # By path.
     expected: tuple[tuple[bytes, tuple[tuple[bytes, bytes], ...]], ...]
 
     def __call__(self, outcome: Outcome) -> str:
-        found = {entry.path: tuple(entry.xattrs.items()) for entry in parse_walk(outcome.walk)}
+        found = {
+            entry.path: tuple(entry.xattrs.items()) for entry in parse_entries(outcome.entries)
+        }
         lost = [
             f"{path.decode(errors='replace')}: {name.decode(errors='replace')}"
             for path, xattrs in self.expected
@@ -110,7 +112,7 @@ def known_issue_cases() -> Iterator[tuple[str, MountCase]]:
             case = _mounted(filesystem, crafted, "mount", mode)
             # Leaks are looked at twice, by the slow check: all of them at once.
             batch = "leaks" if crafted.bug == "leak" else ""
-            yield crafted.known_issue, replace(case, alone=True, batch=batch)
+            yield crafted.known_issue, replace(case, exclusive=True, batch=batch)
 
 
 def forced_cases() -> Iterator[MountCase]:
@@ -203,10 +205,10 @@ def _plain(filesystem: str, crafted: Case, api: str, mode: str) -> MountCase:
 
 
 @cache
-def _expected(base: str, *, finder_info: bool) -> tuple[Seen, ...]:
+def _expected(base: str, *, finder_info: bool) -> tuple[ExpectedEntry, ...]:
     volume = base_volume(base)
     assert volume is not None
-    found = seen(volume)
+    found = expected_entries(volume)
     if not finder_info:
         return found
     info = {

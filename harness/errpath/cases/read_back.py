@@ -1,4 +1,4 @@
-"""What a guest's walk through a mounted volume told, and how that differs from what was written."""
+"""What was read back of a mounted volume, and how that differs from what was written."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from errpath.errors import InfrastructureError
-from errpath.images.hfs.expected import Seen
+from errpath.images.hfs.expected import ExpectedEntry
 from errpath.util.errnos import errno_name
 
-__all__ = ["Found", "differences", "parse_walk"]
+__all__ = ["ReadEntry", "differences", "parse_entries"]
 
 _MOST = 5
 
 
 @dataclass(frozen=True)
-class Found:
+class ReadEntry:
     """One directory entry, as the guest read it."""
 
     # Below the mount point.
@@ -52,7 +52,7 @@ class _Reader:
         end = self._at + size
         if end > len(self._blob):
             raise InfrastructureError(
-                f"a walk's report ends at byte {len(self._blob)}; expected {end} or more"
+                f"what was read back ends at byte {len(self._blob)}; expected {end} or more"
             )
         data = self._blob[self._at : end]
         self._at = end
@@ -65,8 +65,8 @@ class _Reader:
         return self.take(self.number())
 
 
-def parse_walk(blob: bytes) -> tuple[Found, ...]:
-    """The entries of a walk, sorted by path.
+def parse_entries(blob: bytes) -> tuple[ReadEntry, ...]:
+    """The entries of a volume, sorted by path.
 
     Raises:
         InfrastructureError: the report is cut off, as that of a task which was killed meanwhile.
@@ -81,12 +81,12 @@ def parse_walk(blob: bytes) -> tuple[Found, ...]:
         xattrs = {reader.bytes(): reader.bytes() for _ in range(reader.number())}
         data = reader.bytes()
         errors = reader.number(), reader.number()
-        found.append(Found(path, mode, links, mtime, size, target, xattrs, data, *errors))
+        found.append(ReadEntry(path, mode, links, mtime, size, target, xattrs, data, *errors))
     return tuple(sorted(found, key=lambda entry: entry.path))
 
 
 def differences(
-    found: Sequence[Found], expected: Iterable[Seen], *, also: Sequence[bytes] = ()
+    found: Sequence[ReadEntry], expected: Iterable[ExpectedEntry], *, also: Sequence[bytes] = ()
 ) -> tuple[str, ...]:
     """One line for each entry that is not as it was written; the first few of them.
 
@@ -104,7 +104,7 @@ def differences(
     return tuple(lines[:_MOST])
 
 
-def _entry(found: Found, want: Seen) -> Iterable[str]:
+def _entry(found: ReadEntry, want: ExpectedEntry) -> Iterable[str]:
     if found.errno:
         yield errno_name(found.errno)
         return

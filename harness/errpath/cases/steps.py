@@ -57,7 +57,7 @@ class Step:
 
     @property
     def armed(self) -> bool:
-        """Whether the case's fault is armed while this step runs."""
+        """Whether something fails while this step runs."""
         return self.fail is not None
 
     @property
@@ -77,7 +77,9 @@ class Step:
     def as_request(self) -> dict[str, Any]:
         """The agent's form (docs/agent-protocol.md)."""
         own = {key: value for key, value in self.arguments().items() if value}
-        return {"op": self.op, "armed": self.armed, "go_on": self.goes_on, **own}
+        arm = self.fail.as_request().get("arm") if self.fail is not None else None
+        fault = {"arm": arm} if arm else {"armed": self.armed}
+        return {"op": self.op, **fault, "go_on": self.goes_on, **own}
 
 
 def _pairs(options: Options) -> tuple[Option, ...]:

@@ -46,11 +46,11 @@ class _Bounded(Step):
         return self.any_errno or super().goes_on
 
 
-class ReadBack(_Bounded, op="walk"):
+class ReadBack(_Bounded, op="readback"):
     """Read every entry, attribute and file of the volume, for checks such as `ReadsBack`."""
 
 
-class WriteProbe(_Bounded, op="scribble"):
+class WriteProbe(_Bounded, op="probe"):
     """Create, write, rename, link, append and remove; what fails of it is in the step's log."""
 
 

@@ -103,6 +103,4 @@ def load_targets(guest: Guest, module: bytes, symbols: Iterable[GuestSymbol]) ->
 
 def is_loaded(guest: Guest) -> bool:
     """Whether the targets module is in the guest."""
-    return any(
-        line.split()[0] == MODULE for line in guest.read_file("/proc/modules").decode().splitlines()
-    )
+    return MODULE in guest.loaded_modules()

@@ -7,10 +7,10 @@ and has the nth give a failure instead of running.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, Protocol
 
-from errpath.util.errnos import errno_value
+from errpath.util.errnos import errno_name, errno_value
 
 __all__ = [
     "ALLOCATORS",
@@ -50,6 +50,10 @@ class Fault(Protocol):
     @property
     def times(self) -> int:
         """How many calls fail; 0 for all."""
+
+    @property
+    def id(self) -> str:
+        """What is forced, as part of a case's id."""
 
     @property
     def text(self) -> str:
@@ -104,9 +108,10 @@ class Call:
 
     # Name as in /proc/kallsyms, of the kernel or of a module that the case's guest has.
     function: str
-    # As `return_value` takes it.
-    retval: str = "EIO"
-    # From 1; counted in the case's armed steps.
+    # As `return_value` takes it; a number from the module errno stands for its name.
+    retval: str | int = "EIO"
+    _: KW_ONLY
+    # From 1; counted over the steps that it is armed in.
     nth: int = 1
     # How many calls from the nth on fail; 0 for all of them.
     times: int = 1
@@ -114,25 +119,42 @@ class Call:
     caller: str = ""
 
     def __post_init__(self) -> None:
+        if isinstance(self.retval, int):
+            name = errno_name(self.retval).removeprefix("-")
+            errno_value(name)
+            object.__setattr__(self, "retval", name)
         for name in (self.function, *((self.caller,) if self.caller else ())):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"function: got {name!r}; expected a C function's name")
         _check(self.nth, self.times)
-        return_value(self.retval)
+        return_value(self.value)
+
+    @property
+    def value(self) -> str:
+        """`retval` by name."""
+        return str(self.retval)
 
     @property
     def errno(self) -> str:
-        match = re.search(r"E[A-Z]+\d*\b(?!_)", self.retval.removeprefix("ERR_PTR"))
+        match = re.search(r"E[A-Z]+\d*\b(?!_)", self.value.removeprefix("ERR_PTR"))
         return match[0] if match else ""
 
     @property
+    def id(self) -> str:
+        below = f"-below-{self.caller}" if self.caller else ""
+        value = re.sub(r"\W+", "-", self.value).strip("-")
+        return f"{self.function}-{value}{_id(self.nth, self.times)}{below}"
+
+    @property
     def text(self) -> str:
+        value = f"-{self.value}" if re.fullmatch(r"E\w+", self.value) else self.value
+        if (self.nth, self.times, self.caller) == (1, 1, ""):
+            return f"{self.function} = {value}"
         below = f" below {self.caller}" if self.caller else ""
-        value = f"-{self.retval}" if self.retval.startswith("E") and "(" not in self.retval else ""
-        return f"{self.function} = {value or self.retval}, {_nth(self.nth, self.times)} call{below}"
+        return f"{self.function} = {value}, {_nth(self.nth, self.times)} call{below}"
 
     def as_request(self) -> dict[str, Any]:
-        value = return_value(self.retval)
+        value = return_value(self.value)
         return _command("call", self.function, self.nth, self.times, "", value, self.caller)
 
 
@@ -160,6 +182,10 @@ class Alloc:
         _check(self.nth, self.times, self.chain)
 
     @property
+    def id(self) -> str:
+        return f"{self.kind}-alloc-{self.nth}{_id(1, self.times)}{_chain_id(self.chain)}"
+
+    @property
     def text(self) -> str:
         return f"{_nth(self.nth, self.times)} {self.kind} allocation{_of(self.chain)} fails"
 
@@ -184,6 +210,14 @@ class _Request:
     def __post_init__(self) -> None:
         _check(self.nth, self.times, self.chain)
 
+    def __init_subclass__(cls, *, kind: str) -> None:
+        super().__init_subclass__()
+        cls.kind = kind
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}-{self.nth}{_id(1, self.times)}{_chain_id(self.chain)}"
+
     @property
     def text(self) -> str:
         return f"{_nth(self.nth, self.times)} {self.kind} request{_of(self.chain)} = -EIO"
@@ -193,25 +227,16 @@ class _Request:
         return _command(self.kind, "", self.nth, self.times, self.chain, retval)
 
 
-@dataclass(frozen=True)
-class Read(_Request):
+class Read(_Request, kind="read"):
     """The nth read that the case's task submits ends in -EIO."""
 
-    kind: ClassVar[str] = "read"
 
-
-@dataclass(frozen=True)
-class Write(_Request):
+class Write(_Request, kind="write"):
     """The nth write that the case's task submits ends in -EIO."""
 
-    kind: ClassVar[str] = "write"
 
-
-@dataclass(frozen=True)
-class Flush(_Request):
+class Flush(_Request, kind="flush"):
     """The nth flush of the device's cache that the case's task submits ends in -EIO."""
-
-    kind: ClassVar[str] = "flush"
 
 
 @dataclass(frozen=True)
@@ -223,6 +248,7 @@ class Recording:
     function: ClassVar[str] = ""
     errno: ClassVar[str] = ""
     times: ClassVar[int] = 0
+    id: ClassVar[str] = "recording"
     text: ClassVar[str] = "nothing: a recording"
 
     def as_request(self) -> dict[str, Any]:
@@ -233,6 +259,16 @@ def _nth(nth: int, times: int) -> str:
     ending = {1: "st", 2: "nd", 3: "rd"}.get(nth % 10 if nth % 100 // 10 != 1 else 0, "th")
     more = "" if times == 1 else " and every further" if not times else f" and {times - 1} further"
     return f"{nth}{ending}{more}"
+
+
+def _id(nth: int, times: int) -> str:
+    """What of an ordinary fault's counts is part of an id: nothing of the first call alone."""
+    more = "" if times == 1 else f"-times-{times}" if times else "-every"
+    return (f"-{nth}" if nth > 1 else "") + more
+
+
+def _chain_id(chain: str) -> str:
+    return f"-{chain}" if chain else ""
 
 
 def _of(chain: str) -> str:

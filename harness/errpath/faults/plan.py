@@ -40,6 +40,11 @@ class FaultPlan:
         errno_value(self.errno)
 
     @property
+    def id(self) -> str:
+        """What is forced, as part of a case's id."""
+        return f"{self.function}-{self.errno}"
+
+    @property
     def text(self) -> str:
         """What is forced, for a report."""
         return f"{self.function} = -{self.errno}"

@@ -16,6 +16,7 @@ __all__ = [
     "TextSymbols",
     "callable_functions",
     "forget",
+    "is_loaded",
     "load",
     "read_chains",
     "read_symbols",
@@ -82,6 +83,11 @@ def read_symbols(guest: Guest) -> TextSymbols:
             table = modules.setdefault(module[0].strip("[]"), {}) if module else builtin
             table.setdefault(name, int(address, 16))
     return TextSymbols(tuple(sorted(addresses)), builtin, modules)
+
+
+def is_loaded(guest: Guest) -> bool:
+    """Whether the module is in the guest."""
+    return MODULE in guest.loaded_modules()
 
 
 def load(guest: Guest, module: bytes, symbols: TextSymbols) -> None:

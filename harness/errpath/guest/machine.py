@@ -210,6 +210,11 @@ class Guest:
         """The kernel log."""
         return self.call("dmesg").blob.decode(errors="replace")
 
+    def loaded_modules(self) -> frozenset[str]:
+        """The names of the modules in the kernel."""
+        lines = self.read_file("/proc/modules").decode().splitlines()
+        return frozenset(line.split()[0] for line in lines)
+
     def load_module(self, name: str, image: bytes, *, parameters: str = "") -> None:
         """Load a module from the bytes of its .ko file."""
         self.call("module.load", {"name": name, "parameters": parameters}, blob=image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from errpath.oracles.failure import LEAK, RESOURCE_LEAK, Failure
+from errpath.oracles.failure import LEAK, RESOURCE_LEAK, Failure, stable_text
 from errpath.oracles.frames import first_named, own_frames
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.resources import ResourceLeak
@@ -63,10 +63,13 @@ def resource_failures(losses: Iterable[ResourceLeak]) -> tuple[Failure, ...]:
 
 
 def _resource(loss: ResourceLeak) -> Failure:
-    words = "not given back" if loss.more > 0 else "given back too often"
+    kept = loss.more > 0
+    # As histories and known issues have it: what it is called may be said better in time.
+    known_as = "not given back" if kept else "given back too often"
     return Failure(
         RESOURCE_LEAK,
-        f"{words}: {loss.holding}",
+        f"{'resource leak' if kept else 'given back too often'}: {loss.holding}",
+        signature=stable_text(f"{known_as}: {loss.holding}"),
         functions=_allocator(loss.holding.name),
         resource=str(loss.holding),
         detail=str(loss).removeprefix(f"{loss.holding}: "),

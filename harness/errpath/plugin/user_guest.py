@@ -10,6 +10,8 @@ import pytest
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_case
 from errpath.errors import UnknownFunctionError
+from errpath.faults.model import Fault
+from errpath.faults.plan import FaultPlan
 from errpath.guest.machine import Guest, ProgramOutput
 from errpath.kernel import BuiltModule
 from errpath.oracles import canary, kmemleak
@@ -28,7 +30,9 @@ class UserGuest:
     def __init__(self, testbed: Testbed, filesystems: Sequence[str]) -> None:
         self._testbed = testbed
         self._filesystems = tuple(filesystems)
-        self._functions: tuple[str, ...] = ()
+        # Functions of fault plans, and of other faults: "" for those that need none.
+        self._functions: list[str] = []
+        self._points: list[str] = []
         self._numbers = itertools.count(1)
         self._prepared: PreparedGuest | None = None
         # The cases that ran, by the task of each.
@@ -38,7 +42,7 @@ class UserGuest:
     def machine(self) -> Guest:
         """The guest itself, for what is not offered here."""
         if self._prepared is None:
-            self._prepared = self._testbed.guests.prepare(self._filesystems, self._functions)
+            self._prepared = self._testbed.guests.prepare(self._filesystems, ())
         return self._prepared.guest
 
     def run_case(self, case: MountCase) -> Outcome:
@@ -47,17 +51,31 @@ class UserGuest:
         Raises:
             UnknownFunctionError: its fault names a function that this kernel cannot fail.
         """
-        if case.fault is not None and case.fault.function not in self._functions:
-            self._functions = (*self._functions, case.fault.function)
-            if self._prepared is not None:
-                self._prepared = self._testbed.guests.add_targets(self._prepared, self._functions)
         guest = self.machine
+        self._arm(case.faults)
         assert self._prepared is not None
-        if case.fault is not None and case.fault.function in self._prepared.unknown:
-            raise UnknownFunctionError(self._prepared.unknown[case.fault.function])
+        for fault in case.faults:
+            if fault.function in self._prepared.unknown:
+                raise UnknownFunctionError(self._prepared.unknown[fault.function])
         outcome = run_case(guest, case, self._task())
         self._ran[outcome.task, outcome.pid] = case
         return outcome
+
+    def _arm(self, faults: Sequence[Fault]) -> None:
+        """Have the guest ready for faults that no case of it had before."""
+        guests = self._testbed.guests
+        assert self._prepared is not None
+        for fault in faults:
+            is_plan = isinstance(fault, FaultPlan)
+            if is_plan and fault.function in self._points:
+                # One of the two has a function: the module's hook keeps a plan's kprobe out.
+                self._points.remove(fault.function)
+                self._prepared = guests.add_points(self._prepared, self._points or [""])
+            known = self._functions if is_plan else self._points
+            if fault.function not in known:
+                known.append(fault.function)
+                add = guests.add_targets if is_plan else guests.add_points
+                self._prepared = add(self._prepared, known)
 
     def _task(self) -> str:
         return f"errpath-u{next(self._numbers):05d}"

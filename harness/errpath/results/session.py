@@ -270,7 +270,7 @@ def _functions(
     cases: Iterable[MountCase],
 ) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Functions that cases fail, and those of which they fail single calls, if they do."""
-    faults = [case.fault for case in cases if case.fault]
+    faults = [fault for case in cases for fault in case.faults]
     plans = [fault.function for fault in faults if isinstance(fault, FaultPlan)]
     others = [fault.function for fault in faults if not isinstance(fault, FaultPlan)]
     return tuple(dict.fromkeys(plans)), tuple(dict.fromkeys(others)) if others else None

@@ -80,11 +80,13 @@ def lacking(
     """
     if case.filesystem in broken:
         return infrastructure_error(case, broken[case.filesystem])
-    function = case.fault.function if case.fault is not None else ""
-    if function in absent:
-        return left_out(case, absent[function])
-    if function in unknown:
-        return infrastructure_error(case, unknown[function])
+    functions = [fault.function for fault in case.faults]
+    for function in functions:
+        if function in absent:
+            return left_out(case, absent[function])
+    for function in functions:
+        if function in unknown:
+            return infrastructure_error(case, unknown[function])
     return None
 
 

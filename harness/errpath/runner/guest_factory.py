@@ -19,7 +19,7 @@ from errpath.oracles import kmemleak
 from errpath.oracles.canary import Check
 from errpath.oracles.kmemleak_min_age import MinAge, set_min_age
 from errpath.runner.guests import PreparedGuest
-from errpath.runner.preparation import KernelUnderTest, load_all, load_targets
+from errpath.runner.preparation import KernelUnderTest, load_all, load_points, load_targets
 from errpath.util.progress import Progress
 
 __all__ = ["GuestFactory"]
@@ -117,8 +117,9 @@ class GuestFactory:
         which a leak check has found its canary: a clone where clones work, else freshly booted.
 
         With `fast`, kmemleak's minimum age is lowered in it, unless that cannot be done. With
-        `points`, single calls can be failed in it (`errpath.faults.model`): of the filesystems' own
-        functions, of those that `points` names, of allocations and of block requests.
+        `points`, single calls can be failed in it (`errpath.faults.model`): of the functions that
+        `points` names, or where it is empty of all that the filesystems' modules have; allocations
+        and block requests.
         """
         if self._source.may_clone and self._no_clones is None:
             try:
@@ -166,6 +167,15 @@ class GuestFactory:
             guest.unload_module(injection_list.MODULE)
         unknown, absent = load_targets(self._source, guest, functions, tuple(prepared.modules))
         return replace(prepared, unknown=unknown, absent=absent)
+
+    def add_points(self, prepared: PreparedGuest, names: Sequence[str]) -> PreparedGuest:
+        """The same guest, in which single calls of `names`, allocations and block requests can be
+        failed, and no others."""
+        # A kprobe on a function that is to be hooked keeps the hook out.
+        prepared.guest.call("fault.clear")
+        modules = {name: self._source.modules(name) for name in prepared.modules}
+        unknown = load_points(self._source, prepared.guest, names, modules)
+        return replace(prepared, unknown={**prepared.unknown, **unknown})
 
     # -- preparation -----------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from errpath.guest.channel import AgentError
 from errpath.guest.definition import GuestDefinition
 from errpath.guest.machine import Guest, Machine
 from errpath.kernel import BuiltKernel, BuiltModule
+from errpath.kernel.symbols.elf import traceable_functions
 from errpath.kernel.symbols.functions import FunctionKind, FunctionSite
 from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.oracles import canary, kmemleak
@@ -18,7 +19,7 @@ from errpath.oracles.kmemleak_min_age import MinAge, find_min_age, set_min_age
 from errpath.oracles.modules import OwnModule
 from errpath.runner.availability import known_points
 
-__all__ = ["KernelUnderTest", "load_all", "load_targets"]
+__all__ = ["KernelUnderTest", "load_all", "load_points", "load_targets"]
 
 
 class KernelUnderTest(Protocol):
@@ -84,7 +85,7 @@ def load_all(
         guest.load_module(image.name, image.stripped.read_bytes(), parameters=own.parameters(guest))
     unknown, absent = load_targets(source, guest, functions, filesystems)
     if points is not None:
-        unknown |= _load_points(source, guest, points, modules)
+        unknown |= load_points(source, guest, points, modules)
     min_age, why_slow = _min_age(source, guest)
     if min_age is None:
         canary.check_with_canary(guest, kmemleak.slow_check)
@@ -153,20 +154,26 @@ def load_targets(
     return unknown, absent
 
 
-def _load_points(
+def load_points(
     source: KernelUnderTest,
     guest: Guest,
     names: Sequence[str],
     modules: Mapping[str, Sequence[BuiltModule]],
 ) -> dict[str, str]:
-    """Make single calls fail; why functions of `names` cannot be failed."""
+    """Make single calls fail; why functions of `names` cannot be failed.
+
+    Only what is hooked can be failed, and every call of what is hooked takes longer: the functions
+    of `names`, or where it is empty all of the filesystems' modules, as a recording needs them.
+    """
     symbols = point_module.read_symbols(guest)
-    point_module.load(guest, source.faults_module.stripped.read_bytes(), symbols)
-    own = [module.name for built in modules.values() for module in built]
-    functions = point_module.callable_functions(symbols, own)
+    if not point_module.is_loaded(guest):
+        point_module.load(guest, source.faults_module.stripped.read_bytes(), symbols)
+    own = {module.name: module for built in modules.values() for module in built}
+    known = point_module.callable_functions(symbols, own)
+    functions = {} if names else _traceable(symbols, own)
     unknown = {}
     for name in dict.fromkeys(names):
-        address = functions.get(name) or symbols.builtin.get(name)
+        address = known.get(name) or symbols.builtin.get(name)
         if address is not None:
             functions[name] = address
         elif name:
@@ -177,6 +184,23 @@ def _load_points(
             unknown[name] = _explain(name, error, site)
     point_module.set_functions(guest, functions)
     return unknown
+
+
+def _traceable(
+    symbols: point_module.TextSymbols, modules: Mapping[str, BuiltModule]
+) -> dict[str, int]:
+    """The functions of some modules that can be hooked. One that cannot has the kernel refuse all
+    that it is tried with, and there are hundreds in a large module."""
+    found: dict[str, int] = {}
+    for module in modules.values():
+        traceable = traceable_functions(module.stripped)
+        functions = point_module.callable_functions(symbols, (module.name,))
+        found |= {
+            name: address
+            for name, address in functions.items()
+            if traceable is None or name in traceable
+        }
+    return found
 
 
 def _explain(name: str, error: UnknownFunctionError, site: FunctionSite) -> str:

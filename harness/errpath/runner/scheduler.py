@@ -43,9 +43,9 @@ def schedule(
         for batch in _divide(kernel, cases, jobs, workers)
     ]
     # Cases that take guests down wait more than they work: they begin first, beside others.
-    exclusive = [batch for batch in batches if batch.cases[0].alone]
+    exclusive = [batch for batch in batches if batch.cases[0].exclusive]
     exclusive.sort(key=lambda batch: len(batch.cases), reverse=True)
-    others = [batch for batch in batches if not batch.cases[0].alone]
+    others = [batch for batch in batches if not batch.cases[0].exclusive]
     pairs = itertools.zip_longest(exclusive, others)
     return tuple(batch for pair in pairs for batch in pair if batch is not None)
 
@@ -56,7 +56,7 @@ def _divide(
     groups: dict[str, list[MountCase]] = {}
     for case in cases:
         # With cases that take guests down, the others would have to run again.
-        group = f"{case.batch}-alone" if case.alone else case.batch
+        group = f"{case.batch}-exclusive" if case.exclusive else case.batch
         groups.setdefault(group, []).append(case)
     for group, members in groups.items():
         # Another function to fail costs the guest a walk over all that could be traced: cases that

@@ -97,8 +97,9 @@ def judge(case: MountCase, outcome: Outcome, leak: Leak | None) -> Verdict:
         if outcome.status != 0:
             reason = f"the task could not try a step ({errno_name(outcome.status)})"
             return infrastructure_error(case, reason, outcome)
-        if case.fault is not None and not outcome.fired:
-            where = f"in {case.fault.function}" if case.fault.function else f"({case.fault.text})"
+        missed = case.missed(outcome)
+        if missed is not None:
+            where = f"in {missed.function}" if missed.function else f"({missed.text})"
             reason = f"{NOT_REACHED}: the fault {where} did not fire"
             # A leak that was found all the same is shown beside it.
             return Verdict(case, Status.ERROR, (infrastructure(reason),), outcome, leak)

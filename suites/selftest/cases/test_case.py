@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
 from errpath.cases.steps import FsOpen, Mount, Umount
 from errpath.errors import UsageError
+from errpath.faults.model import Alloc, Fault, Read
 from errpath.faults.plan import FaultPlan
 from errpath.images import blank
 from errpath.util.errnos import errno_name, errno_value
@@ -143,12 +144,51 @@ def test_an_outcome_from_the_agents_words() -> None:
     assert Outcome.from_reply("task", {"pid": 1}) == Outcome("task", 1)
 
 
-def test_a_case_has_one_fault() -> None:
+def test_a_case_has_one_fault_plan() -> None:
     steps = [Mount("hfs", fail=FaultPlan(name, "EIO")) for name in ("f", "g")]
-    assert MountCase("id", "hfs", Device(), (steps[0], Umount(), steps[0])).fault == steps[0].fail
+    case = MountCase("id", "hfs", Device(), (steps[0], Umount(), steps[0]))
+    assert case.faults == (steps[0].fail,)
     assert MountCase("id", "hfs", Device(), (Umount(),)).fault is None
-    with pytest.raises(ValueError, match="case id: expected one fault, in whatever steps"):
+    with pytest.raises(ValueError, match="case id: expected one fault plan, in whatever steps"):
         MountCase("id", "hfs", Device(), tuple(steps))
+    with pytest.raises(ValueError, match="case id: expected one fault plan"):
+        MountCase("id", "hfs", Device(), (steps[0], Mount("hfs", fail=Read())))
+
+
+_TWO = MountCase(
+    "id", "hfs", Device(), (Mount("hfs", fail=Alloc(nth=7)), Umount(), Mount("hfs", fail=Read()))
+)
+
+
+def test_steps_have_faults_of_their_own() -> None:
+    assert _TWO.faults == (Alloc(nth=7), Read())
+    request = _TWO.as_request("task", [None])
+    assert request["fault"] is None
+    assert [step.get("arm") for step in request["steps"]] == [
+        "fail 0 - 7 1 0 -12",
+        None,
+        "fail 3 - 1 1 0 0",
+    ]
+    assert [step.get("armed") for step in request["steps"]] == [None, False, None]
+
+
+@pytest.mark.parametrize(
+    ("fired", "missed"),
+    [
+        ((1, None, 1), None),
+        ((2, None), None),
+        ((1, None, 0), Read()),
+        ((0, None, 1), Alloc(nth=7)),
+        ((0,), Alloc(nth=7)),
+        ((), Alloc(nth=7)),
+    ],
+)
+def test_a_fault_that_misses_is_named(fired: tuple[int | None, ...], missed: Fault | None) -> None:
+    """Of a step that was not tried nothing is said, unless no fault hit at all."""
+    replies = [{"errno": 0, "syscall": "x", "log": "", "fired": count} for count in fired]
+    total = sum(count or 0 for count in fired)
+    outcome = Outcome.from_reply("task", {"pid": 1, "steps": replies, "fired": total})
+    assert _TWO.missed(outcome) == missed
 
 
 def test_further_devices_have_names() -> None:

@@ -31,8 +31,8 @@ def test_the_device_holds_the_crafted_image(case: MountCase) -> None:
 
 
 def test_only_known_issues_are_kept_apart() -> None:
-    assert all(case.alone for case in _KNOWN)
-    assert not any(case.alone for case in _PLAIN.values())
+    assert all(case.exclusive for case in _KNOWN)
+    assert not any(case.exclusive for case in _PLAIN.values())
 
 
 def test_what_spoils_its_guest_shares_it_with_no_other_case() -> None:
@@ -74,10 +74,10 @@ def test_attributes_are_read_back_in_a_second_mount() -> None:
     case = {case.id: case for case in _KNOWN}["hfsplus-attributes-large-written-mount-rw"]
     assert [step.op for step in case.steps] == [
         "mount",
-        "scribble",
+        "probe",
         "umount",
         "mount",
-        "walk",
+        "readback",
         "umount",
     ]
     (keeps,) = case.checks

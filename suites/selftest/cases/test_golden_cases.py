@@ -51,13 +51,17 @@ def device_text(device: Device) -> str:
     )
 
 
+# What operations were called when the list was made.
+_OLD_OPS = {"readback": "walk", "probe": "scribble"}
+
+
 def step_text(step: Step) -> str:
     """An absent argument is an empty one."""
     mount = step if isinstance(step, Mount | FsOpen) else None
     configured = step if isinstance(step, Mount | FsOpen | Remount | Reconfigure) else None
     return "|".join(
         (
-            *(step.op, mount.fstype if mount else ""),
+            *(_OLD_OPS.get(step.op, step.op), mount.fstype if mount else ""),
             "+".join(configured.flags) if configured else "",
             configured.data if configured else "",
             step.until if isinstance(step, FsOpen) else "",

@@ -27,11 +27,11 @@ from errpath.cases.volume_steps import (
     WriteProbe,
 )
 from errpath.errors import UsageError
-from errpath.faults.plan import FaultPlan
+from errpath.faults.model import Call
 from suites.selftest.paths import ROOT
 
 _PLAIN = {"armed": False, "go_on": False}
-_EIO = FaultPlan("f", "EIO")
+_EIO = Call("f")
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ _EIO = FaultPlan("f", "EIO")
         ),
         (Reconfigure(options={"a": None}), {"op": "reconfigure", "options": [["a", None]]}),
         (Umount(), {"op": "umount"}),
-        (ReadBack(), {"op": "walk"}),
-        (WriteProbe(), {"op": "scribble"}),
+        (ReadBack(), {"op": "readback"}),
+        (WriteProbe(), {"op": "probe"}),
         (WriteFile("a", "b"), {"op": "write", "path": "a", "data": "b"}),
         (Mkdir("a"), {"op": "mkdir", "path": "a"}),
         (Unlink("a"), {"op": "unlink", "path": "a"}),
@@ -102,7 +102,7 @@ def test_what_fails_is_expected_unless_it_is_not() -> None:
     assert Mount("x", fail=_EIO).armed
     assert Mount("x", fail=_EIO, expect="").expected == ""
     assert Mount("x", expect=errno.EINVAL) == Mount("x", expect="EINVAL")
-    assert FaultPlan("f", errno.EIO) == _EIO
+    assert Call("f", errno.EIO) == _EIO
 
 
 def test_a_case_goes_on_after_what_was_expected() -> None:

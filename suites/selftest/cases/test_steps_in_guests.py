@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from errpath.cases.case import Device, MountCase
@@ -20,7 +23,9 @@ from errpath.cases.volume_steps import (
     WriteFile,
 )
 from errpath.filesystems.mkfs import image
+from errpath.images import Image
 from errpath.runner.verdict import Status
+from errpath.util.process import program_path, run
 from suites.selftest.live_guests import RunCases
 
 pytestmark = pytest.mark.qemu
@@ -28,6 +33,41 @@ pytestmark = pytest.mark.qemu
 
 def _case(name: str, *steps: Step) -> MountCase:
     return MountCase(f"ext4-{name}", "ext4", Device(image("ext4", "valid")), steps)
+
+
+def _external_log(directory: Path) -> tuple[Image, Image]:
+    """A volume of xfs, and its log on another device."""
+    if (mkfs := program_path("mkfs.xfs")) is None:
+        pytest.skip("mkfs.xfs: not found on PATH (Debian package xfsprogs)")
+    volume, log = directory / "volume.img", directory / "log.img"
+    for path, size in ((volume, 32 << 20), (log, 16 << 20)):
+        with path.open("wb") as file:
+            file.truncate(size)
+    run([mkfs, "-q", "-f", "--unsupported", "-l", f"logdev={log},size=8m", volume])
+    return Image.from_file(volume), Image.from_file(log)
+
+
+def test_a_case_has_several_devices(run_cases: RunCases, tmp_path: Path) -> None:
+    volume, log = (Device(image) for image in _external_log(tmp_path))
+
+    def case(name: str, options: str, expect: str = "") -> MountCase:
+        steps: tuple[Step, ...] = (Mount("xfs", options=options, expect=expect),)
+        if not expect:
+            steps += (WriteFile("file", "text"), Sync(), Umount())
+        return MountCase(f"xfs-{name}", "xfs", volume, steps, devices=(replace(log, name="log"),))
+
+    cases = [
+        case("log", "logdev=/dev/errpath/log"),
+        # Negative controls: the log is on no other device, and nowhere else.
+        case("no-log", "", "EINVAL"),
+        case("no-such-log", "logdev=/dev/errpath/none", "ENOENT"),
+        case("wrong", "logdev=/dev/errpath/log", "EINVAL"),
+    ]
+    verdicts = {name: result.verdict for name, result in run_cases(cases).items()}
+    wrong = verdicts.pop("xfs-wrong")
+    assert wrong.status is Status.FAIL
+    assert wrong.reasons == ("mount: mount: 0; expected -EINVAL",)
+    assert {name: v.reasons for name, v in verdicts.items()} == dict.fromkeys(verdicts, ())
 
 
 def test_steps_on_a_volume(run_cases: RunCases) -> None:
@@ -52,5 +92,5 @@ def test_steps_on_a_volume(run_cases: RunCases) -> None:
     assert {name: v.reasons for name, v in verdicts.items()} == dict.fromkeys(verdicts, ())
     outcome = verdicts["ext4-steps"].outcome
     assert outcome is not None
-    assert b"lost+found" in outcome.walk
-    assert b"b" in outcome.walk
+    assert b"lost+found" in outcome.entries
+    assert b"b" in outcome.entries

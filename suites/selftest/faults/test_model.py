@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from errno import EIO
+
 import pytest
 
 from errpath.errors import UsageError
-from errpath.faults.model import Alloc, Call, Read, Recording, Write, return_value
+from errpath.faults.model import Alloc, Call, Fault, Flush, Read, Recording, Write, return_value
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,29 @@ def test_requests_in_the_module_s_words() -> None:
     assert Recording(("slab", "call")).as_request() == {"arm": "record 65"}
 
 
+def test_ids_say_what_is_forced() -> None:
+    faults: dict[Fault, str] = {
+        Call("ext4_iget", EIO): "ext4_iget-EIO",
+        Call("f", "ERR_PTR(EIO)", nth=2): "f-ERR_PTR-EIO-2",
+        Call("f.isra.0", "NULL", times=0, caller="g"): "f.isra.0-NULL-every-below-g",
+        Alloc(nth=7): "slab-alloc-7",
+        Alloc(kind="page", chain="ab12"): "page-alloc-1-ab12",
+        Read(nth=3): "read-3",
+        Write(times=2): "write-1-times-2",
+        Flush(): "flush-1",
+    }
+    assert {fault.id: fault.id for fault in faults} == {name: name for name in faults.values()}
+
+
+def test_an_errno_may_be_a_number() -> None:
+    assert Call("f", EIO) == Call("f", "EIO")
+    assert Call("f", EIO).errno == "EIO"
+    with pytest.raises(UsageError, match="4000: unknown"):
+        Call("f", 4000)
+
+
 def test_texts_for_reports() -> None:
+    assert Call("f", "ENOSPC").text == "f = -ENOSPC"
     assert Call("diMount", "EIO", nth=2).text == "diMount = -EIO, 2nd call"
     assert Call("f", "NULL", caller="g").text == "f = NULL, 1st call below g"
     assert Alloc(nth=11, kind="page").text == "11th page allocation fails"

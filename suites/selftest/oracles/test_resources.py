@@ -117,9 +117,9 @@ def test_superblocks_where_the_probe_lists_them() -> None:
 @pytest.mark.parametrize(
     ("more", "repeats", "line"),
     [
-        (2, 2, "not given back: {} (2 more after 2 repeats)"),
+        (2, 2, "resource leak: {} (2 more after 2 repeats)"),
         (-2, 2, "given back too often: {} (2 fewer after 2 repeats)"),
-        (1, 1, "not given back: {} (1 more after the case)"),
+        (1, 1, "resource leak: {} (1 more after the case)"),
     ],
 )
 def test_a_loss_is_a_failure(more: int, repeats: int, line: str) -> None:

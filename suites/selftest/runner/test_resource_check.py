@@ -91,7 +91,7 @@ def test_each_loss_is_blamed_on_its_case_and_on_no_other(
     expected: dict[str, set[str]] = {name: set() for name in {*references, *objects}}
     for names, what in ((references, "module references: nls_test"), (objects, _OBJECT)):
         for name, count in names.items():
-            line = f"not given back: {what} ({2 * count} more after 2 repeats)"
+            line = f"resource leak: {what} ({2 * count} more after 2 repeats)"
             expected[name].add(line)
     assert failed == expected
 
@@ -129,7 +129,7 @@ def test_of_many_that_keep_the_same_a_few_run_again() -> None:
     assert set(failed) == set(NAMES)
     assert kernel.runs == len(NAMES) + 3 * 8
     lines = [one for lines in failed.values() for one in lines]
-    assert lines.count(f"not given back: {_OBJECT} (1 more after the case)") == len(NAMES) - 8
+    assert lines.count(f"resource leak: {_OBJECT} (1 more after the case)") == len(NAMES) - 8
 
 
 def test_where_one_of_these_does_not_keep_it_again_all_run_again() -> None:

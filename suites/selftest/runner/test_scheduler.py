@@ -22,9 +22,9 @@ def _cases(shapes: list[tuple[str, bool, str]]) -> list[MountCase]:
         replace(
             make_case(f"c{n}", fault=fault),
             batch=batch,
-            alone=alone,
+            exclusive=exclusive,
         )
-        for n, (batch, alone, fault) in enumerate(shapes)
+        for n, (batch, exclusive, fault) in enumerate(shapes)
     ]
 
 
@@ -41,7 +41,7 @@ def test_every_case_is_in_one_batch(
     for batch in batches:
         assert 1 <= len(batch.cases) <= BATCH_MAX
         # What takes guests down shares none with other cases, nor do named batches.
-        assert len({(case.batch, case.alone) for case in batch.cases}) == 1
+        assert len({(case.batch, case.exclusive) for case in batch.cases}) == 1
         functions = [case.fault.function for case in batch.cases if case.fault]
         assert functions == sorted(functions)
 
@@ -58,11 +58,16 @@ def test_a_named_batch_stays_whole_and_others_are_spread() -> None:
 
 
 def test_what_waits_begins_first_beside_what_works() -> None:
-    few = [replace(make_case("a"), alone=True, batch="few")]
-    many = [replace(make_case(f"b{n}"), alone=True, batch="many") for n in range(2)]
+    few = [replace(make_case("a"), exclusive=True, batch="few")]
+    many = [replace(make_case(f"b{n}"), exclusive=True, batch="many") for n in range(2)]
     plain = [replace(make_case(f"{batch}{n}"), batch=batch) for batch in "xy" for n in range(3)]
     batches = schedule({"k": [*plain, *few, *many]}, jobs=2)
-    assert [batch.name for batch in batches] == ["k-many-alone0", "k-x0", "k-few-alone0", "k-y0"]
+    assert [batch.name for batch in batches] == [
+        "k-many-exclusive0",
+        "k-x0",
+        "k-few-exclusive0",
+        "k-y0",
+    ]
 
 
 def test_a_name_holds_no_sign_of_xdist() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from errpath.cases.case import MountCase
+from errpath.cases.steps import Mount, Umount
 from errpath.cases.sweeping import sequence
 from errpath.errors import UsageError
 from errpath.faults.model import Alloc, Call, Fault, Read
@@ -104,6 +105,32 @@ def test_faults_as_a_suite_gives_them(make_testbed: Callable[..., Testbed]) -> N
     assert "did not fire" in results["below-nobody"].reasons[0]
     assert "hfs_no_such_function: not in the running kernel" in results["unknown"].reasons[0]
     assert results["unknown"].status is Status.ERROR
+
+
+def test_each_step_has_a_fault_of_its_own(make_testbed: Callable[..., Testbed]) -> None:
+    device = sequence(load_filesystem("hfs"), "mount-ro").device
+    faults = (Alloc(), Read(), Call("hfs_fill_super", "EROFS"), Read(nth=1000))
+
+    def case(name: str, *some: Fault) -> MountCase:
+        steps = [Mount("hfs", flags=("ro",), fail=fault, any_errno=True) for fault in some]
+        return MountCase(name, "hfs", device, (*steps, Mount("hfs", flags=("ro",)), Umount()))
+
+    cases = (case("three", *faults[:3]), case("one-misses", *faults[::3]))
+    runner = BatchRunner(
+        make_testbed().guest_source(("hfs",), (), points=("hfs_fill_super", "")), progress=silent()
+    )
+    try:
+        results = runner.run(cases)
+    finally:
+        runner.close()
+    good = results["three"].verdict
+    assert good.status is Status.PASS, good.reasons
+    assert good.outcome is not None
+    got = [(step.errno, step.fired) for step in good.outcome.steps]
+    assert got == [(12, 1), (22, 1), (30, 1), (0, None), (0, None)]
+    bad = results["one-misses"].verdict
+    assert bad.status is Status.ERROR
+    assert bad.reasons[0].endswith("the fault (1000th read request = -EIO) did not fire")
 
 
 def test_a_point_that_is_not_there_is_one_line(make_testbed: Callable[..., Testbed]) -> None:

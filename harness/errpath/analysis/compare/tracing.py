@@ -44,7 +44,7 @@ def trace_functions(
     if file.is_file():
         known = json.loads(file.read_text())
     digests = {case.id: _digest(case) for case in cases}
-    missing = [case for case in cases if digests[case.id] not in known and not case.alone]
+    missing = [case for case in cases if digests[case.id] not in known and not case.exclusive]
     if missing:
         with progress.step(f"tracing {len(missing)} cases of {filesystem}"):
             try:

@@ -15,7 +15,7 @@ from errpath.images.hfs.entries import Directory, Entry, File, HardLink, Symlink
 from errpath.images.hfs.hfs import HfsVolume
 from errpath.images.hfs.hfsplus import HfsPlusVolume
 
-__all__ = ["Seen", "seen", "seen_hfs", "seen_hfsplus"]
+__all__ = ["ExpectedEntry", "expected_entries", "expected_hfs", "expected_hfsplus"]
 
 _S_IFDIR, _S_IFREG, _S_IFLNK = 0o040000, 0o100000, 0o120000
 # HFS has no modes: fs/hfs takes 0777 without the masks 022 (directories) and 0133 (files).
@@ -23,7 +23,7 @@ _HFS_DIRECTORY, _HFS_FILE = _S_IFDIR | 0o755, _S_IFREG | 0o644
 
 
 @dataclass(frozen=True)
-class Seen:
+class ExpectedEntry:
     """One directory entry, as stat(2) and read(2) tell it."""
 
     # Below the mount point.
@@ -44,9 +44,9 @@ class Seen:
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
 
 
-def seen(volume: HfsVolume | HfsPlusVolume) -> tuple[Seen, ...]:
+def expected_entries(volume: HfsVolume | HfsPlusVolume) -> tuple[ExpectedEntry, ...]:
     """Every entry of a volume, sorted by path."""
-    return seen_hfs(volume) if isinstance(volume, HfsVolume) else seen_hfsplus(volume)
+    return expected_hfs(volume) if isinstance(volume, HfsVolume) else expected_hfsplus(volume)
 
 
 def _file(
@@ -57,8 +57,8 @@ def _file(
     mode: int,
     xattrs: tuple[tuple[bytes, bytes], ...],
     links: int = 1,
-) -> Seen:
-    return Seen(
+) -> ExpectedEntry:
+    return ExpectedEntry(
         path=path,
         mode=mode,
         mtime=mtime,
@@ -73,10 +73,10 @@ def _mtime(entry: Entry, default: int) -> int:
     return default if entry.modified is None else entry.modified
 
 
-def seen_hfs(volume: HfsVolume) -> tuple[Seen, ...]:
+def expected_hfs(volume: HfsVolume) -> tuple[ExpectedEntry, ...]:
     """Every entry of an HFS volume, sorted by path."""
 
-    def entries() -> Iterator[Seen]:
+    def entries() -> Iterator[ExpectedEntry]:
         for entry in volume.entries:
             path = entry.path.encode("mac_roman")
             mtime = _mtime(entry, volume.date)
@@ -84,12 +84,12 @@ def seen_hfs(volume: HfsVolume) -> tuple[Seen, ...]:
                 xattrs = ((b"hfs.type", entry.type), (b"hfs.creator", entry.creator))
                 yield _file(path, entry, mtime, mode=_HFS_FILE, xattrs=xattrs)
             else:
-                yield Seen(path=path, mode=_HFS_DIRECTORY, mtime=mtime)
+                yield ExpectedEntry(path=path, mode=_HFS_DIRECTORY, mtime=mtime)
 
-    return tuple(sorted(entries(), key=lambda seen: seen.path))
+    return tuple(sorted(entries(), key=lambda entry: entry.path))
 
 
-def seen_hfsplus(volume: HfsPlusVolume) -> tuple[Seen, ...]:
+def expected_hfsplus(volume: HfsPlusVolume) -> tuple[ExpectedEntry, ...]:
     """Every entry of an HFS+ volume, sorted by path.
 
     The private metadata directory does not show; the files of a journal do, and are left out here.
@@ -97,15 +97,15 @@ def seen_hfsplus(volume: HfsPlusVolume) -> tuple[Seen, ...]:
     files = {entry.path: entry for entry in volume.entries if isinstance(entry, File)}
     links = [entry.target for entry in volume.entries if isinstance(entry, HardLink)]
 
-    def entries() -> Iterator[Seen]:
+    def entries() -> Iterator[ExpectedEntry]:
         for entry in volume.entries:
             path = entry.path.encode()
             mtime = _mtime(entry, volume.date)
             if isinstance(entry, Directory):
-                yield Seen(path=path, mode=_S_IFDIR | entry.mode, mtime=mtime)
+                yield ExpectedEntry(path=path, mode=_S_IFDIR | entry.mode, mtime=mtime)
             elif isinstance(entry, Symlink):
                 target = entry.target.encode()
-                yield Seen(
+                yield ExpectedEntry(
                     path=path,
                     mode=_S_IFLNK | 0o755,
                     mtime=mtime,
@@ -127,4 +127,4 @@ def seen_hfsplus(volume: HfsPlusVolume) -> tuple[Seen, ...]:
                     links=count + 1 if count else 1,
                 )
 
-    return tuple(sorted(entries(), key=lambda seen: seen.path))
+    return tuple(sorted(entries(), key=lambda entry: entry.path))

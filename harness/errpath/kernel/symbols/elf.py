@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
-__all__ = ["Linkage", "Symbol", "function_symbols", "linkage", "modinfo", "section_size"]
+__all__ = [
+    "Linkage",
+    "Symbol",
+    "function_symbols",
+    "linkage",
+    "modinfo",
+    "section_size",
+    "traceable_functions",
+]
+
+# Bytes from a function's symbol within which the place that ftrace patches is.
+_ENTRY = 16
 
 
 @dataclass(frozen=True)
@@ -81,3 +94,30 @@ def function_symbols(module: Path) -> tuple[Symbol, ...]:
                     Symbol(symbol.name, symbol["st_value"], symbol["st_size"], names[index])
                 )
     return tuple(found)
+
+
+def traceable_functions(module: Path) -> frozenset[str] | None:
+    """The functions of a module that ftrace can patch: those whose entry `__mcount_loc` lists. None
+    where that cannot be read from the file."""
+    entries: dict[str, list[int]] = {}
+    with module.open("rb") as file:
+        elf = ELFFile(file)
+        names = [section.name for section in elf.iter_sections()]
+        table = elf.get_section_by_name(".symtab")
+        places = elf.get_section_by_name(".rela__mcount_loc")
+        if not isinstance(table, SymbolTableSection) or not isinstance(places, RelocationSection):
+            return None
+        for place in places.iter_relocations():
+            symbol = table.get_symbol(place["r_info_sym"])
+            if isinstance(index := symbol["st_shndx"], int):
+                address = symbol["st_value"] + place["r_addend"]
+                entries.setdefault(names[index], []).append(address)
+    for addresses in entries.values():
+        addresses.sort()
+    return frozenset(
+        symbol.name
+        for symbol in function_symbols(module)
+        if (found := entries.get(symbol.section))
+        and (at := bisect.bisect_left(found, symbol.address)) < len(found)
+        and found[at] - symbol.address < _ENTRY
+    )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from errpath.cases.case import MountCase
+from errpath.cases.case import MountCase, Outcome
+from errpath.faults.model import Fault
 from errpath.oracles.failure import LEAK, RESOURCE_LEAK
 from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
@@ -98,9 +99,9 @@ def _indent(text: str) -> str:
 def _what_was_done(result: Result) -> list[str]:
     case, outcome = result.verdict.case, result.verdict.outcome
     lines = []
-    if case.fault is not None:
-        fired = "not tried" if outcome is None else f"fired {outcome.fired or 0} times"
-        lines.append(f"  forced     {case.fault.text} ({fired})")
+    for fault in case.faults:
+        fired = "not tried" if outcome is None else f"fired {_fired(case, fault, outcome)} times"
+        lines.append(f"  forced     {fault.text} ({fired})")
     if case.differs:
         lines.append(f"  differs    {case.differs}")
     image = case.device.image
@@ -112,6 +113,14 @@ def _what_was_done(result: Result) -> list[str]:
         subject = f"{step.subject} " if step.subject else ""
         lines.append(f"  {step.op:<10} {subject}-> {got}")
     return lines
+
+
+def _fired(case: MountCase, fault: Fault, outcome: Outcome) -> int:
+    """How often a fault hit, over neighbouring steps that it was armed in."""
+    if len(case.faults) == 1:
+        return outcome.fired or 0
+    ran = zip(case.steps, outcome.steps, strict=False)
+    return max((got.fired or 0 for step, got in ran if step.fail == fault), default=0)
 
 
 def _traits(case: MountCase) -> str:

@@ -102,8 +102,8 @@ def test_what_was_inlined_is_found_in_its_callers() -> None:
     assert lost.wide == "alone has no code of its own, and nothing is known to call it"
 
 
-def _planned(name: str, *, alone: bool = False) -> Planned:
-    return Planned(name, "hfs", "a", replace(make_case(name, name), alone=alone))
+def _planned(name: str, *, exclusive: bool = False) -> Planned:
+    return Planned(name, "hfs", "a", replace(make_case(name, name), exclusive=exclusive))
 
 
 def test_only_what_ran_none_of_it_is_left_out() -> None:
@@ -174,7 +174,7 @@ def test_each_case_is_traced_once(bed: _Bed) -> None:
     assert set(found) == {"a", "c"}
     # One guest was lost on the way, and the case that took it along has no trace.
     assert bed.world.runs("") == 2
-    again = _trace(bed, make_case("a"), replace(make_case("e", "hang"), alone=True))
+    again = _trace(bed, make_case("a"), replace(make_case("e", "hang"), exclusive=True))
     assert again == {"a": found["a"]}
     assert bed.world.runs("") == 2
 

@@ -6,14 +6,14 @@ import hashlib
 
 from errpath.images.hfs import hfs, hfsplus
 from errpath.images.hfs.entries import Directory, File, HardLink, Symlink
-from errpath.images.hfs.expected import seen_hfs, seen_hfsplus
+from errpath.images.hfs.expected import expected_hfs, expected_hfsplus
 
 
 def test_hfs_shows_bytes_and_fixed_modes() -> None:
     volume = hfs.volume(
         entries=(Directory(path="été"), File(path="été/b:c", data=b"data", modified=5))
     )
-    folder, file = seen_hfs(volume)
+    folder, file = expected_hfs(volume)
     assert folder.path == b"\x8et\x8e"
     assert (folder.mode, folder.links, folder.size) == (0o040755, None, None)
     assert file.path == b"\x8et\x8e/b:c"
@@ -32,7 +32,7 @@ def test_hfsplus_shows_links_as_the_file_they_share() -> None:
         ),
         date=9,
     )
-    one, other, symlink, folder, alone = seen_hfsplus(volume)
+    one, other, symlink, folder, alone = expected_hfsplus(volume)
     assert (one.mode, one.mtime, one.links, one.size) == (0o100600, 7, 2, 6)
     assert (other.path, other.links, other.sha256) == (b"b", 2, one.sha256)
     assert (symlink.mode, symlink.size, symlink.target) == (0o120755, 1, b"a")

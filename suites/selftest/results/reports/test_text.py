@@ -102,7 +102,7 @@ def test_the_folder_holds_what_is_known(tmp_path: Path) -> None:
     assert plan["fault"] == {"function": "setup_bdev_super", "retval": -5, "times": 1}
     assert plan["device"]["image"] == plan["image"] == "hfs-blank"
     outcome = json.loads((folder / "outcome.json").read_text())
-    assert outcome["steps"][0] == {"errno": 5, "syscall": "mount", "log": []}
+    assert outcome["steps"][0] == {"errno": 5, "syscall": "mount", "log": [], "fired": None}
     assert (folder / "kmemleak.raw").read_text() == _RECORD
     assert "fs/hfs/super.c:414" in (folder / "kmemleak.decoded").read_text()
     image = (folder / "image.img").stat()
