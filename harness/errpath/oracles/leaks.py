@@ -78,6 +78,7 @@ def _resource(loss: ResourceLeak) -> Failure:
 
 
 def _allocator(name: str) -> tuple[str, ...]:
-    """The function that allocated it, where the name tells."""
+    """The function that allocated it, with its callers where the name has them."""
+    stack = name.partition(" from ")[2]
     function = name.partition("func:")[2]
-    return (function,) if function else ()
+    return tuple(stack.split(" < ")) if stack else (function,) if function else ()
