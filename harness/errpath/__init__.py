@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from errpath.faults.model import Alloc, Call, Fault, Flush, Read, Write
     from errpath.filesystems.mkfs import image
     from errpath.images.image import Image, blank
+    from errpath.plugin.kept import kept_cases
     from errpath.plugin.user_guest import UserGuest
     from errpath.runner.verdict import Status, Verdict
 
@@ -73,6 +74,7 @@ __all__ = [
     "__version__",
     "blank",
     "image",
+    "kept_cases",
 ]
 
 __version__ = "0.1.0"
@@ -88,6 +90,7 @@ _HOMES = {
     "errpath.faults.model": "Alloc Call Fault Flush Read Write",
     "errpath.filesystems.mkfs": "image",
     "errpath.images.image": "Image blank",
+    "errpath.plugin.kept": "kept_cases",
     "errpath.plugin.user_guest": "UserGuest",
     "errpath.runner.verdict": "Status Verdict",
 }

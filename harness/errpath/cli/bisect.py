@@ -10,6 +10,8 @@ from errpath.analysis.compare.bisect import check_kernel
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan
 from errpath.cli.parser import USAGE_STATUS, add_groups
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
+from errpath.filesystems.mkfs import use_own_image
+from errpath.intake.likeness import same
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     RUN_GROUPS,
@@ -31,8 +33,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bisect",
         help="check one kernel, for `git bisect run`",
         description="Exit status: 0 every case that ran is clean, 1 one leaks, crashes or hangs, "
-        "125 no answer is possible (it does not build or boot). The kernel is the current "
-        "directory unless --kernel says otherwise.",
+        "125 no answer is possible (it does not build or boot). With --title, 1 is for that "
+        "failure alone, and another one is 125. The kernel is the current directory unless "
+        "--kernel says otherwise.",
+    )
+    parser.add_argument(
+        "--title", default="", metavar="TEXT", help="only this failure is bad, as decode titles it"
     )
     add_groups(parser, *RUN_GROUPS, LogOptions)
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
@@ -55,6 +61,7 @@ def _check(arguments: argparse.Namespace) -> int:
     chosen = choices(options)
     if len(chosen) != 1:
         raise UsageError("bisect: expected one --kernel")
+    use_own_image(options.image.image)
     planned = [
         one
         for one in plan(parse_filesystems(arguments.fs), parse_events(arguments.event))
@@ -71,6 +78,13 @@ def _check(arguments: argparse.Namespace) -> int:
         repeats=options.oracles.repeats,
     )
     bad = [one for one in found if one.bad]
+    if arguments.title:
+        others = bad
+        bad = [one for one in bad if any(same(f, arguments.title, None) for f in one.failures)]
+        for one in others if not bad else ():
+            print(f"{one.case}: another failure: {'; '.join(one.reasons)}", file=sys.stderr)
+        if others and not bad:
+            return NO_ANSWER
     errors = [one for one in found if one.kind == "error"]
     for one in bad:
         print(f"{one.case}: {'; '.join(one.reasons)}")

@@ -24,7 +24,7 @@ from errpath.runner.options import (
 from errpath.util.logs import LOG_DATE_FORMAT, LOG_FORMAT
 from errpath.util.resources import PYTEST_WORDS, SUITES, shipped_suites, suite_path
 
-__all__ = ["add_parser", "add_test_parser", "run_cases", "run_pytest"]
+__all__ = ["add_parser", "add_test_parser", "run_cases", "run_pytest", "suites_of"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -109,7 +109,7 @@ def run_cases(
         return int(pytest.main(own, plugins=list(plugins)))
     if not SUITES.is_dir():
         raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
-    chosen = [suite_path(name) for name in _suites_of(cases)]
+    chosen = [suite_path(name) for name in suites_of(cases)]
     return run_pytest([*chosen, *selection, *words, "-q"], *plugins)
 
 
@@ -135,7 +135,7 @@ def run_pytest(words: Sequence[str], *plugins: object) -> int:
     return int(pytest.main([*PYTEST_WORDS, "-o", cache, *words], plugins=plugins))
 
 
-def _suites_of(cases: Sequence[str]) -> list[str]:
+def suites_of(cases: Sequence[str]) -> list[str]:
     """The suites that may hold the cases. An id that begins with a suite's name is of that suite: a
     suite may have images to make before it knows its cases."""
     suites = shipped_suites()

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from errpath.errors import UsageError
 from errpath.images import Image
 
-__all__ = ["SOURCE_MAX", "CarriedImage", "extract_images"]
+__all__ = ["SOURCE_MAX", "CarriedImage", "extract_images", "images_of_calls"]
 
 # Bytes of a source that are read.
 SOURCE_MAX = 64 << 20
@@ -71,13 +71,22 @@ def extract_images(text: str) -> tuple[CarriedImage, ...]:
         UsageError: one of them is damaged or too large.
     """
     found = list(_of_program(text) if _is_program(text) else _of_source(text))
-    unique = {(one.filesystem, one.image.sha256): one for one in found}
+    unique = {(one.filesystem, one.image.key): one for one in found}
     return tuple(
         CarriedImage(
             one.filesystem, one.image.renamed(f"mount_{number}{_suffix(one.filesystem)}.img")
         )
         for number, one in enumerate(unique.values())
     )
+
+
+def images_of_calls(text: str) -> Iterator[Image]:
+    """The image of each syz_mount_image of a syzkaller program, in order.
+
+    Raises:
+        UsageError: one of them is damaged or too large.
+    """
+    return (one.image for one in _of_program(text))
 
 
 def _suffix(filesystem: str) -> str:

@@ -1,0 +1,32 @@
+"""Whether a failure is the one that was reported."""
+
+from __future__ import annotations
+
+from errpath.intake.decode import decode_text
+from errpath.intake.likeness import same
+from errpath.oracles.failure import CORRUPTION, LEAK, Failure
+
+_LEAK = Failure(
+    LEAK,
+    "memory leak in gfs2_init_fs_context",
+    signature="memory leak in gfs2_init_fs_context < alloc_fs_context",
+    functions=("__kmalloc", "gfs2_init_fs_context", "alloc_fs_context"),
+)
+_REPORT = (
+    'unreferenced object 0x1 (size 8):\n  comm "a", pid 1, jiffies 1\n  backtrace:\n'
+    "    __kmalloc+0x1/0x2\n    gfs2_init_fs_context+0x1/0x2\n    alloc_fs_context+0x1/0x2\n"
+)
+
+
+def test_the_same_by_title_signature_or_function() -> None:
+    assert same(_LEAK, _LEAK.title, None)
+    assert same(_LEAK, "", decode_text(_REPORT)[0])
+    assert same(_LEAK, "memory leak in alloc_fs_context", None)
+
+
+def test_another_function_kind_or_consequence() -> None:
+    assert not same(_LEAK, "memory leak in hfs_init_fs_context", None)
+    assert not same(_LEAK, "WARNING in gfs2_init_fs_context", None)
+    assert not same(_LEAK, "", None)
+    late = Failure(CORRUPTION, "KASAN: use-after-free Read in f", follows=True)
+    assert not same(late, late.title, None)
