@@ -456,7 +456,7 @@ def test_allocations_are_named_by_their_line(profiling: Testbed, what: str, call
         guest.close()
 
 
-@pytest.mark.parametrize("what", ["vmalloc", "inode", "dentry", "buffer"])
+@pytest.mark.parametrize("what", ["vmalloc", "inode", "buffer"])
 def test_what_functions_of_the_kernel_allocate_is_named_by_them(
     profiling: Testbed, what: str
 ) -> None:

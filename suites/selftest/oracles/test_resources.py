@@ -43,6 +43,9 @@ fixed 1 - - Live 0xffffffffa0001000
 9 mm/kmemleak.c:489 func:mem_pool_alloc
 9 mm/memory.c:1207 func:folio_prealloc
 9 mm/rmap.c:94 func:anon_vma_alloc
+9 kernel/cred.c:185 func:prepare_creds
+9 fs/proc/inode.c:57 func:proc_alloc_inode
+9 fs/dcache.c:1909 func:__d_alloc
 9 arch/x86/mm/pgtable.c:18 func:pte_alloc_one
 """,
 }
