@@ -12,6 +12,7 @@ import pytest
 from errpath.cases.crafted import crafted_cases, known_issue_cases
 from errpath.cases.lifecycle import plan
 from errpath.errors import DefinitionError
+from errpath.faults.points import POINT_KINDS
 from errpath.filesystems import SWEEP_EVENTS, known_filesystems
 from errpath.kernel.features.change import Change
 from errpath.oracles import failure
@@ -271,13 +272,13 @@ def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
         f"sweep-{name}-{event}-{kind}-"
         for name in known_filesystems()
         for event in SWEEP_EVENTS
-        for kind in ("call", "alloc", "io")
+        for kind in POINT_KINDS
     ]
     issues = load_known_issues(_FILE).issues
     for issue in issues:
         for pattern in issue.cases:
             # The points of a sweep are known only when it runs: its parts are known before.
-            part = re.match(r"sweep-.*-(?:call|alloc|io)-", pattern)
+            part = re.match(rf"sweep-.*-(?:{'|'.join(POINT_KINDS)})-", pattern)
             only = replace(issue, cases=(part[0] if part else pattern,))
             assert any(only.covers(Subject(one)) for one in (parts if part else ids)), pattern
         assert (ROOT / issue.link).is_file(), issue.link
