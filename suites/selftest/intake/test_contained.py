@@ -1,0 +1,163 @@
+"""One run of a reproducer, with a guest that only plays what it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from errpath.errors import GuestPoisonedError, InfrastructureError
+from errpath.guest.machine import Guest, ProgramOutput
+from errpath.intake.contained import Attempt, run_contained
+from errpath.intake.reproducer import Reproducer
+from errpath.kernel.log import Crash, find_crashes
+from errpath.oracles import canary
+from errpath.oracles.canary import Checked
+from errpath.oracles.failure import HANG, LEAK
+from errpath.oracles.kmemleak import parse_records
+from errpath.runner.guests import PreparedGuest
+
+_LAST = "\ncontain: status={} signal={} late={} stuck={}\n"
+_PROGRAM = Reproducer("repro.c", b"\x7fELF", title="memory leak in f")
+_RECORD = parse_records(
+    'unreferenced object 0x1 (size 8):\n  comm "repro", pid 1, jiffies 1\n  backtrace:\n'
+    "    f+0x1/0x2\n"
+)
+_WARNING = "WARNING: fs/a.c:1 at g+0x1/0x2\nCall Trace:\n g+0x1/0x2\n---[ end trace ]---\n"
+_KASAN = "BUG: KASAN: slab-use-after-free in h+0x1/0x2\nRead of size 8\nCall Trace:\n h+0x1/0x2\n"
+
+
+@dataclass
+class _Console:
+    text: str
+
+    def crashes(self) -> tuple[Crash, ...]:
+        return find_crashes(self.text)
+
+
+@dataclass
+class _Guest:
+    """What it prints, what its log has then; or how it is lost."""
+
+    output: str = _LAST.format(0, 0, 0, 0)
+    log: str = ""
+    lost: str | None = None
+    error: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    ran: bool = False
+    closed: bool = False
+
+    @property
+    def console(self) -> _Console:
+        return _Console(self.lost or "")
+
+    def write_file(self, path: str, data: bytes, *, mode: int) -> None:
+        assert mode == 0o755
+        self.files[path] = data
+
+    def dmesg(self) -> str:
+        return "booted\n" + (self.log if self.ran else "")
+
+    def run(self, argv: list[str], *, seconds: float) -> ProgramOutput:
+        assert argv[1:] == ["7", "/repro-program"]
+        assert seconds > 7
+        self.ran = True
+        if self.lost is not None:
+            raise GuestPoisonedError("gone")
+        if self.error:
+            raise InfrastructureError(self.error)
+        return ProgramOutput(0, self.output)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def leaks(monkeypatch: pytest.MonkeyPatch) -> list[Checked]:
+    """What the leak check finds; it is not asked twice."""
+    found: list[Checked] = []
+    monkeypatch.setattr(canary, "check_beside_canary", lambda guest, check: found.pop())
+    monkeypatch.setattr("errpath.intake.contained.guest_program", lambda name: b"contain")
+    return found
+
+
+def _run(guest: _Guest) -> Attempt:
+    prepared = PreparedGuest(cast(Guest, guest), Path())
+    attempt = run_contained(lambda: prepared, _PROGRAM, seconds=7)
+    assert guest.closed
+    assert guest.files == {"/contain": b"contain", "/repro-program": b"\x7fELF"}
+    return attempt
+
+
+def test_a_clean_run(leaks: list[Checked]) -> None:
+    leaks.append(Checked(()))
+    attempt = _run(_Guest("hello" + _LAST.format(3, 0, 0, 0)))
+    assert (attempt.failures, attempt.error) == ((), "")
+    assert (attempt.output, attempt.ended) == ("hello", "status 3")
+
+
+def test_a_program_that_is_killed(leaks: list[Checked]) -> None:
+    leaks.append(Checked(()))
+    assert _run(_Guest(_LAST.format(128 + 11, 0, 0, 0))).ended == "signal 11"
+
+
+def test_leaks_and_warnings(leaks: list[Checked]) -> None:
+    leaks.append(Checked(_RECORD))
+    attempt = _run(_Guest(_LAST.format(0, 9, 1, 0), _WARNING))
+    assert [failure.title for failure in attempt.failures] == ["WARNING in g", "memory leak in f"]
+    assert attempt.leaks
+    assert attempt.ended == "ended when time was up"
+
+
+def test_after_a_fatal_report_no_leak_is_looked_for(leaks: list[Checked]) -> None:
+    attempt = _run(_Guest(log=_KASAN))
+    assert [f.title for f in attempt.failures] == ["KASAN: slab-use-after-free Read in h"]
+
+
+def test_a_check_without_its_canary_says_nothing(leaks: list[Checked]) -> None:
+    leaks.append(Checked((), "canary: 1 of 5 was not found"))
+    assert _run(_Guest()).error == "canary: 1 of 5 was not found"
+    # What was found all the same counts.
+    leaks.append(Checked(_RECORD, "canary: 1 of 5 was not found"))
+    assert [failure.kind for failure in _run(_Guest()).failures] == [LEAK]
+
+
+def test_a_task_that_does_not_end_is_a_hang(leaks: list[Checked]) -> None:
+    stack = (
+        "contain: task 77 does not end\n[<0>] folio_wait_bit_common+0x1/0x2\n"
+        "[<0>] hfs_bnode_find+0x1/0x2 [hfs]\n"
+    )
+    (failure,) = _run(_Guest(stack + _LAST.format(0, 9, 1, 1))).failures
+    assert (failure.kind, failure.title) == (HANG, "INFO: task hung in hfs_bnode_find")
+    (failure,) = _run(_Guest(_LAST.format(0, 9, 1, 1))).failures
+    assert failure.title == "INFO: task hung"
+
+
+@pytest.mark.parametrize(
+    ("console", "titles", "error"),
+    [
+        (_KASAN, ["KASAN: slab-use-after-free Read in h"], ""),
+        ("", [], "the guest did not survive it: gone"),
+        (
+            "Kernel panic - not syncing: System is deadlocked on memory\n",
+            *([], "the guest did not survive it: gone"),
+        ),
+    ],
+)
+def test_a_guest_that_is_lost(
+    leaks: list[Checked], console: str, titles: list[str], error: str
+) -> None:
+    attempt = _run(_Guest(lost=console))
+    assert [failure.title for failure in attempt.failures] == titles
+    assert attempt.error == error
+
+
+def test_an_error_of_the_infrastructure_is_no_answer(leaks: list[Checked]) -> None:
+    assert _run(_Guest(error="no channel")).error == "no channel"
+
+    def none() -> PreparedGuest:
+        raise InfrastructureError("no room")
+
+    assert run_contained(none, _PROGRAM, seconds=7).error == "no guest: no room"
