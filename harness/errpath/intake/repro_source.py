@@ -26,6 +26,7 @@ _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|//[^\n]*|/\*.*
 # Compiler's flags that a reproducer may ask for.
 _FLAG = re.compile(r"^-(?:pthread|lpthread|lrt|lm|m32|m64|std=gnu\w+|D[A-Za-z_]\w*(?:=\w+)?)$")
 _FSTYPE = re.compile(r'"([a-z][a-z0-9_]{1,15})(?:\\0+|\\x00)?"')
+_STORED = re.compile(r'"([a-z][a-z0-9_]{1,15})(?:\\0+|\\x00)"')
 # Types beside those of the filesystems' files.
 _TYPES = {
     "gfs2meta": "gfs2",
@@ -70,7 +71,11 @@ def filesystems_named(text: str) -> tuple[str, ...]:
     """The filesystems whose types stand in a source as strings, or behind `syz_mount_image$`."""
     types = {load_filesystem(name).fstype: name for name in known_filesystems()}
     types |= {type_: name for type_, name in _TYPES.items() if name in types.values()}
-    words = [*_FSTYPE.findall(text), *re.findall(r"syz_mount_image\$(\w+)", text)]
+    # What syzkaller puts into memory ends in a zero byte; its helpers compare with other types' names.
+    words = [
+        *(_STORED.findall(text) or _FSTYPE.findall(text)),
+        *re.findall(r"syz_mount_image\$(\w+)", text),
+    ]
     words += re.findall(r"='(\w+)\\x00'", text)
     return tuple(dict.fromkeys(types[word] for word in words if word in types))
 

@@ -86,6 +86,12 @@ def test_filesystems_of_a_program_of_syzkaller() -> None:
     assert filesystems_named(text) == ("hfsplus", "isofs")
 
 
+def test_types_that_helpers_compare_with_are_not_loaded() -> None:
+    helper = 'if (strcmp(fs, "iso9660") == 0) {}\n'
+    assert filesystems_named(helper + 'memcpy((void*)0x20000000, "nilfs2\\000", 7);') == ("nilfs2",)
+    assert filesystems_named('mount("a", "b", "hfs", 0, 0);') == ("hfs",)
+
+
 def test_a_directory_of_a_bug_page(tmp_path: Path) -> None:
     (tmp_path / "repro.c").write_text("int main(void) { return 0; }\n")
     (tmp_path / "report.txt").write_text(
