@@ -71,7 +71,7 @@ def filesystems_named(text: str) -> tuple[str, ...]:
     """The filesystems whose types stand in a source as strings, or behind `syz_mount_image$`."""
     types = {load_filesystem(name).fstype: name for name in known_filesystems()}
     types |= {type_: name for type_, name in _TYPES.items() if name in types.values()}
-    # What syzkaller puts into memory ends in a zero byte; its helpers compare with other types' names.
+    # What syzkaller stores ends in a zero byte; its helpers compare with other types' names.
     words = [
         *(_STORED.findall(text) or _FSTYPE.findall(text)),
         *re.findall(r"syz_mount_image\$(\w+)", text),
