@@ -187,14 +187,14 @@ def _run(
     cases = [one.case for one in planned if one.case is not None]
     first = dict.fromkeys(both, cases)
     found = observe_all(both, first, request.directory / "1", jobs=request.jobs, repeats=1)
-    doubtful = [
+    to_repeat = [
         case
         for case in cases
         if doubtful(found.get(("before", case.id)), found.get((tuple(both)[-1], case.id)))
     ]
     again = [
         replace(case, id=f"{case.id}#{number}")
-        for case in doubtful
+        for case in to_repeat
         for number in range(2, request.repeats + 1)
     ]
     if again:
