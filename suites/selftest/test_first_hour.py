@@ -55,6 +55,6 @@ def test_every_command_does_what_the_text_says(installed: Installed, tmp_path: P
     assert "hfs_init_fs_context" in answer
     run = next(command for command, _ in _COMMANDS if command.startswith("errpath run"))
     report = _run(installed, tmp_path, run).stdout
-    for words in ("taken over sget_fc", "fs/hfs/super.c:", "not freed"):
+    for words in ("fc->s_fs_info, in sget_fc", "fs/hfs/super.c:", "not freed"):
         assert words in report
     assert (tmp_path / "errpath-results").is_dir()
