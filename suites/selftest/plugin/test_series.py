@@ -8,15 +8,26 @@ from pathlib import Path
 
 import pytest
 
+from errpath.guest.definition import load_guest
+from errpath.kernel import KernelRequest, KernelStore
 from errpath.results.records import CaseRecord, CaseStatus
 from errpath.results.reports.jsonl import read_results
+from errpath.util.progress import silent
 from suites.selftest.plugin.test_runs import PATCH, pytest_argv, run
 
-pytestmark = [pytest.mark.qemu, pytest.mark.kernel_build]
+pytestmark = [pytest.mark.qemu, pytest.mark.kernel_build, pytest.mark.xdist_group("series")]
 
 NEWER, LTS = "debian:7.3", "debian:6.12"
 # What is forced with EIO, what fails by itself, and what is remounted.
 _MOUNTS = "(EIO and fsopen) or device or remount"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    """The runs below have a time limit; a kernel that is not in the cache takes longer."""
+    store = KernelStore(progress=silent())
+    for spec in (NEWER, LTS):
+        store.build(KernelRequest(spec, fragments=load_guest("microvm").fragments))
 
 
 def _run(tmp_path: Path, *words: str) -> tuple[int, str, dict[str, CaseRecord]]:
