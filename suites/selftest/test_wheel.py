@@ -106,7 +106,9 @@ def test_suites_jobs_and_a_test_of_ones_own(installed: Installed, tmp_path: Path
     before = _files(installed)
     done = installed.run("errpath", "test", "hfs", "-k", "context", cwd=tmp_path, seconds=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 passed" in done.stdout
+    # The finding of the NLS tables is known in half of them.
+    assert "4 passed" in done.stdout
+    assert "4 xfailed" in done.stdout
     assert (tmp_path / ".pytest_cache").is_dir()
 
     (tmp_path / "test_mine.py").write_text(_MINE)
