@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from errpath.faults.model import Alloc, Call, Fault, Flush, Read, Write
     from errpath.filesystems.mkfs import image
     from errpath.images.image import Image, blank
-    from errpath.plugin.kept import kept_cases
+    from errpath.plugin.kept import expect_not_reproduced, kept_cases, kept_reproducers
     from errpath.plugin.user_guest import UserGuest
     from errpath.runner.verdict import Status, Verdict
 
@@ -73,8 +73,10 @@ __all__ = [
     "WriteProbe",
     "__version__",
     "blank",
+    "expect_not_reproduced",
     "image",
     "kept_cases",
+    "kept_reproducers",
 ]
 
 __version__ = "0.1.0"
@@ -90,7 +92,7 @@ _HOMES = {
     "errpath.faults.model": "Alloc Call Fault Flush Read Write",
     "errpath.filesystems.mkfs": "image",
     "errpath.images.image": "Image blank",
-    "errpath.plugin.kept": "kept_cases",
+    "errpath.plugin.kept": "expect_not_reproduced kept_cases kept_reproducers",
     "errpath.plugin.user_guest": "UserGuest",
     "errpath.runner.verdict": "Status Verdict",
 }

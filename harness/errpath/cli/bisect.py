@@ -5,16 +5,21 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from errpath.analysis.compare.bisect import check_kernel
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan
 from errpath.cli.parser import USAGE_STATUS, add_groups
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
 from errpath.filesystems.mkfs import use_own_image
+from errpath.intake.attempts import REPRO_GUEST, reproduce
 from errpath.intake.likeness import same
+from errpath.intake.reproducer import load_reproducer
+from errpath.intake.reproduction import Outcome
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     RUN_GROUPS,
+    GuestOptions,
     LogOptions,
     MatrixOptions,
     ParallelOptions,
@@ -25,6 +30,9 @@ from errpath.runner.options import (
 from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
+
+# Of a reproducer: seconds of each run, and rounds.
+_SECONDS, _ROUNDS = 10, 20
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,6 +47,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--title", default="", metavar="TEXT", help="only this failure is bad, as decode titles it"
+    )
+    parser.add_argument(
+        "--reproducer",
+        type=Path,
+        metavar="FILE",
+        help="run this instead of the matrix (errpath repro); what it should show is in it, or "
+        "--title",
+    )
+    parser.add_argument(
+        "--attempts", type=int, default=5, metavar="N", help="runs of a reproducer (default 5)"
     )
     add_groups(parser, *RUN_GROUPS, LogOptions)
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
@@ -61,6 +79,8 @@ def _check(arguments: argparse.Namespace) -> int:
     chosen = choices(options)
     if len(chosen) != 1:
         raise UsageError("bisect: expected one --kernel")
+    if arguments.reproducer is not None:
+        return _check_reproducer(arguments, options)
     use_own_image(options.image.image)
     planned = [
         one
@@ -96,3 +116,25 @@ def _check(arguments: argparse.Namespace) -> int:
         return NO_ANSWER
     print(f"good: {len(found)} cases")
     return 0
+
+
+def _check_reproducer(arguments: argparse.Namespace, options: RunOptions) -> int:
+    """Bad is what the reproducer should show, or anything where nothing says what that is."""
+    reproducer = load_reproducer(arguments.reproducer, rounds=_ROUNDS, title=arguments.title)
+    if options.guest == GuestOptions():
+        options = replace(options, guest=GuestOptions(guest=REPRO_GUEST))
+    (chosen,) = choices(options)
+    found = reproduce(
+        chosen,
+        reproducer,
+        run_directory(arguments.artefacts.absolute()),
+        Progress(),
+        attempts=arguments.attempts,
+        seconds=_SECONDS,
+    )
+    print(found.line())
+    if found.outcome is Outcome.NOT_REPRODUCED:
+        return 0
+    if found.outcome is Outcome.SAME or (found.outcome is Outcome.OTHER and not reproducer.title):
+        return 1
+    return NO_ANSWER

@@ -1,4 +1,4 @@
-"""`errpath keep`: a case becomes a regression test in a directory of the user's."""
+"""`errpath keep`: a case or a reproducer becomes a regression test in a directory of the user's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from errpath.cli.parser import add_groups
 from errpath.cli.run import suites_of
 from errpath.errors import UsageError
 from errpath.filesystems.mkfs import use_own_image
-from errpath.intake.kept import KEPT_TEST, keep_case
+from errpath.intake.kept import KEPT_TEST, keep_case, keep_reproducer
 from errpath.runner.options import ImageOptions, SelectionOptions
 from errpath.util.resources import PYTEST_WORDS, suite_path
 
@@ -26,11 +26,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the `keep` command."""
     parser = commands.add_parser(
         "keep",
-        help="make a regression test of a case",
-        description="Writes DIR/NAME.yaml, the image beside it, and once "
+        help="make a regression test of a case or a reproducer",
+        description="Writes DIR/NAME.yaml, the image or the source beside it, and once "
         f"DIR/{KEPT_TEST}: `pytest DIR` runs all of them.",
     )
-    parser.add_argument("case", metavar="CASE-ID", help="as in a test's brackets")
+    parser.add_argument("what", metavar="CASE-ID|FILE", help="a case's id, or a reproducer")
     parser.add_argument("--as", dest="name", required=True, metavar="NAME", help="its name")
     parser.add_argument(
         "--into", type=Path, default=Path("kept"), metavar="DIR", help="directory (default kept)"
@@ -48,9 +48,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _keep(arguments: argparse.Namespace) -> int:
     told = {"title": arguments.title, "link": arguments.finding, "known": arguments.known}
-    use_own_image(arguments.image)
-    case = find_case(arguments.case, arguments.image)
-    file = keep_case(case, arguments.into, arguments.name, **told)
+    if Path(arguments.what).is_file():
+        if arguments.image is not None:
+            raise UsageError("keep: a reproducer has its own image; expected no --image")
+        file = keep_reproducer(Path(arguments.what), arguments.into, arguments.name, **told)
+    else:
+        use_own_image(arguments.image)
+        case = find_case(arguments.what, arguments.image)
+        file = keep_case(case, arguments.into, arguments.name, **told)
     print(f"{file}: kept; pytest {arguments.into} runs it")
     return 0
 
@@ -88,5 +93,5 @@ def find_case(case_id: str, image: Path | None) -> MountCase:
     ):
         print(said.getvalue(), file=sys.stderr)
     if grabber.case is None:
-        raise UsageError(f"{case_id}: no case of a suite; expected an id as in a test's brackets")
+        raise UsageError(f"{case_id}: no file, and no case of a suite; expected one of them")
     return grabber.case

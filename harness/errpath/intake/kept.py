@@ -8,8 +8,8 @@
     shows: {title: memory leak in hfs_init_fs_context}
     link: https://lore.kernel.org/…
 
-It fails where its kernel has the bug and passes where it has the fix. With `known: true` a failure
-is expected, and a pass is reported.
+`steps` make it a case, `reproducer` (a file) a program. It fails where its kernel has the bug and
+passes where it has the fix. With `known: true` a failure is expected, and a pass is reported.
 """
 
 from __future__ import annotations
@@ -29,23 +29,29 @@ from errpath.images.file import load_image
 from errpath.intake.case_text import case_from_values, case_to_values
 from errpath.util.files import replacing
 
-__all__ = ["KEPT_TEST", "Kept", "keep_case", "load_kept"]
+__all__ = ["KEPT_TEST", "Kept", "keep_case", "keep_reproducer", "load_kept"]
 
 # The test that runs what is kept in its directory.
 KEPT_TEST = "test_kept.py"
-_TEST = '''"""Runs what `errpath keep` has put here: each YAML file is a case."""
+_TEST = '''"""Runs what `errpath keep` has put here: each YAML file is a case or a reproducer."""
 
 import pytest
 
-from errpath import kept_cases
+from errpath import expect_not_reproduced, kept_cases, kept_reproducers
 
 
 @pytest.mark.parametrize("case", kept_cases(__file__))
 def test_kept(case):
     """Passes where the kernel has the fix; the plugin judges the case."""
+
+
+@pytest.mark.parametrize("reproducer", kept_reproducers(__file__))
+def test_kept_reproducer(testbed, reproducer):
+    """Passes where the reproducer shows nothing (with --guest repro)."""
+    expect_not_reproduced(testbed, reproducer)
 '''
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
-_OWN_KEYS = ("shows", "link", "known")
+_OWN_KEYS = ("shows", "link", "known", "reproducer", "title")
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,9 @@ class Kept:
     """One file."""
 
     name: str
-    case: MountCase
+    # The one or the other.
+    case: MountCase | None = None
+    reproducer: Path | None = None
     # What the bug shows, where that is known; "" where it is not.
     title: str = ""
     link: str = ""
@@ -82,10 +90,15 @@ def _load(file: Path) -> Kept:
     shows = own.get("shows") or {}
     title = str(shows.get("title", "")) if isinstance(shows, dict) else ""
     told = (title, str(own.get("link", "")), bool(own.get("known", False)))
+    if "reproducer" in own:
+        source = file.parent / str(own["reproducer"])
+        if not source.is_file() or source.parent != file.parent:
+            raise DefinitionError(f"{file}: reproducer {source.name}: no such file beside it")
+        return Kept(file.stem, None, source, *told)
     image = None
     if "image" in values:
         image = load_image(file.parent / Path(str(values["image"])).name)
-    return Kept(file.stem, case_from_values(values, image, file), *told)
+    return Kept(file.stem, case_from_values(values, image, file), None, *told)
 
 
 def keep_case(
@@ -107,6 +120,21 @@ def keep_case(
         values["image"] = packed
         values.get("device", {}).pop("size", None)
     _write(file, values, title, link, known)
+    return file
+
+
+def keep_reproducer(
+    source: Path, directory: Path, name: str, *, title: str = "", link: str = "", known: bool
+) -> Path:
+    """The same for a reproducer's source."""
+    file = _new(directory, name)
+    copy = directory / f"{name}{source.suffix}"
+    try:
+        data = source.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{source}: {error.strerror}; expected a reproducer") from None
+    copy.write_bytes(data)
+    _write(file, {"reproducer": copy.name}, title, link, known)
     return file
 
 

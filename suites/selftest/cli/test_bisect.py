@@ -9,7 +9,10 @@ import pytest
 from errpath.analysis.compare.observe import Observed
 from errpath.cli import bisect
 from errpath.cli.main import main
+from errpath.intake.reproducer import Reproducer
+from errpath.intake.reproduction import Outcome, Reproduction
 from errpath.oracles.failure import LEAK, WARNING, Failure
+from errpath.runner.options import Choice
 
 _LEAK = Failure(LEAK, "memory leak in f", functions=("f",))
 _WARNING = Failure(WARNING, "WARNING in g", functions=("g",))
@@ -36,6 +39,42 @@ def test_cases(
     monkeypatch.setattr(bisect, "check_kernel", lambda *args, **more: found)
     words = ["bisect", "--fs", "hfs", "--event", "a", "--artefacts", str(tmp_path)]
     assert main([*words, *(["--title", title] if title else [])]) == status
+
+
+@pytest.mark.parametrize(
+    ("outcome", "title", "status"),
+    [
+        (Outcome.SAME, "memory leak in f", 1),
+        (Outcome.NOT_REPRODUCED, "memory leak in f", 0),
+        (Outcome.OTHER, "memory leak in f", 125),
+        # Nothing says what it should show: whatever it shows is bad.
+        (Outcome.OTHER, "", 1),
+        (Outcome.ERROR, "", 125),
+    ],
+)
+def test_a_reproducer(
+    outcome: Outcome,
+    title: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = tmp_path / "repro.c"
+    source.write_text(f"// {title}\nint main(void) {{ return 0; }}\n" if title else "int main(){}")
+
+    def reproduce(
+        choice: Choice, reproducer: Reproducer, *_: object, **more: object
+    ) -> Reproduction:
+        assert choice.testbed.guest == "repro"
+        assert reproducer.title == title
+        assert more["attempts"] == 2
+        return Reproduction(outcome, 1, 2, _LEAK, error="no guest")
+
+    monkeypatch.setattr(bisect, "reproduce", reproduce)
+    words = ["bisect", "--kernel", "debian:7.2", "--artefacts", str(tmp_path)]
+    assert main([*words, "--reproducer", str(source), "--attempts", "2"]) == status
+    assert capsys.readouterr().out.startswith(outcome.value)
 
 
 def test_a_bad_image_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,7 +21,7 @@ from errpath.faults.model import Alloc, Call, Flush, Read, Write
 from errpath.faults.plan import FaultPlan
 from errpath.images.crafted.catalogue import base_image
 from errpath.intake.case_text import case_from_values, case_to_values
-from errpath.intake.kept import KEPT_TEST, keep_case, load_kept
+from errpath.intake.kept import KEPT_TEST, keep_case, keep_reproducer, load_kept
 
 _IMAGE = base_image("hfs")
 _FAULTS = (
@@ -43,7 +43,7 @@ def _again(case: MountCase) -> MountCase:
 def _bare(case: MountCase) -> MountCase:
     """Without what only markers and batches are made of, and with the device as it stands."""
     device = replace(case.device, pieces=())
-    return replace(case, point="none", errno="", batch="", device=device)
+    return replace(case, point="none", errno="", batch="", exclusive=False, device=device)
 
 
 def test_every_case_of_the_matrix_is_read_back() -> None:
@@ -79,6 +79,7 @@ def test_a_kept_case_has_its_image_as_it_was_mounted(tmp_path: Path) -> None:
         *("mine", "memory leak in f", "there"),
         False,
     )
+    assert found.case is not None
     assert found.case.device.image is not None
     assert device.content is not None
     assert found.case.device.image.key == device.content.key
@@ -103,6 +104,7 @@ def test_a_kept_case_has_its_image_as_it_was_mounted(tmp_path: Path) -> None:
         ("{id: x, filesystem: hfs, steps: [{op: umount, fail: {type: x}}]}", "type 'x'"),
         ("{id: x, filesystem: hfs, steps: [{op: mount}]}", "fstype"),
         ("{id: x, filesystem: hfs, steps: [{op: umount}], image: none.img}", "No such file"),
+        ("{reproducer: ../../etc/passwd}", "no such file beside it"),
     ],
 )
 def test_a_wrong_file_is_one_line(text: str, message: str, tmp_path: Path) -> None:
@@ -119,6 +121,8 @@ def test_pytest_collects_a_directory_anywhere(tmp_path: Path) -> None:
     case = MountCase("c", "hfs", Device(_IMAGE), (Mount("hfs"), Umount()))
     keep_case(case, kept, "one", known=False)
     keep_case(case, kept, "open", title="memory leak in f", link="there", known=True)
+    (tmp_path / "repro.c").write_text("int main(void) { return 0; }\n")
+    keep_reproducer(tmp_path / "repro.c", kept, "program", known=False)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "kept", "--collect-only", "-q", "-p", "no:cacheprovider"],
         cwd=tmp_path,
@@ -129,6 +133,7 @@ def test_pytest_collects_a_directory_anywhere(tmp_path: Path) -> None:
     assert sorted(line for line in done.stdout.splitlines() if "::" in line) == [
         "kept/test_kept.py::test_kept[one]",
         "kept/test_kept.py::test_kept[open]",
+        "kept/test_kept.py::test_kept_reproducer[program]",
     ], done.stdout + done.stderr
 
 
@@ -139,6 +144,7 @@ def test_the_command_keeps_a_suites_case(
     assert main([*words, "--title", "memory leak in hfs_init_fs_context"]) == 0
     assert capsys.readouterr().out == f"{tmp_path}/a.yaml: kept; pytest {tmp_path} runs it\n"
     (found,) = load_kept(tmp_path)
+    assert found.case is not None
     assert found.case.fault == FaultPlan("setup_bdev_super", "EIO")
     assert (tmp_path / KEPT_TEST).is_file()
     assert main(["keep", "hfs-no-such-case", "--as", "b", "--into", str(tmp_path)]) == 2
