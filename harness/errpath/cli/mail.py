@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from email.utils import formatdate
+from email.utils import formatdate, parseaddr
 from pathlib import Path
 
 from errpath.analysis.compare.mail import git_user, short_patch_id
@@ -42,6 +45,8 @@ from errpath.util.resources import ROOT
 __all__ = ["add_parser"]
 
 _FINDINGS = ROOT / "docs" / "findings"
+# Characters of a file's name, as git format-patch cuts it.
+_NAME_MAX = 52
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -51,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="write a patch or a bug report as a mail to the maintainers",
         description="Recipients are those of the kernel under test (--kernel). Where that is a git "
         "tree, Fixes: is the commit that brought the lines that the patch takes away. Nothing is "
-        "sent, and nothing is ever signed off: `git send-email --annotate FILE`.",
+        "sent, and nothing is ever signed off: `git send-email --annotate FILES`.",
     )
     parser.add_argument(
         "what",
@@ -60,7 +65,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "docs/findings by its name",
     )
     parser.add_argument("--bug", action="store_true", help="a report without a patch")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="instead of printing it")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE|DIRECTORY",
+        help="instead of printing it; in a directory that is there, a file for each mail",
+    )
     parser.add_argument(
         "--case",
         action="append",
@@ -110,15 +121,34 @@ def _mail(arguments: argparse.Namespace) -> int:
     spec = next(iter(options.kernel.kernel), DEFAULT_KERNEL).rpartition("=")[2]
     material = _material(arguments, options)
     tree = open_spec(Layout(cache_root()), spec, Progress())
-    text = _letters(arguments, material, tree)
+    mails = _letters(arguments, material, tree)
     if arguments.output is None:
-        print(text, end="")
-    else:
-        try:
-            arguments.output.write_text(text)
-        except OSError as error:
-            raise UsageError(f"-o {arguments.output}: {error.strerror}") from None
+        print("\n".join(mails), end="")
+        return 0
+    try:
+        for path, text in _files(arguments.output, mails, material.patches):
+            path.write_text(text)
+    except OSError as error:
+        raise UsageError(f"-o {arguments.output}: {error.strerror}") from None
     return 0
+
+
+def _files(
+    output: Path, mails: Sequence[str], patches: Sequence[PatchMessage]
+) -> Iterator[tuple[Path, str]]:
+    """What is written where: in a directory a file for each mail, as git send-email takes them and
+    git format-patch names them; else one mailbox."""
+    if not output.is_dir():
+        if len(mails) > 1:
+            _say(
+                f"{output}: {len(mails)} mails; git send-email takes -o DIRECTORY, a file for each"
+            )
+        yield output, "\n".join(mails)
+        return
+    subjects = [patch.subject for patch in patches] or ["report"]
+    for number, (mail, subject) in enumerate(zip(mails, subjects, strict=True), 1):
+        name = re.sub(r"[^A-Za-z0-9_.]+", "-", subject).strip("-.")[:_NAME_MAX]
+        yield output / f"{number:04d}-{name}.patch", mail
 
 
 def _material(arguments: argparse.Namespace, options: RunOptions) -> _Material:
@@ -167,19 +197,20 @@ def _run(cases: Sequence[str], options: RunOptions) -> list[CaseReport]:
     raise InfrastructureError(f"{', '.join(cases)}: not run, or no report (pytest status {status})")
 
 
-def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> str:
-    """The mailbox."""
+def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> list[str]:
+    """The mails, in order."""
     tags = _tags(arguments, material)
     count = len(material.patches)
+    moment = time.time()
     if not count:
         files = _present(tree, material.evidence.files)
-        letter = _letter(arguments, material, tree, files)
+        letter = _letter(arguments, material, tree, files, moment)
         prefix = subject_habit(tree, files) or (files[0].split("/")[-2] if files else "fs")
-        return bug_mail(letter, prefix, material.evidence, tags)
+        return [bug_mail(letter, prefix, material.evidence, tags)]
     mails = []
     for number, patch in enumerate(material.patches, 1):
         files = _present(tree, patch.paths)
-        letter = _letter(arguments, material, tree, files)
+        letter = _letter(arguments, material, tree, files, moment)
         own = [*fixes_tag(tree, patch, _say), *tags]
         # Each bug is told once: with the first patch of a series.
         evidence = material.evidence if number == 1 else Evidence()
@@ -187,7 +218,7 @@ def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> 
         for line in complaints(tree, patch, mail, files):
             _say(f"{patch.subject}: {line}")
         mails.append(mail)
-    return "\n".join(mails)
+    return mails
 
 
 def _present(tree: Tree, paths: Sequence[str]) -> tuple[str, ...]:
@@ -196,23 +227,31 @@ def _present(tree: Tree, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def _letter(
-    arguments: argparse.Namespace, material: _Material, tree: Tree, files: Sequence[str]
+    arguments: argparse.Namespace,
+    material: _Material,
+    tree: Tree,
+    files: Sequence[str],
+    moment: float,
 ) -> Letter:
+    """What the mails of a posting at one moment (seconds since 1970) share, for some files."""
     author = material.patches[0].author if material.patches else ""
     sender = arguments.sender or git_user() or author or "errpath <errpath@localhost>"
     if sender.endswith("@localhost>"):
         print(
             "errpath: From: is nobody's yet; expected --from or git's user.email", file=sys.stderr
         )
+    address = parseaddr(sender)[1] or "errpath@localhost"
     people = recipients(tree, files) if files else None
     record = material.record.values if material.record is not None else {}
     return Letter(
         sender=sender,
-        date=formatdate(localtime=True),
+        date=formatdate(moment, localtime=True),
         to=people.to if people else (),
         cc=people.cc if people else (),
         kernel=record.get("before") or f"Linux, {tree.base.description}",
         table=record.get("table", ""),
+        # As git format-patch --thread makes it.
+        thread=(f"{time.strftime('%Y%m%d%H%M%S', time.gmtime(moment))}.{os.getpid()}", address),
     )
 
 

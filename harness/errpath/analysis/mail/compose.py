@@ -36,6 +36,12 @@ class Letter:
     options: str = ""
     # Table of the comparison; not for the log.
     table: str = ""
+    # What stands before the mail's number in a Message-ID, and behind it; None for mails without.
+    thread: tuple[str, str] | None = None
+
+    def message_id(self, number: int) -> str:
+        """The Message-ID of a mail of this posting; "" where they have none."""
+        return f"<{self.thread[0]}-{number}-{self.thread[1]}>" if self.thread is not None else ""
 
 
 def patch_mail(
@@ -58,7 +64,7 @@ def patch_mail(
     if every:
         parts.append("\n".join(every))
     notes = [part for part in (_notes(letter), patch.notes) if part]
-    lines = [*_header(letter, f"[PATCH{count}] {patch.subject}"), "\n\n".join(parts), "---"]
+    lines = [*_header(letter, f"[PATCH{count}] {patch.subject}", number), "\n\n".join(parts), "---"]
     return "\n".join([*lines, *("\n\n".join(notes).split("\n") if notes else ()), "", patch.diff])
 
 
@@ -74,8 +80,12 @@ def bug_mail(letter: Letter, prefix: str, evidence: Evidence, tags: Sequence[str
     return "\n".join([*_header(letter, f"[BUG] {prefix}: {evidence.title}"), text, ""])
 
 
-def _header(letter: Letter, subject: str) -> list[str]:
+def _header(letter: Letter, subject: str, number: int = 1) -> list[str]:
     lines = [_SEPARATOR, f"From: {letter.sender}", f"Date: {letter.date}"]
+    if own := letter.message_id(number):
+        lines.append(f"Message-ID: {own}")
+    if number > 1 and (first := letter.message_id(1)):
+        lines += [f"In-Reply-To: {first}", f"References: {first}"]
     # A line that begins with a blank belongs to the header before it.
     lines += textwrap.wrap(f"Subject: {subject}", 76, subsequent_indent=" ", break_on_hyphens=False)
     for name, people in (("To", letter.to), ("Cc", letter.cc)):

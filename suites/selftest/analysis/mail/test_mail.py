@@ -250,8 +250,9 @@ def test_the_mail_of_a_finding_is_applied(
 ) -> None:
     out = tmp_path / "out.mbox"
     assert main.main(["mail", finding, "-o", str(out), "--from", "A <a@b.org>"]) == 0
-    assert capsys.readouterr().err == ""
     mails = [mail.encode() for mail in split_mailbox(out.read_text())]
+    err = capsys.readouterr().err
+    assert (err == "") if len(mails) == 1 else ("git send-email takes -o DIRECTORY" in err)
     subjects = [one.subject for one in read_patches((out,))]
 
     tree = open_spec(Layout(cache_root()), "debian:7.2", silent())
