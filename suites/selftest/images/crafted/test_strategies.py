@@ -45,9 +45,14 @@ def test_generated_volumes_mount_in_the_model_and_lose_nothing(
     assert outcome.errno == "", outcome.messages
 
 
+def _printable(volume: HfsVolume) -> bool:
+    """fsck takes a volume's name for a format: `%n` ends it with SIGABRT, `%s` with SIGSEGV."""
+    return "%" not in volume.name
+
+
 # Further on, fsck decomposes some characters otherwise than TN1150 and the kernel.
 @settings(deadline=None, max_examples=40)
-@given(st.one_of(hfs_volumes(), hfsplus_volumes(last="\u017f")))
+@given(st.one_of(hfs_volumes().filter(_printable), hfsplus_volumes(last="\u017f")))
 def test_fsck_passes_generated_volumes(volume: HfsVolume | HfsPlusVolume) -> None:
     program = "fsck.hfs" if isinstance(volume, HfsVolume) else "fsck.hfsplus"
     with tempfile.TemporaryDirectory() as folder:
