@@ -316,7 +316,7 @@ class Bench:
     def _edit_to_verdict(self, cases: Sequence[MountCase]) -> float:
         """A line is added to the filesystem's main file; then all that follows from it."""
         path = load_filesystem(_FILESYSTEM).source
-        text = self._store.source(self.testbed.kernel, path)
+        text = self._store.sources.text(self.testbed.kernel, path)
         if text is None:
             raise InfrastructureError(
                 f"{path}: not in the sources of this kernel; nothing can be edited"

@@ -75,7 +75,7 @@ def _filesystem(kernel: BuiltKernel, store: KernelStore, name: str) -> Filesyste
         if filesystem.own_kernel:
             why += f" (needs the kernel of {filesystem.own_kernel}.config)"
         return FilesystemEntry(name, absent=why)
-    share = store.compiled_share(kernel, Path(filesystem.source).parent.as_posix())
+    share = store.sources.compiled_share(kernel, Path(filesystem.source).parent.as_posix())
     if share is None:
         where = Path(filesystem.source).parent.as_posix()
         return FilesystemEntry(name, absent=f"no {where} in its source")

@@ -144,7 +144,7 @@ class SuiteGuests:
     def _pack_selftests(self) -> None:
         """The part of the kernel's sources that makes its selftests."""
         with tarfile.open(self._archive, "w") as archive:
-            for path, file in sorted(self._store.files(self.kernel, _SELFTESTS)):
+            for path, file in sorted(self._store.sources.files(self.kernel, _SELFTESTS)):
                 member = tarfile.TarInfo(path)
                 if file.mode == LINK:
                     member.type, member.linkname = tarfile.SYMTYPE, file.content.decode()

@@ -124,7 +124,7 @@ def mount_path(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict
         InfrastructureError: the kernel's source is not there any more.
     """
     directory = f"fs/{filesystem}"
-    makefile = store.source(kernel, f"{directory}/Makefile")
+    makefile = store.sources.text(kernel, f"{directory}/Makefile")
     if makefile is None:
         raise InfrastructureError(
             f"{kernel.description}: no source of {directory}; expected the kernel's own"
@@ -132,7 +132,7 @@ def mount_path(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict
     known: dict[str, Function] = {}
     for name in makefile_objects(makefile, filesystem):
         path = f"{directory}/{name}"
-        known.update(functions(path, store.source(kernel, path) or ""))
+        known.update(functions(path, store.sources.text(kernel, path) or ""))
     return called_from(_roots(filesystem), known)
 
 

@@ -85,13 +85,13 @@ def _build(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace) -> int:
     store = KernelStore(progress=Progress())
-    for kernel in store.list():
+    for kernel in store.inventory.list():
         when = local_minute(kernel.built)
         print(
             f"{kernel.key[:12]}  {when}  {_mebibytes(kernel.size):>9}  "
             f"{kernel.release}  {kernel.description}"
         )
-    print(f"{_mebibytes(store.size())} in {store.layout.root}")
+    print(f"{_mebibytes(store.inventory.size())} in {store.layout.root}")
     return 0
 
 
@@ -103,7 +103,7 @@ def _remove(args: argparse.Namespace) -> int:
     for prefix in args.keys or [""]:
         if not prefix and not args.all:
             raise UsageError("kernel rm: an empty key matches every kernel (expected --all)")
-        removed = store.remove(prefix)
+        removed = store.inventory.remove(prefix)
         freed += removed.freed
         for kernel in removed.kernels:
             print(f"removed {kernel.key[:12]}  {kernel.description}")

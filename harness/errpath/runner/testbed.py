@@ -188,7 +188,7 @@ class Testbed:
 
     def source(self, path: str) -> str | None:
         """The text of a source file of the kernel, such as `fs/hfs/super.c`, or None."""
-        return self._store.source(self.kernel, path)
+        return self._store.sources.text(self.kernel, path)
 
     def code(self, filesystem: str) -> Code:
         """The code of the kernel and of a filesystem's modules."""

@@ -115,7 +115,7 @@ def checkpatch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     kernel = store.build(KernelRequest(fragments=load_guest("microvm").fragments))
     directory = tmp_path_factory.mktemp("scripts")
     for name in ("checkpatch.pl", "spelling.txt", "const_structs.checkpatch"):
-        text = store.source(kernel, f"scripts/{name}")
+        text = store.sources.text(kernel, f"scripts/{name}")
         if text is None:
             pytest.skip(f"{kernel.description}: its source has no scripts/{name}")
         (directory / name).write_text(text)

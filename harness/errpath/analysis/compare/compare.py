@@ -86,7 +86,7 @@ def compare(request: Request, progress: Progress) -> Summary:
             session.testbeds.get(name).check()
         kernels = {name: session.testbeds.get(name).kernel for name in both}
         store = KernelStore(progress=progress)
-        changed = store.changed(kernels["before"], kernels[after])
+        changed = store.sources.changed(kernels["before"], kernels[after])
         planned = tuple(
             _unless_same(one, changed) if not request.every else one for one in request.planned
         )

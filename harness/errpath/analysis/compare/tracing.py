@@ -81,11 +81,13 @@ def leave_out_untouched(
         if foreign:
             progress.say(f"touched: every case of {name}: {foreign[0]} is not its own")
             continue
-        texts = [{path: store.source(kernel, path) for path in paths} for kernel in kernels]
+        texts = [{path: store.sources.text(kernel, path) for path in paths} for kernel in kernels]
         change = changed_functions(*texts)
         bed = testbed(name)
         if not change.wide:
-            change = _with_code(change, bed, name, store.sources(kernels[0], home.rstrip("/")))
+            change = _with_code(
+                change, bed, name, store.sources.below(kernels[0], home.rstrip("/"))
+            )
         if change.wide:
             progress.say(f"touched: every case of {name}: {change.wide}")
             continue

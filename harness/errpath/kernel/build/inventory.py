@@ -14,7 +14,7 @@ from errpath.kernel.layout import Layout, read_json, remove_tree
 from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
 
-__all__ = ["Removed", "Shelf", "StoredKernel"]
+__all__ = ["Inventory", "Removed", "StoredKernel"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,11 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Inventory:
     """The finished kernels of a cache."""
 
     layout: Layout
+    progress: Progress
 
     def list(self) -> tuple[StoredKernel, ...]:
         """Every kernel, the latest built first."""
@@ -71,8 +72,16 @@ class Shelf:
     def _size(self, kernel: StoredKernel) -> int:
         return tree_size(self.layout.builds / kernel.key)
 
-    def remove(self, key_prefix: str, progress: Progress) -> Removed:
-        """Remove kernels, with the states and modules that only they used; see the store."""
+    def remove(self, key_prefix: str) -> Removed:
+        """Remove the kernels whose key begins with `key_prefix` (all if empty), with the states and
+        modules that only they used.
+
+        With the last kernel of a line of sources, its workspace goes too; with the last of all,
+        everything.
+
+        Raises:
+            UsageError: no kernel has such a key.
+        """
         everything = sorted(self._kernels(), key=lambda kernel: -kernel.built)
         doomed = [kernel for kernel in everything if kernel.key.startswith(key_prefix)]
         if not doomed and key_prefix:
@@ -90,7 +99,7 @@ class Shelf:
             remove_tree(tree)
         for workspace in workspaces:
             lock = self.layout.locks / f"work-{workspace.name}"
-            with file_lock(lock, "removing the workspace", progress=progress):
+            with file_lock(lock, "removing the workspace", progress=self.progress):
                 remove_tree(workspace)
         return Removed(tuple(doomed), freed)
 
@@ -108,7 +117,7 @@ class Shelf:
                 yield module
 
     def size(self) -> int:
-        """Bytes on disk of the whole cache."""
+        """Bytes on disk of the whole cache, workspaces and sources included."""
         return tree_size(self.layout.root)
 
 

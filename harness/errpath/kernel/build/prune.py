@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errpath.errors import UsageError
-from errpath.kernel.build.inventory import Shelf, StoredKernel
+from errpath.kernel.build.inventory import Inventory, StoredKernel
 from errpath.kernel.layout import Layout
 from errpath.util.locks import lock_descriptor, open_to_lock, try_lock
-from errpath.util.progress import Progress
 
 __all__ = ["LIMIT_VARIABLE", "Pruned", "cache_limit", "mark_used", "prune"]
 
@@ -58,23 +57,23 @@ def mark_used(layout: Layout, key: str) -> int:
     return descriptor
 
 
-def prune(layout: Layout, limit: int, progress: Progress) -> Pruned:
+def prune(inventory: Inventory, limit: int) -> Pruned:
     """Remove kernels, with what only they used, until the cache takes at most `limit` bytes.
 
     The one that was not used for longest goes first; one that a process has in use stays.
     """
-    shelf = Shelf(layout)
-    before = after = shelf.size()
+    layout = inventory.layout
+    before = after = inventory.size()
     removed: list[StoredKernel] = []
     in_use: list[StoredKernel] = []
-    for kernel in sorted(shelf.list(), key=lambda kernel: _last_use(layout, kernel)):
+    for kernel in sorted(inventory.list(), key=lambda kernel: _last_use(layout, kernel)):
         if after <= limit:
             break
         with _unused(layout, kernel.key) as free:
             if not free:
                 in_use.append(kernel)
                 continue
-            after -= shelf.remove(kernel.key, progress).freed
+            after -= inventory.remove(kernel.key).freed
             _mark(layout, kernel.key).unlink(missing_ok=True)
         removed.append(kernel)
     return Pruned(tuple(removed), tuple(in_use), before, after)

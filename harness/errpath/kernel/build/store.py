@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from errpath.errors import AbsentError, SourceError, UsageError
+from errpath.errors import SourceError, UsageError
 from errpath.kernel.build.builder import Builder
 from errpath.kernel.build.built import BuiltKernel, BuiltModule, KernelRequest
-from errpath.kernel.build.compiled import Share, compiled_share
-from errpath.kernel.build.inventory import Removed, Shelf, StoredKernel
+from errpath.kernel.build.inventory import Inventory
 from errpath.kernel.build.kbuild import compiler_identity
-from errpath.kernel.build.kconfig import Dropped, load_requested, parse_config
-from errpath.kernel.build.modindex import module_name
+from errpath.kernel.build.kconfig import Dropped, load_requested
+from errpath.kernel.build.kernel_sources import KernelSources
+from errpath.kernel.build.module_order import ModuleOrder
 from errpath.kernel.build.modules import HEADER, load_module, missing_modules
 from errpath.kernel.build.prebuilt import Prebuilt, import_prebuilt
 from errpath.kernel.build.prune import Pruned, mark_used, prune
@@ -31,7 +31,6 @@ from errpath.kernel.layout import Layout, disk_errors, read_json, write_json
 from errpath.kernel.source.directory import walk
 from errpath.kernel.source.patches import apply_patches, patch_digest
 from errpath.kernel.source.spec import open_spec, prebuilt_directory
-from errpath.kernel.source.tree import File
 from errpath.util.cache import cache_root
 from errpath.util.progress import Progress
 
@@ -56,6 +55,8 @@ class KernelStore:
         self._compiler = compiler
         # Keys of the kernels that were handed out: none of them is pruned while the store lives.
         self._used: set[str] = set()
+        self.sources = KernelSources(self.layout)
+        self.inventory = Inventory(self.layout, progress)
         self._builder = Builder(self.layout, progress, jobs or len(os.sched_getaffinity(0)))
 
     def build(self, request: KernelRequest) -> BuiltKernel:
@@ -90,11 +91,12 @@ class KernelStore:
             if prebuilt is not None:
                 return prebuilt.modules(names)
             state = self._loaded(kernel)
-            wanted = self._paths(state, names)
+            order = ModuleOrder(self.layout, self._builder, state)
+            wanted = order.paths(names)
             missing = missing_modules(self.layout, state, wanted)
             if missing:
                 self._builder.modules(state, missing)
-            return self._ordered(state, wanted)
+            return order.with_dependencies(wanted)
 
     def external(
         self, kernel: BuiltKernel, directory: Path, *, allow_undefined: bool = False
@@ -173,94 +175,9 @@ class KernelStore:
             return prebuilt.compile(sources)
         return self._builder.compile(self._loaded(kernel), sources)
 
-    def source(self, kernel: BuiltKernel, path: str) -> str | None:
-        """The text of a source file such as `fs/hfs/super.c`, as this kernel was built from it.
-
-        None if there is no such file (or no source any more, for a finished build of the user's).
-        The workspace's own copy may be patched for another kernel by now.
-        """
-        if load_state(self.layout, kernel.state) is None:
-            prefix = Path(kernel.source_prefix) / path
-            return prefix.read_text(errors="replace") if prefix.is_file() else None
-        tree, _ = load_tree(self.layout, kernel.state)
-        file = tree.read(path)
-        return file.content.decode(errors="replace") if file is not None else None
-
-    def files(self, kernel: BuiltKernel, directories: Sequence[str]) -> Iterator[tuple[str, File]]:
-        """Files of some directories (or of these names) of the sources of a kernel, patched.
-
-        Raises:
-            AbsentError: it is a finished build of the user's.
-        """
-        if load_state(self.layout, kernel.state) is None:
-            raise AbsentError(f"{kernel.description}: a finished build has no sources to take")
-        tree, _ = load_tree(self.layout, kernel.state)
-        wanted = tuple(f"{name}/" for name in directories)
-        names = [path for path in tree.manifest() if path.startswith(wanted) or path in directories]
-        yield from tree.fetch(names)
-
-    def changed(self, one: BuiltKernel, other: BuiltKernel) -> frozenset[str] | None:
-        """Directories (with their `/`) of nothing but modules in which two kernels differ.
-
-        None where the kernels proper differ, so that every module does.
-        """
-        states = (load_state(self.layout, one.state), load_state(self.layout, other.state))
-        if one.key != other.key or states[0] is None or states[1] is None:
-            return None
-        digests = (states[0].module_digests, states[1].module_digests)
-        return frozenset(
-            directory
-            for directory in {*digests[0], *digests[1]}
-            if digests[0].get(directory) != digests[1].get(directory)
-        )
-
-    def list(self) -> tuple[StoredKernel, ...]:
-        """Every kernel in the cache, the latest built first."""
-        return Shelf(self.layout).list()
-
-    def remove(self, key_prefix: str) -> Removed:
-        """Remove the kernels whose key begins with `key_prefix` (all if empty); what they were.
-
-        With the last kernel of a line of sources, its workspace goes too; with the last of all,
-        everything.
-
-        Raises:
-            UsageError: no kernel has such a key.
-        """
-        return Shelf(self.layout).remove(key_prefix, self._progress)
-
     def prune(self, limit: int) -> Pruned:
         """Remove what was not used for longest until the cache takes at most `limit` bytes."""
-        return prune(self.layout, limit, self._progress)
-
-    def compiled_share(self, kernel: BuiltKernel, directory: str) -> Share | None:
-        """How much of a source directory such as `fs/hfs` is compiled; None without source."""
-        texts = self.sources(kernel, directory)
-        if not texts:
-            return None
-        makefile = texts.get("Makefile", texts.get("Kbuild", ""))
-        return compiled_share(texts, makefile, parse_config(kernel.config.read_text()))
-
-    def sources(self, kernel: BuiltKernel, directory: str) -> dict[str, str]:
-        """C files, headers and makefiles below a directory such as `fs/hfs`, by their paths in it;
-        none without source."""
-        if load_state(self.layout, kernel.state) is None:
-            return {}
-        tree, _ = load_tree(self.layout, kernel.state)
-        prefix = f"{directory}/"
-        paths = [
-            path
-            for path in tree.manifest()
-            if path.startswith(prefix) and path.endswith((".c", ".h", "/Makefile", "/Kbuild"))
-        ]
-        return {
-            path.removeprefix(prefix): file.content.decode(errors="replace")
-            for path, file in tree.fetch(paths)
-        }
-
-    def size(self) -> int:
-        """Bytes on disk of the whole cache, workspaces and sources included."""
-        return Shelf(self.layout).size()
+        return prune(self.inventory, limit)
 
     def _state(self, request: KernelRequest) -> State:
         requested = load_requested(request.fragments, request.kconfig_add)
@@ -320,40 +237,3 @@ class KernelStore:
         if state is None:
             raise SourceError(f"{kernel.description}: was removed from the cache; build it again")
         return state
-
-    def _paths(self, state: State, names: Iterable[str]) -> tuple[str, ...]:
-        index = self._builder.index(state)
-        paths = []
-        for name in names:
-            path = index.modules.get(module_name(name))
-            if path is not None and ("/" not in name or path == name.removesuffix(".ko")):
-                paths.append(path)
-            elif module_name(name) not in index.builtin:
-                raise AbsentError(
-                    f"{state.description}: has no module {name} "
-                    "(expected one that its configuration sets to m)"
-                )
-        return tuple(paths)
-
-    def _ordered(self, state: State, wanted: Iterable[str]) -> tuple[BuiltModule, ...]:
-        order: dict[str, BuiltModule] = {}
-        seen: set[str] = set()
-
-        def visit(path: str) -> None:
-            if path in seen:
-                return
-            seen.add(path)
-            key = state.module_key(path)
-            module = load_module(self.layout, key)
-            if module is None:
-                # It was built by itself before, without what it depends on only softly.
-                self._builder.modules(state, [path])
-                module = load_module(self.layout, key)
-            assert module is not None
-            for dependency in self._paths(state, module.depends):
-                visit(dependency)
-            order[path] = module
-
-        for path in wanted:
-            visit(path)
-        return tuple(order.values())

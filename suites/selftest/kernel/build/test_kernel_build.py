@@ -35,7 +35,7 @@ def symbolizer(store: KernelStore, kernel: BuiltKernel) -> Iterator[Symbolizer]:
 
 
 def _super_c(store: KernelStore, kernel: BuiltKernel) -> list[str]:
-    text = store.source(kernel, "fs/hfs/super.c")
+    text = store.sources.text(kernel, "fs/hfs/super.c")
     assert text is not None
     return text.splitlines()
 

@@ -37,7 +37,7 @@ def _build(tmp_path: Path, name: str) -> str:
 
 
 def _keys(tmp_path: Path) -> set[str]:
-    return {kernel.key for kernel in fake_store(tmp_path / "cache").list()}
+    return {kernel.key for kernel in fake_store(tmp_path / "cache").inventory.list()}
 
 
 def _used_at(tmp_path: Path, key: str, when: int) -> None:
@@ -49,20 +49,20 @@ def test_the_one_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     for when, key in enumerate((two, three, one), 1000):
         _used_at(tmp_path, key, when)
     store = fake_store(tmp_path / "cache")
-    limit = store.size() - 1
+    limit = store.inventory.size() - 1
     done = store.prune(limit)
     assert [kernel.key for kernel in done.removed] == [two]
-    assert done.after == store.size() <= limit < done.before
+    assert done.after == store.inventory.size() <= limit < done.before
     assert _keys(tmp_path) == {one, three}
     # To ask for a kernel is to use it.
     _build(tmp_path, "three")
-    assert [kernel.key for kernel in store.prune(store.size() - 1).removed] == [one]
+    assert [kernel.key for kernel in store.prune(store.inventory.size() - 1).removed] == [one]
 
 
 def test_nothing_goes_below_the_limit(tmp_path: Path) -> None:
     _build(tmp_path, "one")
     store = fake_store(tmp_path / "cache")
-    done = store.prune(store.size())
+    done = store.prune(store.inventory.size())
     assert done.removed == ()
     assert done.before == done.after
 

@@ -125,15 +125,15 @@ def test_modules_of_an_earlier_kernel_are_built_from_its_sources(testbed: Testbe
     (module,) = testbed.store.modules(plain, ["foo"])
     assert b"foo two" in module.path.read_bytes()
     testbed.store.modules(testbed.store.build(testbed.request(FOO_PATCH, CORE_PATCH)), ["foo"])
-    text = testbed.store.source(plain, "fs/foo/super.c")
+    text = testbed.store.sources.text(plain, "fs/foo/super.c")
     assert text is not None
     assert "foo two" in text
-    assert testbed.store.source(plain, "fs/foo/none.c") is None
+    assert testbed.store.sources.text(plain, "fs/foo/none.c") is None
 
 
 def test_files_of_directories_are_those_of_the_patched_kernel(testbed: Testbed) -> None:
     patched = testbed.store.build(testbed.request(FOO_PATCH))
-    files = dict(testbed.store.files(patched, ["fs/foo", "Makefile", "none"]))
+    files = dict(testbed.store.sources.files(patched, ["fs/foo", "Makefile", "none"]))
     assert {name.rpartition("/")[0] for name in files} == {"", "fs/foo"}
     assert b"foo TWO" in files["fs/foo/super.c"].content
 
@@ -197,7 +197,7 @@ def test_compile_error_is_one_line_and_leaves_no_kernel(testbed: Testbed) -> Non
     with pytest.raises(BuildError, match=r"fs/super\.c:1:1: error: expected expression") as caught:
         testbed.store.build(testbed.request())
     assert "\n" not in str(caught.value)
-    assert testbed.store.list() == ()
+    assert testbed.store.inventory.list() == ()
     (testbed.tree / "fs/super.c").write_text("fixed\n")
     assert "fixed" in testbed.store.build(testbed.request()).vmlinux.read_text()
 
@@ -253,7 +253,7 @@ def test_killed_build_is_redone(testbed: Testbed) -> None:
     argv.append(str(testbed.request().fragments[0]))
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as first, fifo.open("w"):
         first.kill()
-    assert testbed.store.list() == ()
+    assert testbed.store.inventory.list() == ()
     fifo.unlink()
     fifo.write_text("")
     out = io.StringIO()
@@ -271,7 +271,7 @@ def test_full_disk_is_one_line(testbed: Testbed, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InfrastructureError, match="the disk is full") as caught:
         testbed.store.build(testbed.request())
     assert "\n" not in str(caught.value)
-    assert testbed.store.list() == ()
+    assert testbed.store.inventory.list() == ()
 
 
 def test_full_disk_seen_by_make_is_one_line(testbed: Testbed) -> None:
@@ -308,22 +308,22 @@ def test_list_and_remove(testbed: Testbed) -> None:
     plain = testbed.store.build(testbed.request())
     testbed.store.modules(plain, ["foo"])
     patched = testbed.store.build(testbed.request(CORE_PATCH))
-    assert {kernel.key for kernel in testbed.store.list()} == {plain.key, patched.key}
-    assert testbed.store.size() > 0
+    assert {kernel.key for kernel in testbed.store.inventory.list()} == {plain.key, patched.key}
+    assert testbed.store.inventory.size() > 0
     with pytest.raises(UsageError, match="no kernel with key 'zzz'"):
-        testbed.store.remove("zzz")
-    before = testbed.store.size()
-    removed = testbed.store.remove(plain.key[:10])
+        testbed.store.inventory.remove("zzz")
+    before = testbed.store.inventory.size()
+    removed = testbed.store.inventory.remove(plain.key[:10])
     assert [kernel.key for kernel in removed.kernels] == [plain.key]
-    assert removed.freed == before - testbed.store.size() >= removed.kernels[0].size > 0
-    assert [kernel.key for kernel in testbed.store.list()] == [patched.key]
+    assert removed.freed == before - testbed.store.inventory.size() >= removed.kernels[0].size > 0
+    assert [kernel.key for kernel in testbed.store.inventory.list()] == [patched.key]
     assert list((testbed.root / "cache/modules").iterdir()) == []
     assert list((testbed.root / "cache/work").iterdir()) != []
     with pytest.raises(ErrpathError, match="was removed from the cache"):
         testbed.store.modules(plain, ["foo"])
-    before = testbed.store.size()
-    assert testbed.store.remove("").freed == before - testbed.store.size()
-    assert testbed.store.list() == ()
+    before = testbed.store.inventory.size()
+    assert testbed.store.inventory.remove("").freed == before - testbed.store.inventory.size()
+    assert testbed.store.inventory.list() == ()
     assert list((testbed.root / "cache/work").iterdir()) == []
     assert testbed.store.build(testbed.request()).key == plain.key
 
