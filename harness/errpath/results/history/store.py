@@ -7,12 +7,13 @@ the fact that it is done go in together, so that a run that was killed can go on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from errpath.errors import UsageError
 from errpath.results.history.connect import connect, connect_reader, storage_errors, transaction
+from errpath.results.history.rows import insert_attempts, track_number
 from errpath.results.records import CaseRecord, KernelRecord, PatchRecord, TrackRecord, to_json
 from errpath.results.regression import Judgement
 from errpath.results.run_records import RunRow
@@ -121,53 +122,14 @@ class History:
     ) -> None:
         """Record a unit with all its attempts. A unit that is there already is left as it is."""
         with transaction(self.connection, self.path):
-            track_no = self._track(track)
+            track_no = track_number(self.connection, track)
             done = self.connection.execute(
                 "INSERT OR IGNORE INTO unit (run, id, track, status, detail, seconds)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (run.no, unit, track_no, status, detail, seconds),
             )
             if done.rowcount:
-                self._attempts(run, unit, track_no, records)
-
-    def _attempts(self, run: RunRow, unit: str, track: int, records: Iterable[CaseRecord]) -> None:
-        numbers: dict[int, int] = {
-            row[0]: row[1]
-            for row in self.connection.execute(
-                "SELECT testcase, max(number) + 1 FROM attempt WHERE track = ? AND run = ?"
-                " GROUP BY testcase",
-                (track, run.no),
-            )
-        }
-        rows = []
-        for record in records:
-            case = self._case(record)
-            number = numbers.get(case, 0)
-            numbers[case] = number + 1
-            rows.append(
-                (
-                    track,
-                    run.no,
-                    case,
-                    unit,
-                    number,
-                    record.status.value,
-                    round(record.seconds * 1000),
-                    self._failure(record),
-                    record.artefacts or None,
-                    # What passes needs no command: it is rarely wanted and makes most of the size.
-                    record.rerun or None if record.reasons else None,
-                    record.confirmed,
-                    record.repeats,
-                    json.dumps(to_json(record.issue)) if record.issue is not None else None,
-                )
-            )
-        self.connection.executemany(
-            "INSERT INTO attempt (track, run, testcase, unit, number, status, milliseconds,"
-            " failure, artefacts, rerun, confirmed, repeats, issue)"
-            f" VALUES ({', '.join('?' * 13)})",
-            rows,
-        )
+                insert_attempts(self.connection, run.no, unit, track_no, records)
 
     def add_judgements(
         self, run: RunRow, judgements: Mapping[tuple[TrackRecord, str], Judgement]
@@ -179,45 +141,18 @@ class History:
                 "INSERT INTO judgement (run, track, testcase, kind, text, since, link)"
                 " SELECT ?, ?, no, ?, ?, ?, ? FROM testcase WHERE id = ?",
                 [
-                    (run.no, self._track(track), j.kind.value, str(j), j.since, j.link, case)
+                    (
+                        run.no,
+                        track_number(self.connection, track),
+                        j.kind.value,
+                        str(j),
+                        j.since,
+                        j.link,
+                        case,
+                    )
                     for (track, case), j in judgements.items()
                 ],
             )
-
-    def _track(self, track: TrackRecord) -> int:
-        values = (track.job, track.kernel, track.guest, track.suite)
-        self.connection.execute(
-            "INSERT OR IGNORE INTO track (job, kernel, guest, suite) VALUES (?, ?, ?, ?)", values
-        )
-        return self._number(
-            "SELECT no FROM track WHERE (job, kernel, guest, suite) = (?, ?, ?, ?)", values
-        )
-
-    def _case(self, record: CaseRecord) -> int:
-        about = (record.filesystem, record.event, record.errno, record.nodeid)
-        self.connection.execute(
-            "INSERT INTO testcase (id, filesystem, event, errno, nodeid) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET (filesystem, event, errno, nodeid) = (?, ?, ?, ?)"
-            " WHERE (filesystem, event, errno, nodeid) <> (?, ?, ?, ?)",
-            (record.case, *about, *about, *about),
-        )
-        return self._number("SELECT no FROM testcase WHERE id = ?", (record.case,))
-
-    def _failure(self, record: CaseRecord) -> int | None:
-        if not record.reasons and not record.signature:
-            return None
-        values = (record.signature, json.dumps(record.reasons))
-        found = [failure.to_json() for failure in record.failures]
-        self.connection.execute(
-            "INSERT INTO failure (signature, reasons, failures) VALUES (?, ?, ?)"
-            " ON CONFLICT (signature, reasons) DO UPDATE SET failures = excluded.failures"
-            " WHERE failures = ''",
-            (*values, json.dumps(found) if found else ""),
-        )
-        return self._number("SELECT no FROM failure WHERE (signature, reasons) = (?, ?)", values)
-
-    def _number(self, query: str, values: tuple[object, ...]) -> int:
-        return int(self.connection.execute(query, values).fetchone()[0])
 
     # -- reading ---------------------------------------------------------------------------------
 
