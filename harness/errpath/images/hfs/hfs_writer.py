@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from errpath.errors import UsageError
 from errpath.images.hfs import macroman
@@ -25,10 +24,8 @@ from errpath.images.hfs.hfs_catalog import (
     overflow_records,
 )
 from errpath.images.hfs.layout import Value
+from errpath.images.hfs.parameters import HfsParameters
 from errpath.images.image import SECTOR, Image
-
-if TYPE_CHECKING:
-    from errpath.images.hfs.hfs import HfsVolume
 
 __all__ = ["SIGNATURE", "write"]
 
@@ -58,7 +55,7 @@ class _Plan:
     allocator: Allocator
 
 
-def _allocate(volume: HfsVolume, items: list[Item], allocator: Allocator) -> tuple[Fork, ...]:
+def _allocate(volume: HfsParameters, items: list[Item], allocator: Allocator) -> tuple[Fork, ...]:
     forks: list[Fork] = []
     for item in items:
         if not isinstance(item.entry, File):
@@ -77,7 +74,7 @@ def _allocate(volume: HfsVolume, items: list[Item], allocator: Allocator) -> tup
     return tuple(forks)
 
 
-def _plan(volume: HfsVolume, items: list[Item], blocks: int) -> _Plan:
+def _plan(volume: HfsParameters, items: list[Item], blocks: int) -> _Plan:
     """Lay out the volume: both trees first, then the forks.
 
     The trees' sizes depend on how many records there are, never on where the forks lie, so a first
@@ -116,7 +113,7 @@ def _bitmap_sectors(blocks: int) -> int:
     return -(-(blocks // 8 + 1) // SECTOR)
 
 
-def _geometry(volume: HfsVolume, needed: int) -> tuple[int, int, int]:
+def _geometry(volume: HfsParameters, needed: int) -> tuple[int, int, int]:
     """(bytes of the device, allocation blocks, drAlBlSt in sectors)."""
     per_block = volume.block_size // SECTOR
     if volume.size is None:
@@ -138,7 +135,7 @@ def _geometry(volume: HfsVolume, needed: int) -> tuple[int, int, int]:
     return volume.size, blocks, start
 
 
-def _mdb(volume: HfsVolume, items: list[Item], plan: _Plan, blocks: int, start: int) -> bytes:
+def _mdb(volume: HfsParameters, items: list[Item], plan: _Plan, blocks: int, start: int) -> bytes:
     name = macroman.encode_name(volume.name, limit=27)
     date = mac_date(volume.date)
     top = [item.entry for item in items if item.parent == ROOT]
@@ -181,7 +178,7 @@ def _mdb(volume: HfsVolume, items: list[Item], plan: _Plan, blocks: int, start: 
     return MDB.pack(values)
 
 
-def write(volume: HfsVolume) -> Image:
+def write(volume: HfsParameters) -> Image:
     """The volume as a disk image.
 
     Raises:
