@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from errpath.analysis.bench import PLANTED, Bench, table
+from errpath.analysis.bench_bed import BenchBed
 from errpath.beside.protocols import DEFAULT_BOOT, PROTOCOLS, measure
 from errpath.beside.protocols import table as protocol_table
 from errpath.cli.parser import add_groups
@@ -71,17 +72,17 @@ def _bench(arguments: argparse.Namespace) -> int:
         raise UsageError("bench: expected one --kernel")
     progress = Progress()
     with scratch_directory() as scratch:
-        bench = Bench(chosen[0], scratch, progress)
+        bed = BenchBed(chosen[0], scratch, progress)
         try:
-            ways, times = bench.run(arguments.cases, arguments.samples)
+            ways, times = Bench(bed, progress).run(arguments.cases, arguments.samples)
         finally:
-            bench.close()
-        description = bench.testbed.kernel.description
-    print(f"{description}, {bench.testbed.accel}, {os.cpu_count()} processors\n")
+            bed.close()
+        description = bed.testbed.kernel.description
+    print(f"{description}, {bed.testbed.accel}, {os.cpu_count()} processors\n")
     print(table(ways, times))
     figures = {
         "kernel": description,
-        "accel": bench.testbed.accel,
+        "accel": bed.testbed.accel,
         "processors": os.cpu_count(),
         "load": os.getloadavg()[0],
         "planted": PLANTED,
