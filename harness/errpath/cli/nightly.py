@@ -93,7 +93,7 @@ def _run(arguments: argparse.Namespace) -> int:
                 job,
                 directory.path,
                 directory.path / "durations.json",
-                lambda unit: nightly.spec_of(unit),
+                lambda unit: nightly.recorder.spec_of(unit),
             )
             nightly = Nightly(
                 job,

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from errpath.errors import ErrpathError
-from errpath.nightly.budget import last_run, worth
+from errpath.nightly.budget import worth
 from errpath.nightly.job import Job, harness_digest
 from errpath.nightly.plan import KERNEL_SUITE, Limits, Unit, confirm_unit, plan
 from errpath.nightly.publish import gather, publish, write_index, write_text
+from errpath.nightly.recorder import UnitRecorder
 from errpath.nightly.rundir import RunDirectory
-from errpath.nightly.schedule import Ended, Launcher, Schedule
+from errpath.nightly.schedule import Launcher, Schedule
 from errpath.results.history import query
 from errpath.results.history.prune import parse_age, prune
 from errpath.results.history.store import History
 from errpath.results.history.verdicts import judge_run
-from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, TrackRecord
-from errpath.results.reports.jsonl import ResultFile, read_results
-from errpath.results.run_records import RunRow, UnitPast
+from errpath.results.records import CaseStatus, TrackRecord
+from errpath.results.run_records import RunRow
 from errpath.results.triage import JudgedCase, JudgedRun
 from errpath.runner.known_issues import KnownIssue
 from errpath.util.deadline import Deadline
@@ -93,12 +92,10 @@ class Nightly:
     deadline: Deadline | None = None
     say: Callable[[str], None] = print
     clock: Callable[[], float] = time.monotonic
-    _pinned: dict[str, str] = field(default_factory=dict)
-    _cut: bool = False
+    recorder: UnitRecorder = field(init=False)
 
-    def spec_of(self, unit: Unit) -> str:
-        """The spec of a unit's kernel: after the first build, the commit that it stood for."""
-        return self._pinned.get(unit.kernel.name) or self.job.spec(unit.kernel)
+    def __post_init__(self) -> None:
+        self.recorder = UnitRecorder(self.job, self.history, self.row, self.say)
 
     def run(self) -> JudgedRun:
         """Run everything, judge it, write the pages."""
@@ -108,10 +105,8 @@ class Nightly:
             write_text(path, json.dumps(query.durations(self.history)) + "\n")
         units = plan(self.job, self.limits, self.memory_mib)
         done = {unit.id: unit for unit in query.units(self.history, self.row)}
-        for kernel in self.history.kernels(self.row):
-            self._pin(kernel)
         # What was done before an interruption is not done again; what failed is not, either.
-        well = {unit.id: self._went_well(unit.id) for unit in units if unit.id in done}
+        well = {unit.id: self.recorder.went_well(unit.id) for unit in units if unit.id in done}
         if done:
             self.say(f"going on with {self.row.id}: {len(done)} parts are done")
         schedule = self._schedule(well, units)
@@ -127,7 +122,7 @@ class Nightly:
             launcher=self.launcher,
             limits=self.limits,
             deadline=early,
-            report=self._ended,
+            report=self.recorder.ended,
             clock=self.clock,
             past={u.id: query.unit_seconds(self.history, u.id, self.job.name) for u in units},
             worth=self._worth if self.job.minutes else None,
@@ -135,108 +130,13 @@ class Nightly:
             well=well,
         )
 
-    def _past(self, unit: Unit) -> UnitPast | None:
-        kernel, before = unit.kernel.name, self.row.started
-        return query.unit_past(
-            self.history, unit.id, job=self.job.name, kernel=kernel, before=before
-        )
-
     def _worth(self, unit: Unit) -> tuple[float, ...]:
         states = {kernel.name: kernel.state for kernel in self.history.kernels(self.row)}
         return worth(
             unit,
-            self._past(unit),
+            self.recorder.past(unit),
             harness=self.row.harness,
             state=states.get(unit.kernel.name, ""),
-        )
-
-    # -- units -----------------------------------------------------------------------------------
-
-    def _ended(self, ended: Ended) -> bool:
-        """Record what a unit left, whatever happened to it."""
-        unit = ended.unit
-        detail = ended.detail
-        if self.job.minutes and ended.how == "cut":
-            detail = f"{detail}; {last_run(self._past(unit), self.row.started)}"
-        results = self._results(unit) if ended.began else None
-        records = self._records(unit, results)
-        status = "done" if ended.how == "done" else "cut" if ended.how == "cut" else "failed"
-        if status == "done" and (results is None or not results.whole):
-            status, detail = "failed", "it left no whole results"
-        if results is not None:
-            detail = detail if status == "done" else results.reason or detail
-            status, detail = self._note_kernels(unit, results, status, detail)
-        if unit.kind == "kernel" and records and ended.how != "cut":
-            # Its own records say what failed, also where it ended with an infrastructure error.
-            status = "done"
-        self._cut = self._cut or status == "cut"
-        self.history.add_unit(
-            self.row,
-            unit.id,
-            unit.track,
-            records,
-            status=status,
-            detail=detail,
-            seconds=ended.seconds,
-        )
-        counts = {s: sum(r.status is s for r in records) for s in CaseStatus}
-        words = ", ".join(f"{count} {s.value}" for s, count in counts.items() if count)
-        told = f" ({detail})" if detail else ""
-        self.say(f"{unit.id}: {status}, {words or 'no results'}{told}")
-        if unit.kind == "kernel":
-            return status == "done" and all(r.status is CaseStatus.PASS for r in records)
-        return status == "done"
-
-    def _results(self, unit: Unit) -> ResultFile | None:
-        path = Path(self.row.directory) / "units" / unit.id / "results.jsonl"
-        try:
-            return read_results(path) if path.is_file() else None
-        except ErrpathError as error:
-            self.say(f"{unit.id}: {error}")
-            return None
-
-    def _records(self, unit: Unit, results: ResultFile | None) -> list[CaseRecord]:
-        """Its attempts, artefacts relative to the run's directory."""
-        directory = self.row.directory
-        records = []
-        for _, record in results.cases if results is not None else ():
-            folder = record.artefacts
-            if folder and Path(folder).is_absolute():
-                folder = os.path.relpath(folder, directory)
-            records.append(CaseRecord(**{**vars(record), "artefacts": folder}))
-        return records
-
-    def _note_kernels(
-        self, unit: Unit, results: ResultFile, status: str, detail: str
-    ) -> tuple[str, str]:
-        """Keep the kernel; results of another one than the run began with are not believed."""
-        before = {kernel.name: kernel for kernel in self.history.kernels(self.row)}
-        for kernel in results.kernels:
-            known = before.get(kernel.name)
-            if known is None or not known.state:
-                self.history.add_kernel(self.row, kernel)
-                self._pin(kernel)
-            elif kernel.state and kernel.state != known.state:
-                return "failed", "the kernel changed while the run was under way"
-        return status, detail
-
-    def _pin(self, kernel: KernelRecord) -> None:
-        """A revision that moves (a branch) is built at one commit all night."""
-        tree, at, _ = kernel.spec.partition("@")
-        if at and kernel.commit:
-            self._pinned[kernel.name] = f"{tree}@{kernel.commit}"
-
-    def _went_well(self, id: str) -> bool:
-        """Whether a unit that is recorded went well enough for those that need it."""
-        unit = next(u for u in query.units(self.history, self.row) if u.id == id)
-        if unit.status != "done":
-            return False
-        if unit.track.suite != KERNEL_SUITE:
-            return True
-        return all(
-            attempt.record.status is CaseStatus.PASS
-            for attempt in query.attempts(self.history, self.row)
-            if attempt.unit == id
         )
 
     # -- confirmation ----------------------------------------------------------------------------
@@ -261,7 +161,7 @@ class Nightly:
                 if track in models
             ]
             again = [unit for unit in again if unit.id not in done]
-            if not again or self._cut:
+            if not again or self.recorder.cut:
                 return
             count = sum(len(unit.cases or ()) for unit in again)
             self.say(f"confirming {count} cases, round {number} of at most {rounds}")
@@ -275,35 +175,16 @@ class Nightly:
             self.history, self.row, known=self.known, confirm=self.job.confirm, tracks=tracks
         )
 
-    def _missing_parts(self, units: tuple[Unit, ...]) -> list[str]:
-        """What the parts of a suite leave out together, one line each."""
-        wholes: dict[str, list[ResultFile]] = {}
-        for unit in units:
-            if unit.shard != "none":
-                results = self._results(unit)
-                if results is not None:
-                    wholes.setdefault(unit.id.rpartition(".p")[0], []).append(results)
-        problems = []
-        for name, parts in wholes.items():
-            if len(parts) < self.job.parts or any(part.planned is None for part in parts):
-                # Some part is told as cut or failed already.
-                continue
-            planned = [node for part in parts for node in part.planned or ()]
-            collected = set().union(*(part.collected or () for part in parts))
-            if len(planned) != len(collected) or set(planned) != collected:
-                problems.append(f"{name}: its parts do not make a whole")
-        return problems
-
     def _finish(self, units: tuple[Unit, ...]) -> JudgedRun:
         ended = [unit for unit in query.units(self.history, self.row) if unit.status != "done"]
         broken = [unit for unit in ended if unit.status == "failed"]
         notes = []
-        if self._cut or any(unit.status == "cut" for unit in ended):
+        if self.recorder.cut or any(unit.status == "cut" for unit in ended):
             cut = sum(unit.status == "cut" for unit in ended)
             notes.append(f"time was up: {cut} of {len(units)} parts not done")
         if broken:
             notes.append(f"{len(broken)} of {len(units)} parts failed")
-        notes += self._missing_parts(units)
+        notes += self.recorder.missing_parts(units)
         self.history.end_run(
             self.row,
             status="partial" if notes else "complete",

@@ -269,9 +269,9 @@ def test_a_branch_is_built_at_one_commit_all_night(tmp_path: Path) -> None:
             memory = {"microvm": 256}
             nightly = Nightly(job, history, row, _LIMITS, memory, launcher, say=lambda _: None)
             unit = plan(job, _LIMITS, memory)[1]
-            assert nightly.spec_of(unit) == "/trees/linux@master"
+            assert nightly.recorder.spec_of(unit) == "/trees/linux@master"
             nightly.run()
-            assert nightly.spec_of(unit) == f"/trees/linux@{commit}"
+            assert nightly.recorder.spec_of(unit) == f"/trees/linux@{commit}"
 
 
 def test_a_suite_that_crashes_keeps_what_it_had(tmp_path: Path) -> None:
