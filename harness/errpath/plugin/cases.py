@@ -426,7 +426,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 def _stray(config: pytest.Config) -> list[str]:
     session = config.stash[_run_key]
-    return [*(record.raw for record in session.stray), *session.notes]
+    return [*(record.raw for record in session.batches.stray), *session.batches.notes]
 
 
 # -- for plugins beside this one -----------------------------------------------------------------

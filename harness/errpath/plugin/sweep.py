@@ -215,8 +215,8 @@ class _Runs:
             testbed.check()
             self._sweepers[key] = Sweeper(
                 testbed,
-                repeats=self._session.repeats,
-                guests=self._session.guests,
+                repeats=self._session.batches.repeats,
+                guests=self._session.batches.guests,
                 expected=self._mine(kernel),
             )
         testbed.build((filesystem,), points=True)

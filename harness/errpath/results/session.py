@@ -7,38 +7,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from errpath.cases.case import MountCase
-from errpath.errors import ErrpathError, InfrastructureError
-from errpath.faults.plan import FaultPlan
-from errpath.kernel.features.summary import stand_ins
-from errpath.oracles.kmemleak import Record
+from errpath.errors import ErrpathError
 from errpath.results.case_reporter import CaseReporter
 from errpath.results.lifetimes import Lifetimes
 from errpath.results.testbeds import TestbedFactory, Testbeds, make_testbed
-from errpath.runner.alternatives import Settler
-from errpath.runner.availability import without_filesystem
-from errpath.runner.batch_runner import BatchRunner
-from errpath.runner.guests import Boot, PreparedGuest
+from errpath.runner.batch_runs import BatchRuns, filesystems_of
 from errpath.runner.options import Choice, rerun_command
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
-from errpath.runner.testbed import Testbed, batch_size
-from errpath.runner.usual import UsualFailures
-from errpath.runner.verdict import Verdict
+from errpath.runner.testbed import Testbed
 from errpath.util.background import Background
 from errpath.util.progress import Progress
 from errpath.util.times import local_stamp
 
 __all__ = ["RunSession", "run_directory"]
 
-
-# Cases of a batch that run before the others, so that something is known soon.
-_FIRST = 32
 
 # A test bed, and why filesystems cannot be had in its guests.
 _Ready = tuple[Testbed, Mapping[str, ErrpathError]]
@@ -77,21 +64,13 @@ class RunSession:
         )
         # Files of cases that are in none of the shipped suites, by the cases' ids.
         self.suites: dict[str, str] = {}
-        # Leaks that belong to no case, and what else no case is to blame for alone.
-        self.stray: list[Record] = []
-        self.notes: list[str] = []
-        self.repeats = repeats
+        self.batches = BatchRuns(progress, repeats=repeats, jobs=jobs)
         self._results: dict[tuple[str, str], Result] = {}
         self._broken: dict[Batch, ErrpathError] = {}
         self._expected: tuple[Batch, ...] = ()
         self._ahead: Background[Batch] | None = None
         # Of batches that run when the first of them is asked for.
         self._asked: dict[Batch, Background[Batch]] = {}
-        self._usual: dict[str, UsualFailures] = {}
-        # Batches that have begun, by kernel.
-        self._begun: Counter[str] = Counter()
-        self._runners: set[BatchRunner] = set()
-        self._ended = False
 
     def expect(self, batches: Sequence[Batch]) -> None:
         """All of these will be asked for: they may run ahead, in this order."""
@@ -152,10 +131,7 @@ class RunSession:
 
     def close(self) -> None:
         """End every guest, also of batches that are still under way."""
-        self._ended = True
-        # A batch whose guest goes away ends, for it gets no other.
-        for runner in tuple(self._runners):
-            runner.close()
+        self.batches.end()
         for background in (self._ahead, *self._asked.values()):
             if background is not None:
                 background.stop()
@@ -179,6 +155,14 @@ class RunSession:
             progress=self.progress,
         )
 
+    def _run(self, batch: Batch, testbed: Testbed, lost: Mapping[str, ErrpathError]) -> None:
+        def publish(results: Mapping[str, Result]) -> None:
+            for case_id, result in results.items():
+                self._results[batch.kernel, case_id] = result
+            self.progress.wake()
+
+        self.batches.run(batch, testbed, lost, publish)
+
     def _have_run(self, batch: Batch, key: tuple[str, str]) -> None:
         """Have a batch run until the result of one of its cases is there."""
         self.begin()
@@ -198,82 +182,7 @@ class RunSession:
         of it cannot be had."""
         if batch in self._broken:
             raise self._broken[batch]
-        return self.testbeds.ready(batch.kernel, _filesystems(batch.cases))
-
-    def _run(self, batch: Batch, testbed: Testbed, lost: Mapping[str, ErrpathError]) -> None:
-        for case in batch.cases:
-            if case.filesystem in lost:
-                verdict = without_filesystem(case, lost[case.filesystem])
-                self._results[batch.kernel, case.id] = Result(verdict)
-        cases = [case for case in batch.cases if case.filesystem not in lost]
-        settler = Settler(testbed.code, stand_ins(testbed.features))
-        settled = [settler.settled(case) for case in cases]
-        for one in settled:
-            if isinstance(one, Verdict):
-                self._results[batch.kernel, one.case.id] = Result(one)
-        cases = [one for one in settled if isinstance(one, MountCase)]
-        if not cases:
-            return
-        filesystems = _filesystems(cases)
-        functions, points = _functions(cases)
-        source = partial(testbed.guest_source, filesystems, functions, points=points)
-        runner = BatchRunner(
-            self.guests(source()),
-            confirm=self.guests(source(confirm=True)),
-            batch=batch_size(testbed.options),
-            repeats=self.repeats,
-            progress=self.progress,
-            count=testbed.options.conservation,
-            first=self._first(batch.kernel),
-            usual=self._usual.setdefault(batch.kernel, UsualFailures()),
-        )
-
-        def publish(results: Mapping[str, Result]) -> None:
-            for case_id, result in results.items():
-                self._results[batch.kernel, case_id] = result
-            self.progress.wake()
-
-        self._runners.add(runner)
-        try:
-            runner.run(cases, publish)
-        finally:
-            runner.close()
-            self._runners.discard(runner)
-        self.stray += runner.stray
-        self.notes += runner.notes
-        if runner.no_guest is not None:
-            # No guest came up: that is one message, not one per case.
-            raise runner.no_guest
-
-    def _first(self, kernel: str) -> int | None:
-        """How many cases a batch begins with: few in the first batches of a kernel. Later, what is
-        usual on it is known."""
-        self._begun[kernel] += 1
-        return _FIRST if self._begun[kernel] <= 2 * self.jobs else None
-
-    def guests(self, boot: Boot) -> Boot:
-        """`boot`, until the run is closed."""
-
-        def guest() -> PreparedGuest:
-            if self._ended:
-                raise InfrastructureError("the run has been ended")
-            return boot()
-
-        return guest
-
-
-def _filesystems(cases: Iterable[MountCase]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(case.filesystem for case in cases))
-
-
-def _functions(
-    cases: Iterable[MountCase],
-) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """Functions that cases fail, and those of which they fail single calls, if they do."""
-    faults = [fault for case in cases for fault in case.faults]
-    plans = [fault.function for fault in faults if isinstance(fault, FaultPlan)]
-    others = [fault.function for fault in faults if not isinstance(fault, FaultPlan)]
-    return tuple(dict.fromkeys(plans)), tuple(dict.fromkeys(others)) if others else None
+        return self.testbeds.ready(batch.kernel, filesystems_of(batch.cases))
 
 
 def run_directory(root: Path, *, worker: str = "") -> Path:

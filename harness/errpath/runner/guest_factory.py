@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from errpath.errors import BootError
 from errpath.faults import injection_list
 from errpath.guest.clones import Added, Clones, MachineSpec
 from errpath.guest.machine import Guest, Machine, boot
@@ -18,6 +16,7 @@ from errpath.guest.snapshot import SnapshotStore
 from errpath.oracles import kmemleak
 from errpath.oracles.canary import Check
 from errpath.oracles.kmemleak_min_age import MinAge, set_min_age
+from errpath.runner.guest_booter import GuestBooter
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.preparation import KernelUnderTest, load_all, load_points, load_targets
 from errpath.util.progress import Progress
@@ -39,20 +38,18 @@ class GuestFactory:
         artefacts: Path,
         snapshots: SnapshotStore,
         progress: Progress,
+        boot: Callable[..., Machine] = boot,
     ) -> None:
-        """Each guest's artefacts get a directory below `artefacts`."""
+        """Each guest's artefacts get a directory below `artefacts`; `boot` boots a machine."""
         self._source = source
-        self._artefacts = artefacts
         self._snapshots = snapshots
         self._progress = progress
-        self._numbers = itertools.count(1)
+        self._booter = GuestBooter(source, artefacts, boot)
         self._lock = threading.Lock()
         self._clones: Clones | None = None
         # Why guests are booted and not cloned, once that is known.
         self._no_clones: str | None = None
         self._said_slow = False
-        # Why this kernel does not boot, once it has not.
-        self._no_boot: BootError | None = None
 
     def get_ready(self) -> Clones:
         """Know what frozen guests go by; after that, guests may be made in several threads."""
@@ -66,8 +63,8 @@ class GuestFactory:
                 self._clones = Clones(
                     spec,
                     self._snapshots,
-                    boot=lambda: self._boot()[0],
-                    artefacts=self._guest_directory,
+                    boot=lambda: self._booter.boot()[0],
+                    artefacts=self._booter.directory,
                 )
             return self._clones
 
@@ -78,32 +75,7 @@ class GuestFactory:
 
     def boot(self, *, append: Sequence[str] = (), gdb_port: int | None = None) -> Guest:
         """A guest with an agent and nothing more."""
-        return self._boot(append, gdb_port)[0]
-
-    def _boot(
-        self, append: Sequence[str] = (), gdb_port: int | None = None
-    ) -> tuple[Machine, Path]:
-        source = self._source
-        # Who waited for another thread's guest need not wait for the same kernel again.
-        if self._no_boot is not None:
-            raise BootError(str(self._no_boot))
-        artefacts = self._guest_directory()
-        try:
-            guest = boot(
-                source.machine,
-                source.kernel.bzimage,
-                artefacts=artefacts,
-                accel=source.accel,
-                append=(*source.append, *append),
-                gdb_port=gdb_port,
-            )
-        except BootError as error:
-            self._no_boot = error
-            raise
-        return guest, artefacts
-
-    def _guest_directory(self) -> Path:
-        return self._artefacts / f"guest-{next(self._numbers)}"
+        return self._booter.boot(append, gdb_port)[0]
 
     def prepare(
         self,
@@ -223,7 +195,7 @@ class GuestFactory:
 
     def _make(self, contents: _Contents, *, clone: bool) -> tuple[Machine, Mapping[str, Any], Path]:
         """A guest that is ready for cases, with what there is to know of it."""
-        guest, artefacts = self.get_ready().booted() if clone else self._boot()
+        guest, artefacts = self.get_ready().booted() if clone else self._booter.boot()
         try:
             notes = load_all(
                 self._source,

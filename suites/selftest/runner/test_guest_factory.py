@@ -9,8 +9,8 @@ import pytest
 
 from errpath.errors import BootError, InfrastructureError
 from errpath.guest.definition import load_guest
+from errpath.guest.machine import Machine
 from errpath.guest.snapshot import SnapshotStore
-from errpath.runner import guest_factory
 from errpath.runner.guest_factory import GuestFactory
 from errpath.util.progress import silent
 
@@ -31,20 +31,20 @@ class _Source:
     [(BootError("kernel bzImage: no word"), 1), (InfrastructureError("no room"), 2)],
 )
 def test_only_the_kernels_own_fault_is_remembered(
-    error: Exception, boots: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: Exception, boots: int, tmp_path: Path
 ) -> None:
     booted = []
 
-    def boot(*arguments: Any, **words: Any) -> None:
+    def boot(*arguments: Any, **words: Any) -> Machine:
         booted.append(words["artefacts"])
         raise error
 
-    monkeypatch.setattr(guest_factory, "boot", boot)
     factory = GuestFactory(
         cast(Any, _Source()),
         artefacts=tmp_path,
         snapshots=cast(SnapshotStore, None),
         progress=silent(),
+        boot=boot,
     )
     for _ in range(2):
         with pytest.raises(type(error), match=str(error)):

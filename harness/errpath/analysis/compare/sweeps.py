@@ -124,7 +124,7 @@ class _Kernel:
             testbed.check()
             testbed.build((filesystem,), points=True)
             self._sweepers[filesystem] = Sweeper(
-                testbed, guests=self.session.guests, expected=self.units
+                testbed, guests=self.session.batches.guests, expected=self.units
             )
 
     def of(self, unit: SweepUnit) -> Runs:

@@ -1,0 +1,156 @@
+"""Batches on test beds: which of their cases can be run there, and one runner for each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from errpath.cases.case import MountCase
+from errpath.errors import ErrpathError, InfrastructureError
+from errpath.faults.plan import FaultPlan
+from errpath.kernel.features.summary import stand_ins
+from errpath.oracles.kmemleak import Record
+from errpath.runner.alternatives import Settler
+from errpath.runner.availability import without_filesystem
+from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.guests import Boot, PreparedGuest
+from errpath.runner.result import Result
+from errpath.runner.scheduler import Batch
+from errpath.runner.testbed import Testbed, batch_size
+from errpath.runner.usual import UsualFailures
+from errpath.runner.verdict import Verdict
+from errpath.util.progress import Progress
+
+__all__ = ["BatchRuns", "filesystems_of"]
+
+# Cases of a batch that run before the others, so that something is known soon.
+_FIRST = 32
+
+# Takes results by case id, as soon as they are there.
+Publish = Callable[[Mapping[str, Result]], None]
+
+
+class BatchRuns:
+    """Runs batches, until the run is ended. Threads may share it."""
+
+    def __init__(self, progress: Progress, *, repeats: int, jobs: int) -> None:
+        """`repeats` is how often a suspect is run again; `jobs` is how many batches run at once."""
+        self.repeats = repeats
+        self._progress = progress
+        self._jobs = jobs
+        # Leaks that belong to no case, and failures that are of no case alone.
+        self.stray: list[Record] = []
+        self.notes: list[str] = []
+        self._usual: dict[str, UsualFailures] = {}
+        # Batches that have begun, by kernel.
+        self._begun: Counter[str] = Counter()
+        self._runners: set[BatchRunner] = set()
+        self._ended = False
+
+    def run(
+        self,
+        batch: Batch,
+        testbed: Testbed,
+        lost: Mapping[str, ErrpathError],
+        publish: Publish,
+    ) -> None:
+        """Run a batch; `lost` is why filesystems cannot be had. Each case is published once.
+
+        Raises:
+            ErrpathError: no guest came up.
+        """
+        cases = self._possible(batch.cases, testbed, lost, publish)
+        if not cases:
+            return
+        runner = self._runner(batch.kernel, testbed, cases)
+        self._runners.add(runner)
+        try:
+            runner.run(cases, publish)
+        finally:
+            runner.close()
+            self._runners.discard(runner)
+        self.stray += runner.stray
+        self.notes += runner.notes
+        if runner.no_guest is not None:
+            # No guest came up: that is one message, not one per case.
+            raise runner.no_guest
+
+    def end(self) -> None:
+        """End every guest, also of batches that are under way: those get no other guest."""
+        self._ended = True
+        for runner in tuple(self._runners):
+            runner.close()
+
+    def guests(self, boot: Boot) -> Boot:
+        """`boot`, until the run is ended."""
+
+        def guest() -> PreparedGuest:
+            if self._ended:
+                raise InfrastructureError("the run has been ended")
+            return boot()
+
+        return guest
+
+    def _possible(
+        self,
+        cases: Iterable[MountCase],
+        testbed: Testbed,
+        lost: Mapping[str, ErrpathError],
+        publish: Publish,
+    ) -> list[MountCase]:
+        """The cases that this kernel has everything for, as it is run there."""
+        settler = Settler(testbed.code, stand_ins(testbed.features))
+        possible = []
+        verdicts: list[Verdict] = []
+        for case in cases:
+            if case.filesystem in lost:
+                verdicts.append(without_filesystem(case, lost[case.filesystem]))
+                continue
+            settled = settler.settled(case)
+            if isinstance(settled, Verdict):
+                verdicts.append(settled)
+            else:
+                possible.append(settled)
+        publish({verdict.case.id: Result(verdict) for verdict in verdicts})
+        return possible
+
+    def _runner(self, kernel: str, testbed: Testbed, cases: Iterable[MountCase]) -> BatchRunner:
+        source = partial(
+            testbed.guest_source, filesystems_of(cases), _functions(cases), points=_points(cases)
+        )
+        return BatchRunner(
+            self.guests(source()),
+            confirm=self.guests(source(confirm=True)),
+            batch=batch_size(testbed.options),
+            repeats=self.repeats,
+            progress=self._progress,
+            count=testbed.options.conservation,
+            first=self._first(kernel),
+            usual=self._usual.setdefault(kernel, UsualFailures()),
+        )
+
+    def _first(self, kernel: str) -> int | None:
+        """How many cases a batch begins with: few in the first batches of a kernel. Later, what is
+        usual on it is known."""
+        self._begun[kernel] += 1
+        return _FIRST if self._begun[kernel] <= 2 * self._jobs else None
+
+
+def filesystems_of(cases: Iterable[MountCase]) -> tuple[str, ...]:
+    """The filesystems of cases, in the cases' order."""
+    return tuple(dict.fromkeys(case.filesystem for case in cases))
+
+
+def _functions(cases: Iterable[MountCase]) -> tuple[str, ...]:
+    """Functions of which cases fail every call."""
+    faults = [fault for case in cases for fault in case.faults]
+    plans = [fault.function for fault in faults if isinstance(fault, FaultPlan)]
+    return tuple(dict.fromkeys(plans))
+
+
+def _points(cases: Iterable[MountCase]) -> tuple[str, ...] | None:
+    """Functions of which cases fail single calls; None where no case does so."""
+    faults = [fault for case in cases for fault in case.faults]
+    single = [fault.function for fault in faults if not isinstance(fault, FaultPlan)]
+    return tuple(dict.fromkeys(single)) if single else None
