@@ -10,12 +10,16 @@ from pathlib import Path
 from errpath.analysis.compare.bisect import check_kernel
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan
 from errpath.cli.parser import USAGE_STATUS, add_groups
+from errpath.cli.run import suites_of
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
 from errpath.filesystems.mkfs import use_own_image
 from errpath.intake.attempts import REPRO_GUEST, reproduce
+from errpath.intake.kept import load_kept
 from errpath.intake.likeness import same
 from errpath.intake.reproducer import load_reproducer
 from errpath.intake.reproduction import Outcome
+from errpath.nightly.ask import Wanted, asker, from_anywhere
+from errpath.nightly.bisect import Answer
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     RUN_GROUPS,
@@ -33,6 +37,7 @@ __all__ = ["add_parser"]
 
 # Of a reproducer: seconds of each run, and rounds.
 _SECONDS, _ROUNDS = 10, 20
+_STATUS = {Answer.GOOD: 0, Answer.BAD: 1, Answer.SKIP: NO_ANSWER}
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,7 +61,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--title",
     )
     parser.add_argument(
-        "--attempts", type=int, default=5, metavar="N", help="runs of a reproducer (default 5)"
+        "--case",
+        default="",
+        metavar="CASE-ID|FILE.yaml",
+        help="run this instead of the matrix: any case, a point of a sweep, or a kept case",
+    )
+    parser.add_argument(
+        "--attempts",
+        type=int,
+        default=5,
+        metavar="N",
+        help="runs of a reproducer, or of --case (default 5)",
     )
     add_groups(parser, *RUN_GROUPS, LogOptions)
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
@@ -81,6 +96,8 @@ def _check(arguments: argparse.Namespace) -> int:
         raise UsageError("bisect: expected one --kernel")
     if arguments.reproducer is not None:
         return _check_reproducer(arguments, options)
+    if arguments.case:
+        return _check_case(arguments, options)
     use_own_image(options.image.image)
     planned = [
         one
@@ -116,6 +133,28 @@ def _check(arguments: argparse.Namespace) -> int:
         return NO_ANSWER
     print(f"good: {len(found)} cases")
     return 0
+
+
+def _check_case(arguments: argparse.Namespace, options: RunOptions) -> int:
+    """Bad is that the case fails or, with --title, that it fails in that way."""
+    case, title = arguments.case, arguments.title
+    suites = tuple(suites_of([case]))
+    if case.endswith(".yaml"):
+        file = Path(case).absolute()
+        kept = next((one for one in load_kept(file.parent) if one.name == file.stem), None)
+        if kept is None or kept.case is None:
+            raise UsageError(f"--case {case}: no kept case; expected a file of errpath keep")
+        case, suites, title = kept.case.id, (str(file.parent),), title or kept.title
+    wanted = Wanted((case,), title, arguments.attempts, suites)
+    spec = options.kernel.kernel[0]
+    given = from_anywhere(replace(options, kernel=replace(options.kernel, kernel=(_local(spec),))))
+    return _STATUS[asker(wanted, lambda kernel: given, say=print)(spec)]
+
+
+def _local(spec: str) -> str:
+    """A kernel's tree as it is called in another directory."""
+    name, mark, path = spec.rpartition("=")
+    return f"{name}{mark}{Path(path).resolve()}" if Path(path).exists() else spec
 
 
 def _check_reproducer(arguments: argparse.Namespace, options: RunOptions) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
-from errpath.nightly.ask import asker, commit_options, from_anywhere, kernel_options
+from errpath.nightly.ask import Wanted, asker, commit_options, from_anywhere, kernel_options
 from errpath.nightly.bisect import Found, bisect_list, bisect_revisions
 from errpath.nightly.job import load_job
 from errpath.runner.options import RUN_GROUPS, RunOptions
@@ -23,10 +23,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="find the first bad kernel",
         description="Over git: --tree, --good, --bad (and --patch … for every step). Over a job's "
         "kernels, in their order: --job (options given beside it go before the job's). A kernel is "
-        "bad if any of the cases fails on it.",
+        "bad if any of the cases fails on it; with --title, if one fails in that way.",
     )
     parser.add_argument(
         "case", nargs="+", metavar="CASE-ID", help="cases that tell a bad kernel from a good one"
+    )
+    parser.add_argument(
+        "--title", default="", metavar="TEXT", help="only this failure is bad, as decode titles it"
+    )
+    parser.add_argument(
+        "--attempts",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs without a failure that make a kernel good (default 1)",
     )
     parser.add_argument("--tree", type=Path, metavar="DIR", help="a git tree of the kernel")
     parser.add_argument("--good", metavar="REVISION", help="where the cases pass")
@@ -41,14 +51,17 @@ def _bisect(arguments: argparse.Namespace) -> int:
     over_git = (arguments.tree, arguments.good, arguments.bad)
     if (arguments.job is None) == (None in over_git) or (arguments.job and any(over_git)):
         raise UsageError("bisect: expected --tree, --good and --bad, or --job alone")
+    if arguments.attempts < 1:
+        raise UsageError(f"--attempts: got {arguments.attempts}; expected at least 1")
+    wanted = Wanted(tuple(arguments.case), arguments.title, arguments.attempts)
     given = from_anywhere(RunOptions.from_namespace(arguments))
     if arguments.job is not None:
         job = load_job(arguments.job)
-        ask = asker(arguments.case, kernel_options(given, job), say=_say)
+        ask = asker(wanted, kernel_options(given, job), say=_say)
         found = bisect_list([kernel.name for kernel in job.kernels], ask)
     else:
         tree = arguments.tree.resolve()
-        ask = asker(arguments.case, commit_options(given, tree), say=_say)
+        ask = asker(wanted, commit_options(given, tree), say=_say)
         found = bisect_revisions(tree, arguments.good, arguments.bad, ask)
     _report(found, arguments.tree)
     return 0

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errpath.errors import ErrpathError
+from errpath.intake.likeness import same
 from errpath.kernel.source.patches import given_patches
 from errpath.nightly.bisect import Answer, Ask
 from errpath.nightly.job import Job
 from errpath.nightly.launch import job_options, pytest_argv
-from errpath.results.records import CaseStatus
+from errpath.results.records import CaseRecord, CaseStatus
 from errpath.results.reports.jsonl import read_results
 from errpath.runner.options import ResultOptions, RunOptions, SelectionOptions
 from errpath.util.cache import scratch_directory
 from errpath.util.process import run
 from errpath.util.resources import shipped_suites
 
-__all__ = ["Execute", "asker", "commit_options", "from_anywhere", "kernel_options"]
+__all__ = ["Execute", "Wanted", "asker", "commit_options", "from_anywhere", "kernel_options"]
 
 # Runs a command, its output in a file; however it ends, its results are asked.
 Execute = Callable[[Sequence[str], Path], None]
@@ -68,36 +69,82 @@ def _execute(argv: Sequence[str], log: Path) -> None:
     run(argv, cwd=log.parent, log=log, check=False)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What makes a kernel bad."""
+
+    cases: tuple[str, ...]
+    # This failure alone, as `errpath decode` titles it, where another one is no answer; "": any.
+    title: str = ""
+    # So many runs without it make a kernel good: some failures come now and then.
+    attempts: int = 1
+    # Suites that have the cases, by name or path; (): those that come with errpath.
+    suites: tuple[str, ...] = ()
+
+
 def asker(
-    cases: Sequence[str],
+    wanted: Wanted,
     options: Callable[[str], RunOptions],
     *,
     say: Callable[[str], None],
     execute: Execute = _execute,
 ) -> Ask:
-    """Asks a kernel, named as `options` takes it, whether these cases pass on it."""
+    """Asks a kernel, named as `options` takes it, whether what is wanted fails on it."""
 
     def ask(kernel: str) -> Answer:
-        with scratch_directory() as scratch:
-            (scratch / "cases").write_text("".join(f"{case}\n" for case in cases))
-            results = ResultOptions(artefacts=scratch / "a", results=scratch / "r.jsonl")
-            selection = SelectionOptions(shard="none", cases_from=scratch / "cases")
-            argv = pytest_argv(shipped_suites(), options(kernel), results, selection)
-            execute(argv, scratch / "log")
-            answer = _answer(scratch / "r.jsonl", set(cases))
-        say(f"{kernel}: {answer.value}")
+        answer, why = Answer.GOOD, ""
+        for number in range(wanted.attempts):
+            answer, why = _attempt(wanted, options(kernel), execute)
+            if answer is not Answer.GOOD:
+                why += f" (attempt {number + 1})" if wanted.attempts > 1 else ""
+                break
+        say(f"{kernel}: {answer.value}{f': {why}' if why else ''}")
         return answer
 
     return ask
 
 
-def _answer(path: Path, cases: set[str]) -> Answer:
+def _attempt(wanted: Wanted, options: RunOptions, execute: Execute) -> tuple[Answer, str]:
+    with scratch_directory() as scratch:
+        results = ResultOptions(artefacts=scratch / "a", results=scratch / "r.jsonl")
+        # The points of a sweep are known by their ids alone: they have no tests of their own yet.
+        points = any(case.startswith("sweep-") for case in wanted.cases)
+        (scratch / "cases").write_text("".join(f"{case}\n" for case in wanted.cases))
+        selection = SelectionOptions(
+            shard="none",
+            case=wanted.cases if points else (),
+            cases_from=None if points else scratch / "cases",
+        )
+        suites = wanted.suites or tuple(shipped_suites())
+        execute(pytest_argv(suites, options, results, selection), scratch / "log")
+        return _answer(scratch / "r.jsonl", wanted)
+
+
+def _answer(path: Path, wanted: Wanted) -> tuple[Answer, str]:
     try:
         results = read_results(path)
-    except ErrpathError:
-        return Answer.SKIP
-    statuses = {record.status for _, record in results.cases if record.case in cases}
+    except ErrpathError as error:
+        return Answer.SKIP, str(error)
+    asked = [record for _, record in results.cases if record.case in wanted.cases]
+    if wanted.title:
+        return _of_failure(asked, wanted)
+    return _of_cases(asked, set(wanted.cases)), ""
+
+
+def _of_failure(asked: Sequence[CaseRecord], wanted: Wanted) -> tuple[Answer, str]:
+    """A known issue is a failure as any other: it is the kernel's history that is asked for."""
+    failing = [record for record in asked if record.status.failing]
+    for record in failing:
+        if any(same(failure, wanted.title, None) for failure in record.failures):
+            return Answer.BAD, record.case
+    if failing:
+        return Answer.SKIP, f"another failure: {'; '.join(failing[0].reasons)}"
+    return _of_cases(asked, set(wanted.cases)), ""
+
+
+def _of_cases(asked: Sequence[CaseRecord], cases: set[str]) -> Answer:
+    statuses = {record.status for record in asked}
     if CaseStatus.FAIL in statuses:
         return Answer.BAD
-    ran = {record.case for _, record in results.cases}
+    ran = {record.case for record in asked}
     return Answer.GOOD if statuses == {CaseStatus.PASS} and ran >= cases else Answer.SKIP

@@ -47,8 +47,10 @@ def job_options(job: Job, kernel: JobKernel, guest: str, spec: str) -> RunOption
 
 
 def pytest_argv(suites: Sequence[str], *groups: OptionGroup | RunOptions) -> list[str]:
-    """pytest over shipped suites, in a process of its own."""
-    argv = [sys.executable, "-m", "pytest", *map(suite_path, suites), *PYTEST_WORDS]
+    """pytest over shipped suites, or directories of tests with absolute paths, in a process of its
+    own."""
+    paths = [name if Path(name).is_absolute() else suite_path(name) for name in suites]
+    argv = [sys.executable, "-m", "pytest", *paths, *PYTEST_WORDS]
     argv += ["-q", "-p", "no:cacheprovider", "--tb=short"]
     return argv + [word for group in groups for word in group.to_argv()]
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from errpath.analysis.compare.observe import Observed
+from errpath.cases.case import Device, MountCase
+from errpath.cases.steps import Mount
 from errpath.cli import bisect
 from errpath.cli.main import main
+from errpath.intake.kept import keep_case
 from errpath.intake.reproducer import Reproducer
 from errpath.intake.reproduction import Outcome, Reproduction
+from errpath.nightly.ask import Wanted
+from errpath.nightly.bisect import Answer
 from errpath.oracles.failure import LEAK, WARNING, Failure
 from errpath.runner.options import Choice
 
@@ -80,3 +86,30 @@ def test_a_reproducer(
 def test_a_bad_image_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bisect", "--kernel", "debian:7.2", "--image", str(tmp_path / "none")]) == 125
     assert "No such file; expected an image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [(Answer.GOOD, 0), (Answer.BAD, 1), (Answer.SKIP, 125)]
+)
+def test_a_case_and_a_kept_one(
+    answer: Answer, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Wanted] = []
+
+    def play(wanted: Wanted, *_: object, **__: object) -> Callable[[str], Answer]:
+        asked.append(wanted)
+        return lambda kernel: answer
+
+    monkeypatch.setattr(bisect, "asker", play)
+    words = ["bisect", "--kernel", "debian:7.2", "--attempts", "2", "--case"]
+    assert main([*words, "sweep-hfs-mount-rw-io-a>b", "--title", "memory leak in f"]) == status
+    case = MountCase("c", "hfs", Device(), (Mount(fstype="hfs"),))
+    kept = keep_case(case, tmp_path, "mine", title="WARNING in g", known=False)
+    assert main([*words, str(kept)]) == status
+    assert main([*words, str(tmp_path / "none.yaml")]) == 125
+    assert [(one.title, one.attempts) for one in asked] == [
+        ("memory leak in f", 2),
+        ("WARNING in g", 2),
+    ]
+    assert asked[0].suites == ("sweep",)
+    assert asked[1].suites == (str(tmp_path),)

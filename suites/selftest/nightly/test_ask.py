@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from errpath import __version__
 from errpath.errors import UsageError
-from errpath.nightly.ask import asker, commit_options, from_anywhere, kernel_options
+from errpath.nightly.ask import Wanted, asker, commit_options, from_anywhere, kernel_options
 from errpath.nightly.bisect import Answer
 from errpath.nightly.job import load_job
+from errpath.oracles.failure import LEAK, WARNING, Failure
 from errpath.results.records import CaseRecord, CaseStatus
 from errpath.results.reports.jsonl import ResultFile, write_results
 from errpath.runner.options import RUN_GROUPS, ResultOptions, RunOptions, SelectionOptions
@@ -36,8 +38,11 @@ _GIVEN = ["--isolation", "boot", "--leak-check", "slow", "--conservation", "--re
 class _Program:
     """Stands for pytest: notes its words, and leaves these results."""
 
-    def __init__(self, *statuses: CaseStatus) -> None:
+    def __init__(self, *statuses: CaseStatus, failures: Sequence[tuple[Failure, ...]] = ()) -> None:
+        """`failures` are those of the last case, run by run; the last ones stay."""
         self._statuses = statuses
+        self._failures = list(failures)
+        self.runs = 0
         self.options = RunOptions()
         self.selection = SelectionOptions()
         self.cases = ""
@@ -47,16 +52,22 @@ class _Program:
         parsed = parse_groups(words, (*RUN_GROUPS, ResultOptions, SelectionOptions))
         self.options = RunOptions.from_namespace(parsed)
         self.selection = SelectionOptions.from_namespace(parsed)
-        assert self.selection.cases_from is not None
-        self.cases = self.selection.cases_from.read_text()
+        if self.selection.cases_from is not None:
+            self.cases = self.selection.cases_from.read_text()
         path = ResultOptions.from_namespace(parsed).results
         assert path is not None
+        self.runs += 1
         if self._statuses:
-            names = self.cases.split()
+            names = self.cases.split() or list(self.selection.case)
             cases = tuple(
                 ("k", CaseRecord(name, status, nodeid=name))
                 for name, status in zip(names, self._statuses, strict=False)
             )
+            if self._failures:
+                failures = self._failures.pop(0) if len(self._failures) > 1 else self._failures[0]
+                status = CaseStatus.FAIL if failures else CaseStatus.PASS
+                name, last = cases[-1]
+                cases = (*cases[:-1], (name, replace(last, status=status, failures=failures)))
             write_results(path, ResultFile(cases=cases), version=__version__)
 
 
@@ -74,7 +85,10 @@ def test_options_of_a_commit_are_all_that_was_given(tmp_path: Path) -> None:
     program = _Program(CaseStatus.PASS)
     lines: list[str] = []
     ask = asker(
-        ["case-1"], commit_options(given, Path("/src/linux")), say=lines.append, execute=program
+        Wanted(("case-1",)),
+        commit_options(given, Path("/src/linux")),
+        say=lines.append,
+        execute=program,
     )
     commit = "0123456789abcdef"
     assert ask(commit) is Answer.GOOD
@@ -137,9 +151,72 @@ def test_paths_hold_in_another_directory(tmp_path: Path, monkeypatch: pytest.Mon
 )
 def test_answers(statuses: list[CaseStatus], answer: Answer) -> None:
     ask = asker(
-        ["a", "b"],
+        Wanted(("a", "b")),
         commit_options(RunOptions(), Path("/t")),
         say=lambda _: None,
         execute=_Program(*statuses),
     )
     assert ask("0" * 40) is answer
+
+
+_LEAK = Failure(LEAK, "memory leak in f", functions=("f",))
+_OTHER = Failure(WARNING, "WARNING in g", functions=("g",))
+
+
+@pytest.mark.parametrize(
+    ("failures", "attempts", "answer", "runs", "said"),
+    [
+        ([(_LEAK,)], 1, Answer.BAD, 1, "bad: a"),
+        ([(_OTHER,)], 1, Answer.SKIP, 1, "no answer: another failure: "),
+        ([()], 3, Answer.GOOD, 3, "good"),
+        # It comes once in three runs.
+        ([(), (), (_LEAK,)], 3, Answer.BAD, 3, "bad: a (attempt 3)"),
+    ],
+)
+def test_one_failure_alone(
+    failures: list[tuple[Failure, ...]], attempts: int, answer: Answer, runs: int, said: str
+) -> None:
+    lines: list[str] = []
+    program = _Program(CaseStatus.PASS, failures=failures)
+    wanted = Wanted(("a",), "memory leak in f", attempts)
+    options = commit_options(RunOptions(), Path("/t"))
+    ask = asker(wanted, options, say=lines.append, execute=program)
+    assert ask("0" * 40) is answer
+    assert program.runs == runs
+    assert lines == [f"{'0' * 40}: {said}"]
+
+
+def test_a_known_issue_is_a_failure_as_any_other() -> None:
+    class Known(_Program):
+        def __call__(self, argv: Sequence[str], log: Path) -> None:
+            path = ResultOptions.from_namespace(
+                parse_groups(
+                    argv[argv.index("--tb=short") + 1 :],
+                    (*RUN_GROUPS, ResultOptions, SelectionOptions),
+                )
+            ).results
+            assert path is not None
+            record = CaseRecord("a", CaseStatus.XFAIL, failures=(_LEAK,))
+            write_results(path, ResultFile(cases=(("k", record),)), version=__version__)
+
+    options = commit_options(RunOptions(), Path("/t"))
+    for title, answer in (("memory leak in f", Answer.BAD), ("", Answer.SKIP)):
+        ask = asker(Wanted(("a",), title), options, say=lambda _: None, execute=Known())
+        assert ask("0" * 40) is answer
+
+
+def test_points_of_sweeps_and_suites_of_ones_own() -> None:
+    seen: list[list[str]] = []
+
+    class Noting(_Program):
+        def __call__(self, argv: Sequence[str], log: Path) -> None:
+            seen.append(list(argv))
+            super().__call__(argv, log)
+
+    program = Noting(CaseStatus.FAIL)
+    point = "sweep-hfs-mount-rw-alloc-a>b"
+    options = commit_options(RunOptions(), Path("/t"))
+    wanted = Wanted((point,), suites=("/home/u/kept",))
+    assert asker(wanted, options, say=lambda _: None, execute=program)("0" * 40) is Answer.BAD
+    assert program.selection.case == (point,)
+    assert "/home/u/kept" in seen[0]
