@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import errno
-import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from errpath.beside.shell import GuestShell
-from errpath.beside.suites import Answer, Selection, ktap_answer
-from errpath.errors import UsageError
+from errpath.beside.suites import Answer, Selection, ktap_answer, select
 from errpath.guest.channel import AgentError
 from errpath.kernel import BuiltModule
 
@@ -31,11 +29,14 @@ class Kselftest:
 
     def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
         text = shell.check("cat /suite/kselftest/kselftest-list.txt", seconds=_LIST_SECONDS)
-        return _selected("kselftest", text.split(), selection)
+        return select("kselftest", text.split(), selection)
 
     def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
         script = f"cd /suite/kselftest && exec ./run_kselftest.sh -t '{test}'"
         return ktap_answer(shell.run(script, seconds=seconds).output)
+
+    def rest(self, shell: GuestShell) -> None:
+        """Nothing: a test unmounts what it has mounted."""
 
 
 # The modules of KUnit's tests, by the filesystem.
@@ -64,7 +65,7 @@ class Kunit:
         """Nothing."""
 
     def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
-        return _selected("kunit", list(self.modules), selection)
+        return select("kunit", list(self.modules), selection)
 
     def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
         loaded = []
@@ -81,25 +82,5 @@ class Kunit:
             shell.guest.unload_module(name)
         return ktap_answer(output)
 
-
-def _selected(suite: str, names: list[str], selection: Selection) -> tuple[str, ...]:
-    """Those that a pattern names: whole, by a wildcard, or by a collection (`filesystems`)."""
-    if selection.groups or selection.not_groups:
-        raise UsageError(f"suite {suite}: it has no groups; expected names of tests")
-    patterns = selection.tests or ("*",)
-    for pattern in patterns:
-        if not any(_named(name, pattern) for name in names):
-            raise UsageError(
-                f"suite {suite}: no test {pattern}; expected one of: {', '.join(names)}"
-            )
-    left_out = selection.excluded
-    return tuple(
-        name
-        for name in names
-        if any(_named(name, pattern) for pattern in patterns)
-        and not any(_named(name, pattern) for pattern in left_out)
-    )
-
-
-def _named(name: str, pattern: str) -> bool:
-    return name.partition(":")[0] == pattern or fnmatch.fnmatchcase(name, pattern)
+    def rest(self, shell: GuestShell) -> None:
+        """Nothing."""

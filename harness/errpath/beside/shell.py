@@ -21,7 +21,8 @@ _ENVIRONMENT = (
 )
 _ROOT = "/debian"
 _DISKS = 'for d in /sys/block/vd*; do echo "$(cat $d/serial) /dev/${d##*/}"; done'
-# busybox's shell, word by word: the kernel runs no scripts before there is a root.
+# busybox's shell, word by word: the kernel runs no scripts before there is a root. The links in
+# /dev are udev's elsewhere; `<(command)` of bash needs them.
 _MOUNT = f"""set -e
 mkdir -p /lower /upper {_ROOT}
 mount -t squashfs -o ro $DISK /lower
@@ -37,6 +38,10 @@ mount -t devpts devpts {_ROOT}/dev/pts
 mount -t tmpfs tmpfs {_ROOT}/dev/shm
 mount -t tmpfs tmpfs {_ROOT}/tmp
 mount -t tmpfs tmpfs {_ROOT}/run
+ln -sfn /proc/self/fd /dev/fd
+ln -sfn fd/0 /dev/stdin
+ln -sfn fd/1 /dev/stdout
+ln -sfn fd/2 /dev/stderr
 """
 
 

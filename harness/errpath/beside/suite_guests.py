@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from errpath.beside.blktests import Blktests
 from errpath.beside.kernel_suites import KUNIT_MODULES, Kselftest, Kunit
+from errpath.beside.ltp import Ltp
 from errpath.beside.root import load_root, make_root, pack_tree
 from errpath.beside.shell import (
     ROOT_DISK,
@@ -31,7 +33,9 @@ from errpath.util.progress import Progress
 
 __all__ = ["SUITES", "SuiteGuests"]
 
-SUITES = ("xfstests", "kselftest", "kunit")
+SUITES = ("xfstests", "ltp", "blktests", "kselftest", "kunit")
+# Those that come with the kernel under test.
+_IN_KERNEL = ("kselftest", "kunit")
 _MIB = 1 << 20
 # What kselftest's own Makefiles read.
 _SELFTESTS = (
@@ -63,7 +67,7 @@ class SuiteGuests:
         self._filesystems = tuple(filesystems)
         self._store = KernelStore(progress=progress)
         self._plain = not load_guest(choice.testbed.guest).root
-        if (tree is None) == (name == "xfstests"):
+        if (tree is None) == (name not in _IN_KERNEL):
             wanted = "expected --tree" if tree is None else "it comes with the kernel under test"
             raise UsageError(f"suite {name}: {wanted}")
         self._archive = artefacts / f"{name}.tar"
@@ -90,15 +94,19 @@ class SuiteGuests:
         """The suite, as it is run in these guests.
 
         Raises:
-            UsageError: xfstests without one filesystem.
+            UsageError: xfstests without one filesystem, LTP with more.
             AbsentError: the kernel has no KUnit test of these filesystems.
         """
         if self._name == "kunit":
             return self._kunit()
         if self._name == "kselftest":
             return Kselftest()
+        if self._name == "blktests":
+            return Blktests()
+        if self._name == "ltp" and len(self._filesystems) <= 1:
+            return Ltp("".join(self._filesystems))
         if len(self._filesystems) != 1:
-            raise UsageError("suite xfstests: expected one --fs")
+            raise UsageError(f"suite {self._name}: expected one --fs")
         filesystem = self._filesystems[0]
         if not self._plain:
             return Xfstests(filesystem)

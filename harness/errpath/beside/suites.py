@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import fnmatch
 import re
 import shlex
 from collections.abc import Sequence
@@ -12,10 +13,21 @@ from typing import Protocol
 from errpath.beside.shell import SCRATCH_DISK, TEST_DISK, GuestShell
 from errpath.errors import InfrastructureError, UsageError
 
-__all__ = ["Answer", "Said", "Selection", "Suite", "Xfstests", "ktap_answer"]
+__all__ = [
+    "MKFS_FORCE",
+    "Answer",
+    "Said",
+    "Selection",
+    "Suite",
+    "Xfstests",
+    "ktap_answer",
+    "select",
+]
 
 _LIST_SECONDS = 120.0
 _PREPARE_SECONDS = 120.0
+# So many names are all said.
+_FEW = 40
 
 
 class Said(enum.Enum):
@@ -63,6 +75,44 @@ class Suite(Protocol):
     def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
         """Run one test."""
 
+    def rest(self, shell: GuestShell) -> None:
+        """Leave nothing mounted after a test, so that what a mount takes is given back."""
+
+
+def select(suite: str, names: Sequence[str], selection: Selection) -> tuple[str, ...]:
+    """Those that a pattern names: whole, by a wildcard, or by a collection (`filesystems`, `loop`).
+
+    Raises:
+        UsageError: a pattern names none.
+    """
+    patterns = (*selection.tests, *selection.groups) or ("*",)
+    for pattern in patterns:
+        if not any(_named(name, pattern) for name in names):
+            collections = dict.fromkeys(_collection(name) for name in names)
+            known = names if len(names) <= _FEW else [one for one in collections if one]
+            raise UsageError(
+                f"suite {suite}: no test {pattern}; expected one of: {', '.join(known)}"
+            )
+    left_out = (*selection.excluded, *selection.not_groups)
+    return tuple(
+        name
+        for name in names
+        if any(_named(name, pattern) for pattern in patterns)
+        and not any(_named(name, pattern) for pattern in left_out)
+    )
+
+
+def _named(name: str, pattern: str) -> bool:
+    # A file of LTP's tests to leave out has their names alone.
+    own = name.rpartition(":")[2]
+    return pattern in (_collection(name), own) or fnmatch.fnmatchcase(name, pattern)
+
+
+def _collection(name: str) -> str:
+    """filesystems/fat of filesystems/fat:rename, loop of loop/001."""
+    collection, colon, _ = name.partition(":")
+    return collection if colon else name.rpartition("/")[0]
+
 
 # -- xfstests ------------------------------------------------------------------------------------
 
@@ -77,7 +127,7 @@ export SCRATCH_MNT=/mnt/scratch
 export RESULT_BASE=/tmp/results
 """
 # Words that mkfs wants for a device that has a filesystem already.
-_FORCE = {"btrfs": "-f", "ext2": "-F", "ext3": "-F", "ext4": "-F", "f2fs": "-f", "xfs": "-f"}
+MKFS_FORCE = {"btrfs": "-f", "ext2": "-F", "ext3": "-F", "ext4": "-F", "f2fs": "-f", "xfs": "-f"}
 
 
 @dataclass(frozen=True)
@@ -98,10 +148,11 @@ class Xfstests:
         fs = self.filesystem
         disks = {"test": shell.disks[TEST_DISK], "scratch": shell.disks[SCRATCH_DISK]}
         shell.write("/suite/local.config", _CONFIG.format(fs=fs, **disks))
-        make = f"{self.mkfs or f'mkfs.{fs} {_FORCE.get(fs, str())}'} {disks['test']}"
+        make = f"{self.mkfs or f'mkfs.{fs} {MKFS_FORCE.get(fs, str())}'} {disks['test']}"
+        # What a first mount takes for good is none of a test's.
         script = f"""mkdir -p /mnt/test /mnt/scratch /tmp/results
 echo errpath > /proc/sys/kernel/hostname
-{make}"""
+{make} && mount -t {fs} {disks["test"]} /mnt/test && umount /mnt/test"""
         shell.check(script, seconds=_PREPARE_SECONDS)
 
     def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
@@ -121,6 +172,10 @@ echo errpath > /proc/sys/kernel/hostname
 
     def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
         return check_answer(test, self._check(shell, [test], seconds))
+
+    def rest(self, shell: GuestShell) -> None:
+        # A volume that is still in use stays mounted, and its superblock is counted.
+        shell.run("umount /mnt/scratch /mnt/test 2>/dev/null", seconds=_PREPARE_SECONDS)
 
     def _check(self, shell: GuestShell, words: Sequence[str], seconds: float) -> str:
         script = f"cd /suite && exec {self.shell} ./check {shlex.join(words)}"

@@ -1,4 +1,4 @@
-"""`errpath suite xfstests|kselftest|kunit`: other projects' tests under errpath's oracles."""
+"""`errpath suite`: other projects' tests under errpath's oracles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +26,8 @@ from errpath.errors import NO_ANSWER, UsageError
 from errpath.kernel import KernelStore
 from errpath.kernel.source.patches import given_patches
 from errpath.results.kernel_record import kernel_record
-from errpath.results.records import CaseRecord, CaseStatus, ShardRecord
-from errpath.results.reports.jsonl import ResultWriter
+from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, ShardRecord
+from errpath.results.reports.jsonl import ResultWriter, read_results
 from errpath.results.shard import assign, parse_shard
 from errpath.runner.options import (
     Choice,
@@ -40,14 +40,14 @@ from errpath.runner.options import (
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
 
-__all__ = ["add_parser"]
+__all__ = ["add_parser", "earlier_verdicts"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the `suite` command."""
     parser = commands.add_parser(
         "suite",
-        help="run xfstests, kselftest or KUnit, each test followed by the oracles",
+        help="run xfstests, LTP, blktests, kselftest or KUnit, each test followed by the oracles",
         description="Results are KTAP on standard output, one line as each test ends.",
     )
     parser.add_argument("suite", choices=SUITES, help="which suite")
@@ -56,7 +56,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(guest="debian")
     parser.add_argument("--fs", default="", metavar="NAME,NAME", help="the filesystem under test")
     parser.add_argument(
-        "--tree", type=Path, metavar="DIR", help="sources of xfstests: a directory, or a git tree"
+        "--tree", type=Path, metavar="DIR", help="the suite's sources: a directory, or a git tree"
     )
     parser.add_argument(
         *("-g", "--group"), action="append", default=[], metavar="GROUP", help="tests of a group"
@@ -87,6 +87,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="the I-th of N parts")
     parser.add_argument(
         "--results", type=Path, metavar="FILE", help="every result, one JSON object per line"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="with --results: tests that have a verdict in FILE are not run again",
     )
     parser.add_argument(
         "--compare",
@@ -121,6 +126,8 @@ def _suite(arguments: argparse.Namespace) -> int:
         raise UsageError("suite: --seconds and --disk: expected a positive number")
     if arguments.before_patch and not arguments.compare:
         raise UsageError("suite: --before-patch is for --compare")
+    if arguments.resume and (arguments.results is None or arguments.compare):
+        raise UsageError("suite: --resume: expected --results, and no --compare")
     if arguments.repeats < 0:
         raise UsageError("suite: --repeats: expected 0 or more")
     shard = parse_shard(arguments.shard)
@@ -227,30 +234,52 @@ def _part(tests: Sequence[str], shard: ShardRecord) -> tuple[str, ...]:
 
 def _run(side: _Side, tests: Sequence[str], shard: ShardRecord) -> int:
     suite, kernel, choice = side.run.suite, side.guests.kernel, side.choice
+    store = KernelStore(progress=side.progress)
+    record = kernel_record(choice.testbed.kernel, store, kernel, name=choice.name)
+    path = side.arguments.results
+    earlier = earlier_verdicts(path, record) if side.arguments.resume else {}
     ktap = LiveKtap(sys.stdout, f"errpath suite {suite.name} on {kernel.description}")
     ktap.plan(len(tests))
-    path = side.arguments.results
-    writer = ResultWriter(path) if path is not None else None
-    if writer is not None:
+    with ExitStack() as stack:
+        writer = stack.enter_context(closing(ResultWriter(path))) if path is not None else None
         names = [f"{suite.name}:{test}" for test in tests]
-        writer.run(version=__version__, shard=shard, started=time.time())
-        writer.plan(names, names)
-        store = KernelStore(progress=side.progress)
-        writer.kernel(kernel_record(choice.testbed.kernel, store, kernel, name=choice.name))
-    records: list[CaseRecord] = []
-    with side.progress.step(suite.name, total=len(tests)) as step:
-        for number, test in enumerate(tests):
+        if writer is not None:
+            writer.run(version=__version__, shard=shard, started=time.time())
+            writer.plan(names, names)
+            writer.kernel(record)
+        records: list[CaseRecord] = []
+        # What has a verdict comes first: it must not be lost where this run is ended too.
+        order = sorted(zip(names, tests, strict=True), key=lambda pair: pair[0] not in earlier)
+        step = stack.enter_context(side.progress.step(suite.name, total=len(tests)))
+        for number, (name, test) in enumerate(order):
             step.update(number, note=test)
-            records.append(side.record(test))
+            records.append(earlier.get(name) or side.record(test))
             ktap.result(records[-1])
             if writer is not None:
                 writer.case(choice.name, records[-1])
-    status = _status(records)
-    if side.arguments.page is not None:
-        _write_page(side, records)
-    if writer is not None:
-        writer.end(status=min(status, 1), reason="", ended=time.time())
+        status = _status(records)
+        if side.arguments.page is not None:
+            _write_page(side, records)
+        if writer is not None:
+            writer.end(status=min(status, 1), reason="", ended=time.time())
     return status
+
+
+def earlier_verdicts(path: Path, kernel: KernelRecord) -> dict[str, CaseRecord]:
+    """The verdicts that a file has already, by test.
+
+    Raises:
+        UsageError: it is of another kernel.
+    """
+    if not path.exists():
+        return {}
+    results = read_results(path)
+    for one in results.kernels:
+        if one.state != kernel.state:
+            raise UsageError(
+                f"--resume {path}: it is of {one.description}, not of {kernel.description}"
+            )
+    return {record.case: record for _, record in results.cases if record.status.conclusive}
 
 
 def _write_page(side: _Side, records: Sequence[CaseRecord]) -> None:

@@ -10,19 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from errpath.beside.kernel_suites import _selected
+from errpath.beside.blktests import blktests_answer
 from errpath.beside.live_ktap import LiveKtap
+from errpath.beside.ltp import ltp_answer, read_runtest
 from errpath.beside.root import load_root, pack_tree
 from errpath.beside.suite_faults import parse_fail
 from errpath.beside.suite_guests import SuiteGuests
 from errpath.beside.suite_report import page
 from errpath.beside.suite_run import SuiteRun
-from errpath.beside.suites import _TEST_LINE, Said, Selection, check_answer, ktap_answer
+from errpath.beside.suites import _TEST_LINE, Said, Selection, check_answer, ktap_answer, select
 from errpath.cli.main import main
+from errpath.cli.suite import earlier_verdicts
 from errpath.errors import InfrastructureError, UsageError
 from errpath.oracles.failure import LEAK, TEST, Failure
 from errpath.oracles.modules import PLANT
-from errpath.results.records import CaseRecord, CaseStatus
+from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, ShardRecord
+from errpath.results.reports.jsonl import ResultWriter
 from errpath.runner.options import GuestOptions, RunOptions, choices
 from errpath.util.progress import silent
 
@@ -89,11 +92,86 @@ def test_what_ktap_says() -> None:
 
 def test_kernel_tests_are_selected_by_pattern() -> None:
     names = ["filesystems:devpts_pts", "filesystems/fat:rename", "mm:x"]
-    assert _selected("k", names, Selection()) == tuple(names)
-    assert _selected("k", names, Selection(tests=("filesystems",))) == (names[0],)
-    assert _selected("k", names, Selection(tests=("file*",), excluded=(names[0],))) == (names[1],)
+    assert select("k", names, Selection()) == tuple(names)
+    assert select("k", names, Selection(tests=("filesystems",))) == (names[0],)
+    assert select("k", names, Selection(tests=("file*",), excluded=(names[0],))) == (names[1],)
     with pytest.raises(UsageError, match="no test none"):
-        _selected("k", names, Selection(tests=("none",)))
+        select("k", names, Selection(tests=("none",)))
+
+
+def test_ltp_says_by_its_status() -> None:
+    lines = "mount01.c:73: TPASS: fine\nmount01.c:80: TFAIL: mount(2) failed: EIO (5)\n"
+    answer = ltp_answer(1, lines)
+    assert (answer.said, answer.why) == (Said.FAIL, "TFAIL mount(2) failed: EIO (5)")
+    assert ltp_answer(0, lines).said is Said.PASS
+    skipped = ltp_answer(32, "tst_device.c:1: TCONF: no driver\n")
+    assert (skipped.said, skipped.why) == (Said.SKIP, "no driver")
+    assert ltp_answer(2, "tst_test.c:5: TBROK: Test killed!").why == "TBROK Test killed!"
+    assert ltp_answer(139, "").why == "exit status 139"
+    with pytest.raises(InfrastructureError, match="not built: sh: gf01: not found"):
+        ltp_answer(127, "sh: gf01: not found\n")
+
+
+def test_the_files_of_ltp_are_read() -> None:
+    lines = ["== fs", "# a comment", "gf01 growfiles -W gf01", "", "a\tb c", "== dio", "gf01 x"]
+    assert list(read_runtest(lines)) == [
+        ("fs:gf01", "growfiles -W gf01"),
+        ("fs:a", "b c"),
+        ("dio:gf01", "x"),
+    ]
+    names = [name for name, _ in read_runtest(lines)]
+    assert select("ltp", names, Selection(groups=("fs",), excluded=("gf01",))) == ("fs:a",)
+
+
+@pytest.mark.parametrize(
+    ("status", "rest", "said", "why"),
+    [
+        ("passed", "    runtime  0.1s  ...  0.2s\n", Said.PASS, ""),
+        (
+            "failed",
+            "    runtime    ...  0.2s\n    --- tests/loop/001.out\n",
+            Said.FAIL,
+            "--- tests/loop/001.out",
+        ),
+        (
+            "not run",
+            "    driver loop is not available\n",
+            Said.SKIP,
+            "driver loop is not available",
+        ),
+    ],
+)
+def test_what_blktests_says(status: str, rest: str, said: Said, why: str) -> None:
+    began = "loop/001 (scan loop device partitions)                      \n"
+    ended = f"loop/001 (scan loop device partitions)                       [{status}]\n"
+    answer = blktests_answer("loop/001", began + ended + rest)
+    assert (answer.said, answer.why) == (said, why)
+    with pytest.raises(InfrastructureError, match="ended without a result"):
+        blktests_answer("loop/001", began)
+
+
+def test_one_device_that_fails_is_a_failure() -> None:
+    output = "block/005 => vda (switch)   [failed]\n    exited with status 1\n"
+    output += "block/005 => vdb (switch)   [passed]\n"
+    answer = blktests_answer("block/005", output)
+    assert (answer.said, answer.why) == (Said.FAIL, "exited with status 1")
+
+
+def test_what_has_a_verdict_is_not_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    kernel = KernelRecord("k", "debian:7.2", state="a", description="debian:7.2")
+    assert earlier_verdicts(path, kernel) == {}
+    writer = ResultWriter(path)
+    writer.run(version="1", shard=ShardRecord(), started=1.0)
+    writer.kernel(kernel)
+    writer.case("k", CaseRecord("x:a", CaseStatus.PASS))
+    writer.case("k", CaseRecord("x:b", CaseStatus.ERROR, ("canary",)))
+    writer.case("k", CaseRecord("x:c", CaseStatus.FAIL, ("memory leak in f",)))
+    # Cut short.
+    writer.close()
+    assert list(earlier_verdicts(path, kernel)) == ["x:a", "x:c"]
+    with pytest.raises(UsageError, match=r"it is of debian:7\.2, not of debian:7\.3"):
+        earlier_verdicts(path, replace(kernel, state="b", description="debian:7.3"))
 
 
 @pytest.mark.parametrize("text", ["alloc", "alloc:every=0", "io:every=2", "alloc:every=x"])
@@ -205,7 +283,7 @@ def test_groups_and_exclusions_are_the_suites_own(small: SuiteRun) -> None:
 @pytest.mark.qemu
 @pytest.mark.kernel_build
 def test_a_leak_in_a_test_that_passes_is_found_by_name(small: SuiteRun) -> None:
-    names = ("001", "002", "003", "004", "006")
+    names = ("001", "002", "003", "004", "006", "007")
     results = {name: small.run(f"generic/{name}") for name in names}
     assert {name: str(result.status) for name, result in results.items()} == {
         "001": "pass",
@@ -213,7 +291,10 @@ def test_a_leak_in_a_test_that_passes_is_found_by_name(small: SuiteRun) -> None:
         "003": "fail",
         "004": "skip",
         "006": "fail",
+        "007": "fail",
     }
+    held = {failure.resource for failure in results["007"].failures}
+    assert held >= {"superblocks: ext2", "module references: ext2"}
     leak = results["002"]
     # Its own runner sees nothing wrong.
     assert leak.answer is not None
