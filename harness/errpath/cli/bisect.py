@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from errpath.analysis.compare.bisect import check_kernel
+from errpath.analysis.compare.observe import Observed
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan
 from errpath.cli.parser import USAGE_STATUS, add_groups
 from errpath.cli.run import suites_of
@@ -17,12 +20,13 @@ from errpath.intake.attempts import REPRO_GUEST, reproduce
 from errpath.intake.kept import load_kept
 from errpath.intake.likeness import same
 from errpath.intake.reproducer import load_reproducer
-from errpath.intake.reproduction import Outcome
+from errpath.intake.reproduction import Outcome, Reproduction
 from errpath.nightly.ask import Wanted, asker, from_anywhere
 from errpath.nightly.bisect import Answer
 from errpath.results.session import run_directory
 from errpath.runner.options import (
     RUN_GROUPS,
+    Choice,
     GuestOptions,
     LogOptions,
     MatrixOptions,
@@ -40,8 +44,13 @@ _SECONDS, _ROUNDS = 10, 20
 _STATUS = {Answer.GOOD: 0, Answer.BAD: 1, Answer.SKIP: NO_ANSWER}
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `bisect` command."""
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    *,
+    check: Callable[..., tuple[Observed, ...]] = check_kernel,
+    reproduce: Callable[..., Reproduction] = reproduce,
+) -> None:
+    """Add the `bisect` command. `check` runs the matrix on a kernel, `reproduce` a reproducer."""
     parser = commands.add_parser(
         "bisect",
         help="check one kernel, for `git bisect run`",
@@ -76,28 +85,43 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_groups(parser, *RUN_GROUPS, LogOptions)
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
     # Not 2: `git bisect run` would take that for a bad revision.
-    parser.set_defaults(handler=_bisect, **{USAGE_STATUS: NO_ANSWER})
+    handler = functools.partial(_bisect, check, reproduce)
+    parser.set_defaults(handler=handler, **{USAGE_STATUS: NO_ANSWER})
 
 
-def _bisect(arguments: argparse.Namespace) -> int:
+def _bisect(
+    check: Callable[..., tuple[Observed, ...]],
+    reproduce: Callable[..., Reproduction],
+    arguments: argparse.Namespace,
+) -> int:
     try:
-        return _check(arguments)
+        options, choice = _chosen(arguments)
+        if arguments.reproducer is not None:
+            return _check_reproducer(reproduce, arguments, options)
+        if arguments.case:
+            return _check_case(arguments, options)
+        return _check(check, arguments, options, choice)
     except ErrpathError as error:
         print(f"errpath: {error}", file=sys.stderr)
         return NO_ANSWER
 
 
-def _check(arguments: argparse.Namespace) -> int:
+def _chosen(arguments: argparse.Namespace) -> tuple[RunOptions, Choice]:
     options = RunOptions.from_namespace(arguments)
     if not options.kernel.kernel:
         options = replace(options, kernel=replace(options.kernel, kernel=(".",)))
     chosen = choices(options)
     if len(chosen) != 1:
         raise UsageError("bisect: expected one --kernel")
-    if arguments.reproducer is not None:
-        return _check_reproducer(arguments, options)
-    if arguments.case:
-        return _check_case(arguments, options)
+    return options, chosen[0]
+
+
+def _check(
+    check: Callable[..., tuple[Observed, ...]],
+    arguments: argparse.Namespace,
+    options: RunOptions,
+    choice: Choice,
+) -> int:
     use_own_image(options.image.image)
     planned = [
         one
@@ -106,8 +130,8 @@ def _check(arguments: argparse.Namespace) -> int:
     ]
     if not planned:
         raise UsageError("bisect: nothing to run; expected --fs and --event to leave some cases")
-    found = check_kernel(
-        chosen[0],
+    found = check(
+        choice,
         planned,
         run_directory(arguments.artefacts.absolute()),
         Progress(),
@@ -157,7 +181,9 @@ def _local(spec: str) -> str:
     return f"{name}{mark}{Path(path).resolve()}" if Path(path).exists() else spec
 
 
-def _check_reproducer(arguments: argparse.Namespace, options: RunOptions) -> int:
+def _check_reproducer(
+    reproduce: Callable[..., Reproduction], arguments: argparse.Namespace, options: RunOptions
+) -> int:
     """Bad is what the reproducer should show, or anything where nothing says what that is."""
     reproducer = load_reproducer(arguments.reproducer, rounds=_ROUNDS, title=arguments.title)
     if options.guest == GuestOptions():

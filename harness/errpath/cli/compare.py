@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,9 +53,15 @@ from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
 
+Compare = Callable[[Request, Progress], Summary]
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `compare` command."""
+
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    *,
+    compare: Compare = compare,
+) -> None:
+    """Add the `compare` command; `compare` runs the matrix on both kernels."""
     parser = commands.add_parser(
         "compare",
         help="compare two kernels: what a patch fixes and what it breaks",
@@ -142,7 +149,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_groups(parser, *RUN_GROUPS, LogOptions, without=("repeats",))
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
     # Not 2: `git bisect run` would take that for a bad revision.
-    parser.set_defaults(handler=_compare, **{USAGE_STATUS: NO_ANSWER})
+    handler = functools.partial(_compare, compare)
+    parser.set_defaults(handler=handler, **{USAGE_STATUS: NO_ANSWER})
 
 
 class _NotWorkers(argparse.Action):
@@ -155,7 +163,7 @@ class _NotWorkers(argparse.Action):
         )
 
 
-def _compare(arguments: argparse.Namespace) -> int:
+def _compare(compare: Compare, arguments: argparse.Namespace) -> int:
     try:
         use_own_image(ImageOptions.from_namespace(arguments).image)
         _check_sweep(arguments)

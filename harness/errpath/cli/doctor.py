@@ -8,13 +8,13 @@ import importlib.util
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from errpath.errors import ErrpathError, InfrastructureError
 from errpath.filesystems import hfsprogs, known_filesystems, load_filesystem
-from errpath.guest import accel
+from errpath.guest.accel import KvmVerdict, kvm_verdict
 from errpath.guest.agent import find_busybox
 from errpath.guest.qemu import QEMU
 from errpath.util import process
@@ -22,10 +22,8 @@ from errpath.util.cache import cache_root
 from errpath.util.deadline import Deadline
 from errpath.util.process import program_path
 
-__all__ = ["Finding", "add_parser", "examine", "examine_packages"]
+__all__ = ["Finding", "Host", "Need", "add_parser", "examine", "examine_packages"]
 
-# A kernel source, an object tree and a few builds.
-_DISK_GIB = 6.0
 _INSTALL_SECONDS = 900.0
 
 
@@ -38,6 +36,22 @@ class Need:
     present: Callable[[], bool]
     # What is lost without it, where a run is possible all the same.
     lost: str = ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What is looked for, and how."""
+
+    needs: Callable[[], tuple[Need, ...]] = lambda: (*NEEDS, *_image_makers())
+    # Takes `again`: whether KVM is proven anew.
+    kvm: Callable[..., KvmVerdict] = kvm_verdict
+    # What costs nothing but a test or a convenience where it is missing.
+    notes: Callable[[], tuple[Finding, ...]] = lambda: (_hfsprogs(), _drgn())
+    # GiB that the cache takes: a kernel source, an object tree and a few builds.
+    disk: float = 6.0
+    # Unpacks Debian's hfsprogs where fsck.hfsplus is missing.
+    install_hfsprogs: Callable[[], None] = lambda: _install_hfsprogs()
+    user: Callable[[], int] = os.geteuid
 
 
 @dataclass(frozen=True)
@@ -140,8 +154,10 @@ NEEDS: tuple[Need, ...] = (
 )
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `doctor` command."""
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], *, host: Host | None = None
+) -> None:
+    """Add the `doctor` command; `host` is this machine unless given."""
     parser = commands.add_parser(
         "doctor", help="list missing programs and packages, or install them"
     )
@@ -149,13 +165,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--install", action="store_true", help="install the missing Debian packages with apt-get"
     )
     parser.add_argument("--probe-kvm", action="store_true", help="prove KVM again, not from memory")
-    parser.set_defaults(handler=_doctor)
+    parser.set_defaults(handler=functools.partial(_doctor, host or Host()))
 
 
-def examine(*, probe_kvm: bool = False) -> tuple[Finding, ...]:
+def examine(host: Host | None = None, *, probe_kvm: bool = False) -> tuple[Finding, ...]:
     """Everything that a run needs, one finding each."""
+    host = host or Host()
     findings = []
-    for need in (*NEEDS, *_image_makers()):
+    for need in host.needs():
         if need.present():
             findings.append(Finding("ok", need.what))
         elif need.lost:
@@ -164,19 +181,16 @@ def examine(*, probe_kvm: bool = False) -> tuple[Finding, ...]:
         else:
             text = f"{need.what}: not found; Debian package {need.package}"
             findings.append(Finding("missing", text, need.package))
-    verdict = accel.kvm_verdict(again=probe_kvm) if program_path(QEMU) else None
+    verdict = host.kvm(again=probe_kvm) if program_path(QEMU) else None
     if verdict is not None:
         text = "KVM works" if verdict.works else f"no KVM, TCG instead: {verdict.reason}"
         findings.append(Finding("ok" if verdict.works else "note", text))
-    findings.append(_hfsprogs())
-    findings.append(_drgn())
-    findings.append(_disk())
-    return tuple(findings)
+    return (*findings, *host.notes(), examine_disk(host.disk))
 
 
 def examine_packages() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Debian packages without which nothing runs, and those whose absence costs some cases."""
-    needs = (*NEEDS, *_image_makers())
+    needs = Host().needs()
     needed = {need.package for need in needs if not need.lost}
     wished = {need.package for need in needs if need.lost} - needed
     return tuple(sorted(needed)), tuple(sorted(wished))
@@ -198,20 +212,21 @@ def _drgn() -> Finding:
     return Finding("note", text + "pip install 'errpath[inspect]' or Debian package python3-drgn")
 
 
-def _disk() -> Finding:
+def examine_disk(expected: float, files: Callable[[Path], Iterable[Path]] | None = None) -> Finding:
+    """The room for the cache, in GiB; `files` lists the cache."""
     root = cache_root()
     at = root
     while not at.exists():
         at = at.parent
     free = shutil.disk_usage(at).free / 2**30
-    size = sum(map(_size, _files(root))) / 2**30
+    size = sum(map(_size, (files or list_files)(root))) / 2**30
     text = f"cache {root}: {size:.1f} GiB used, {free:.1f} GiB free"
-    if free + size < _DISK_GIB:
-        return Finding("missing", f"{text}; expected {_DISK_GIB:g} GiB for a kernel build")
+    if free + size < expected:
+        return Finding("missing", f"{text}; expected {expected:g} GiB for a kernel build")
     return Finding("ok", text)
 
 
-def _files(root: Path) -> Iterator[Path]:
+def list_files(root: Path) -> Iterator[Path]:
     """Files of a directory, where others make and remove some meanwhile, but for what is mounted
     there: a Debian root in the making has a /proc."""
     for top, directories, names in os.walk(root):
@@ -228,18 +243,14 @@ def _size(path: Path) -> int:
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-def _doctor(arguments: argparse.Namespace) -> int:
-    findings = examine(probe_kvm=arguments.probe_kvm)
+def _doctor(host: Host, arguments: argparse.Namespace) -> int:
+    findings = examine(host, probe_kvm=arguments.probe_kvm)
     packages = sorted({finding.package for finding in findings if finding.package})
     if arguments.install and packages:
-        _install(packages)
-    if arguments.install and hfsprogs.find_program("fsck.hfsplus") is None:
-        try:
-            hfsprogs.install()
-        except (ErrpathError, OSError) as error:
-            print(f"note     hfsprogs: {error}")
+        _install(packages, host.user())
     if arguments.install:
-        findings = examine(probe_kvm=False)
+        host.install_hfsprogs()
+        findings = examine(host)
     for finding in findings:
         print(f"{finding.mark:<8} {finding.text}")
     missing = [finding for finding in findings if finding.mark == "missing"]
@@ -248,13 +259,22 @@ def _doctor(arguments: argparse.Namespace) -> int:
     return 1 if missing else 0
 
 
-def _install(packages: list[str]) -> None:
-    """Install Debian packages.
+def _install_hfsprogs() -> None:
+    if hfsprogs.find_program("fsck.hfsplus") is not None:
+        return
+    try:
+        hfsprogs.install()
+    except (ErrpathError, OSError) as error:
+        print(f"note     hfsprogs: {error}")
+
+
+def _install(packages: list[str], user: int) -> None:
+    """Install Debian packages, as `user`.
 
     Raises:
         InfrastructureError: not root, no apt-get, or apt-get failed.
     """
-    if os.geteuid() != 0:
+    if user != 0:
         raise InfrastructureError(
             f"doctor --install: not root; expected `apt-get install {' '.join(packages)}` as root"
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from errpath.cli import kernel_survey
 from errpath.cli.parser import add_groups
@@ -19,9 +21,19 @@ from errpath.util.times import local_minute
 
 __all__ = ["add_parser", "add_request_options", "run_kernel", "to_request"]
 
+MakeStore = Callable[..., KernelStore]
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `kernel` command; its handler is `args.handler(args)`, which returns a status."""
+
+def add_parser(
+    subparsers: argparse._SubParsersAction[argparse.ArgumentParser],
+    *,
+    make_store: MakeStore = KernelStore,
+    fragments: Sequence[Path] = DEFAULT_FRAGMENTS,
+) -> None:
+    """Add the `kernel` command; its handler is `args.handler(args)`, which returns a status.
+
+    `make_store` gives the store, `fragments` are of the kernels that it builds.
+    """
     parser = subparsers.add_parser("kernel", help="build, list, survey and remove kernels")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     build = actions.add_parser("build", help="build a kernel, or find it in the cache")
@@ -33,13 +45,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="also build these modules and what they need, such as hfs,hfsplus",
     )
     build.add_argument("--jobs", type=int, metavar="N", help="compilers at once (default: CPUs)")
-    build.set_defaults(handler=_build)
+    build.set_defaults(handler=functools.partial(_build, make_store, fragments))
     listing = actions.add_parser("list", help="list the kernels in the cache")
-    listing.set_defaults(handler=_list)
+    listing.set_defaults(handler=functools.partial(_list, make_store))
     remove = actions.add_parser("rm", help="remove kernels from the cache")
     remove.add_argument("keys", nargs="*", metavar="KEY", help="a key, or its beginning")
     remove.add_argument("--all", action="store_true", help="everything, sources included")
-    remove.set_defaults(handler=_remove)
+    remove.set_defaults(handler=functools.partial(_remove, make_store))
     kernel_survey.add_parsers(actions)
 
 
@@ -50,7 +62,9 @@ def add_request_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", default="", help="what to call this kernel in reports")
 
 
-def to_request(args: argparse.Namespace) -> KernelRequest:
+def to_request(
+    args: argparse.Namespace, fragments: Sequence[Path] = DEFAULT_FRAGMENTS
+) -> KernelRequest:
     """The request that the options of `add_request_options` make.
 
     Raises:
@@ -61,7 +75,7 @@ def to_request(args: argparse.Namespace) -> KernelRequest:
         spec=args.spec,
         patches=given_patches(given.patch),
         kconfig_add=given.kconfig_add,
-        fragments=DEFAULT_FRAGMENTS,
+        fragments=tuple(fragments),
         name=args.name,
     )
 
@@ -72,9 +86,9 @@ def run_kernel(args: argparse.Namespace) -> int:
     return handler(args)
 
 
-def _build(args: argparse.Namespace) -> int:
-    store = KernelStore(progress=Progress(), jobs=args.jobs)
-    kernel = store.build(to_request(args))
+def _build(make_store: MakeStore, fragments: Sequence[Path], args: argparse.Namespace) -> int:
+    store = make_store(progress=Progress(), jobs=args.jobs)
+    kernel = store.build(to_request(args, fragments))
     print(f"{kernel.key[:12]}  {kernel.release}  {kernel.description}")
     print(kernel.directory)
     names = [name for name in args.modules.replace(",", " ").split() if name]
@@ -83,8 +97,8 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(args: argparse.Namespace) -> int:
-    store = KernelStore(progress=Progress())
+def _list(make_store: MakeStore, args: argparse.Namespace) -> int:
+    store = make_store(progress=Progress())
     for kernel in store.inventory.list():
         when = local_minute(kernel.built)
         print(
@@ -95,10 +109,10 @@ def _list(args: argparse.Namespace) -> int:
     return 0
 
 
-def _remove(args: argparse.Namespace) -> int:
+def _remove(make_store: MakeStore, args: argparse.Namespace) -> int:
     if bool(args.keys) == args.all:
         raise UsageError("kernel rm: expected keys (see errpath kernel list), or --all")
-    store = KernelStore(progress=Progress())
+    store = make_store(progress=Progress())
     freed = 0
     for prefix in args.keys or [""]:
         if not prefix and not args.all:

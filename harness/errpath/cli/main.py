@@ -95,13 +95,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments of a command.
 
     Raises:
         UsageError: a word that the command does not take.
     """
-    arguments, others = build_parser().parse_known_args(argv)
+    arguments, others = parser.parse_known_args(argv)
     if others:
         words = (arguments.command, getattr(arguments, "action", None))
         command = " ".join(word for word in words if isinstance(word, str))
@@ -113,10 +113,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command. An error is one line on standard error, with the status of its kind."""
+def main(
+    argv: Sequence[str] | None = None, *, parser: argparse.ArgumentParser | None = None
+) -> int:
+    """Run one command. An error is one line on standard error, with the status of its kind.
+
+    `parser` is that of the whole command unless given.
+    """
     try:
-        arguments = _parse(argv)
+        arguments = _parse(parser or build_parser(), argv)
         if LogOptions.from_namespace(arguments).verbose:
             show_logs()
         status = int(arguments.handler(arguments))

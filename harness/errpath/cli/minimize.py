@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from errpath.cases.case import MountCase
@@ -38,8 +39,13 @@ __all__ = ["add_parser"]
 _DECODED = ("hfs", "hfsplus")
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `minimize` command."""
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    *,
+    testbeds: Callable[..., Testbeds] = Testbeds,
+    trials: Callable[..., Trials] = Trials,
+) -> None:
+    """Add the `minimize` command; its test beds and trials are made by these."""
     parser = commands.add_parser(
         "minimize",
         help="the fewest steps and changed bytes with which a case still fails the same way",
@@ -60,10 +66,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         *(KernelOptions, GuestOptions, ImageOptions, ResultOptions, LogOptions),
         without=("results",),
     )
-    parser.set_defaults(handler=_minimize)
+    parser.set_defaults(handler=functools.partial(_minimize, testbeds, trials))
 
 
-def _minimize(arguments: argparse.Namespace) -> int:
+def _minimize(
+    make_testbeds: Callable[..., Testbeds],
+    make_trials: Callable[..., Trials],
+    arguments: argparse.Namespace,
+) -> int:
     options = RunOptions.from_namespace(arguments)
     chosen = choices(options)
     if len(chosen) != 1:
@@ -72,14 +82,14 @@ def _minimize(arguments: argparse.Namespace) -> int:
     use_own_image(None)
     progress = Progress()
     directory = run_directory(arguments.artefacts.absolute()) / "guests"
-    testbeds = Testbeds({chosen[0].name: chosen[0]}, directory, progress)
+    testbeds = make_testbeds({chosen[0].name: chosen[0]}, directory, progress)
     functions, points = _faults(case)
     testbed = testbeds.get(chosen[0].name, case.filesystem)
     testbed.check()
     why_not = testbed.build((case.filesystem,), points=points is not None).get(case.filesystem)
     if why_not is not None:
         raise why_not
-    trials = Trials(
+    trials = make_trials(
         lambda: testbed.guests.prepare((case.filesystem,), functions, points=points, fast=True)
     )
     try:
@@ -100,7 +110,7 @@ def _minimize(arguments: argparse.Namespace) -> int:
     finally:
         trials.close()
         testbeds.close()
-    print("\n".join(_told(small, wanted, trials.count)))
+    print("\n".join(_described(small, wanted, trials.count)))
     if arguments.name:
         file = keep_case(
             small.case, arguments.into, arguments.name, title=wanted.title, known=False
@@ -141,7 +151,7 @@ def _faults(case: MountCase) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     return (), (fault.function,) if fault.function else ()
 
 
-def _told(small: Minimized, wanted: Failure, runs: int) -> Iterator[str]:
+def _described(small: Minimized, wanted: Failure, runs: int) -> Iterator[str]:
     case = small.case
     yield f"{wanted.line}  ({runs} runs)"
     yield f"  steps      {small.steps_before} -> {len(case.steps)}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
 
+Reproduce = Callable[..., Reproduction]
+
 # What the status says, of one kernel and of a patch.
 _STATUS = {
     Outcome.SAME: 0,
@@ -50,8 +53,12 @@ _STATUS = {
 }
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the `repro` command."""
+def add_parser(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    *,
+    reproduce: Reproduce = reproduce,
+) -> None:
+    """Add the `repro` command; `reproduce` runs a reproducer on one kernel."""
     parser = commands.add_parser(
         "repro",
         help="run a reproducer under errpath's oracles, before and after a patch",
@@ -85,7 +92,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--output", action="store_true", help="show what the program printed")
     add_groups(parser, KernelOptions, GuestOptions, ResultOptions, LogOptions, without=("results",))
-    parser.set_defaults(handler=_repro, guest=REPRO_GUEST)
+    parser.set_defaults(handler=functools.partial(_repro, reproduce), guest=REPRO_GUEST)
 
 
 @dataclass(frozen=True)
@@ -98,9 +105,10 @@ class _Asked:
     output: bool
     directory: Path
     progress: Progress
+    reproduce: Reproduce
 
 
-def _repro(arguments: argparse.Namespace) -> int:
+def _repro(reproduce: Reproduce, arguments: argparse.Namespace) -> int:
     """See the parser's description."""
     for name in ("attempts", "seconds", "rounds"):
         if getattr(arguments, name) < 1:
@@ -113,6 +121,7 @@ def _repro(arguments: argparse.Namespace) -> int:
         arguments.output,
         run_directory(arguments.artefacts.absolute()),
         Progress(),
+        reproduce,
     )
     options = RunOptions.from_namespace(arguments)
     if not arguments.json:
@@ -125,7 +134,7 @@ def _repro(arguments: argparse.Namespace) -> int:
     }
     if arguments.json:
         kernels = {name: _as_json(one) for name, one in found.items()}
-        print(json.dumps({**_told(reproducer), "kernels": kernels}, ensure_ascii=False))
+        print(json.dumps({**_described(reproducer), "kernels": kernels}, ensure_ascii=False))
     else:
         for name, one in found.items():
             _say(name, one)
@@ -153,7 +162,11 @@ def _compare(
     answer = judge_patch(before, after)
     if as_json:
         both = {"before": _as_json(before), "after": _as_json(after)}
-        print(json.dumps({**_told(reproducer), "answer": answer.value, **both}, ensure_ascii=False))
+        print(
+            json.dumps(
+                {**_described(reproducer), "answer": answer.value, **both}, ensure_ascii=False
+            )
+        )
     else:
         _say("before", before)
         _say("after", after)
@@ -165,7 +178,7 @@ def _on_kernel(
     asked: _Asked, choice: Choice, title: str, expected: Failure | None, attempts: int
 ) -> Reproduction:
     """All attempts on one kernel, what they come to."""
-    return reproduce(
+    return asked.reproduce(
         choice,
         replace(asked.reproducer, title=title, expected=expected),
         asked.directory,
@@ -192,7 +205,7 @@ def _say(name: str, one: Reproduction) -> None:
         print(f"{'':<12}   known {issue}")
 
 
-def _told(reproducer: Reproducer) -> dict[str, Any]:
+def _described(reproducer: Reproducer) -> dict[str, Any]:
     return {
         "reproducer": reproducer.name,
         "title": reproducer.title,

@@ -7,6 +7,7 @@ that leaves through isa-debug-exit, under a deadline, no slower than a few times
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -31,7 +32,7 @@ PROBE_SECONDS = 8.0
 # seconds. A KVM without hardware support (a guest of a guest) took 18 times as long.
 _SLOWER = 3.0
 _SLOW_SECONDS = 0.5
-_KVM = Path("/dev/kvm")
+KVM = Path("/dev/kvm")
 # isa-debug-exit ends QEMU with (value << 1) | 1.
 _VALUE = 0x10
 _STATUS = (_VALUE << 1) | 1
@@ -64,10 +65,10 @@ def probe_argv(accel: str, image: Path) -> tuple[str, ...]:
     )
 
 
-def probe(accel: str) -> KvmVerdict:
+def probe(accel: str, seconds: float = PROBE_SECONDS) -> KvmVerdict:
     """Boot the sector under `accel`."""
     image = store_bytes(cache_root() / "kvm" / "boot-sector.img", probe_sector())
-    deadline = Deadline.after(PROBE_SECONDS, f"a boot sector under {accel}")
+    deadline = Deadline.after(seconds, f"a boot sector under {accel}")
     try:
         done = process.run(probe_argv(accel, image), check=False, deadline=deadline)
     except process.ProgramError as error:
@@ -78,22 +79,25 @@ def probe(accel: str) -> KvmVerdict:
     return KvmVerdict(False, f"status {done.returncode}: {said[0] if said else 'nothing said'}")
 
 
-def kvm_verdict(*, again: bool = False) -> KvmVerdict:
+def kvm_verdict(
+    *, again: bool = False, device: Path = KVM, seconds: float = PROBE_SECONDS
+) -> KvmVerdict:
     """Whether KVM works on this machine, from memory unless `again`.
 
-    Remembered per machine, host kernel and QEMU: any of them may mend or break it.
+    Remembered per machine, host kernel and QEMU: any of them may mend or break it. A probe that
+    takes more than `seconds` hangs.
     """
-    if not _KVM.exists():
-        return KvmVerdict(False, f"no {_KVM}")
-    if not os.access(_KVM, os.R_OK | os.W_OK):
-        return KvmVerdict(False, f"{_KVM}: no permission (group kvm)")
-    memory = cache_root() / "kvm" / f"{_machine()}.json"
+    if not device.exists():
+        return KvmVerdict(False, f"no {device}")
+    if not os.access(device, os.R_OK | os.W_OK):
+        return KvmVerdict(False, f"{device}: no permission (group kvm)")
+    memory = cache_root() / "kvm" / f"{_machine(device)}.json"
     if not again:
         try:
             return KvmVerdict(**json.loads(memory.read_text()))
         except (OSError, ValueError, TypeError):
             pass
-    verdict = _compared(probe)
+    verdict = _compared(functools.partial(probe, seconds=seconds))
     memory.parent.mkdir(parents=True, exist_ok=True)
     memory.write_text(json.dumps(asdict(verdict)))
     return verdict
@@ -117,7 +121,7 @@ def _compared(run: Callable[[str], KvmVerdict]) -> KvmVerdict:
     return verdict
 
 
-def choose(accel: str) -> str:
+def choose(accel: str, *, device: Path = KVM) -> str:
     """ "kvm" or "tcg" for what the user asked.
 
     Raises:
@@ -127,7 +131,7 @@ def choose(accel: str) -> str:
         raise UsageError(f"accel: got {accel!r}; expected one of {', '.join(ACCELS)}")
     if accel == "tcg":
         return "tcg"
-    verdict = kvm_verdict()
+    verdict = kvm_verdict(device=device)
     if verdict.works:
         return "kvm"
     if accel == "kvm":
@@ -135,8 +139,8 @@ def choose(accel: str) -> str:
     return "tcg"
 
 
-def _machine() -> str:
-    words = [platform.node(), platform.release(), str(_KVM.stat().st_rdev)]
+def _machine(device: Path) -> str:
+    words = [platform.node(), platform.release(), str(device.stat().st_rdev)]
     for path in (Path("/etc/machine-id"), Path("/proc/sys/kernel/random/boot_id")):
         words.append(path.read_text().strip() if path.exists() else "")
     qemu = process.find_program(QEMU)

@@ -62,12 +62,16 @@ class Clones:
         *,
         boot: Callable[[], Machine],
         artefacts: Callable[[], Path],
+        resume: Callable[..., Machine] = resume,
+        identity: tuple[object, ...] | None = None,
     ) -> None:
-        """`boot` gives a guest that has only booted, `artefacts` a new guest's directory."""
+        """`boot` gives a guest that has only booted, `artefacts` a new guest's directory, `resume`
+        a clone. `identity` is everything that a boot depends on, as `spec` has it unless given."""
         self._spec = spec
-        self._identity = spec.identity
+        self._identity = spec.identity if identity is None else identity
         self._snapshots = snapshots
         self._boot = boot
+        self._resume_machine = resume
         self._artefacts = artefacts
         self._frozen: dict[str, Frozen] = {}
         # Two threads must not freeze the same guest.
@@ -132,7 +136,7 @@ class Clones:
 
     def _resume(self, frozen: Frozen, added: Added | None) -> tuple[Machine, Path]:
         artefacts = self._artefacts()
-        machine = resume(
+        machine = self._resume_machine(
             self._spec.definition,
             self._spec.kernel,
             artefacts=artefacts,

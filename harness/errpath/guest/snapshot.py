@@ -33,7 +33,7 @@ __all__ = ["Frozen", "SnapshotStore", "qemu_identity", "snapshot_key"]
 # Of the directory's form; another form is another key.
 _FORMAT = 1
 # Frozen guests that are kept; each takes about 60 MiB of disk.
-_KEPT = 40
+KEPT = 40
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ def snapshot_key(*parts: object) -> str:
 class SnapshotStore:
     """Frozen guests in the cache, by key."""
 
-    def __init__(self, layout: Layout, *, progress: Progress) -> None:
+    def __init__(self, layout: Layout, *, progress: Progress, kept: int = KEPT) -> None:
+        """The `kept` guests that were used last are kept."""
+        self._kept = kept
         self._layout = layout
         self._root = layout.root / "snapshots"
         self._progress = progress
@@ -143,7 +145,7 @@ class SnapshotStore:
     def _drop_old(self) -> None:
         """Keep those that were used last; who has one open is not disturbed."""
         by_use = sorted(self._root.iterdir(), key=_last_use, reverse=True)
-        for old in by_use[_KEPT:]:
+        for old in by_use[self._kept :]:
             remove_tree(old)
 
 

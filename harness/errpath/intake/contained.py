@@ -16,7 +16,7 @@ from errpath.guest.program import guest_program
 from errpath.intake.reproducer import Reproducer
 from errpath.kernel.log import find_crashes
 from errpath.oracles import canary, kmemleak
-from errpath.oracles.canary import Check
+from errpath.oracles.canary import Check, Checked
 from errpath.oracles.failure import HANG, LEAK, Failure
 from errpath.oracles.frames import first_named, stack_frames
 from errpath.oracles.kernel_log import log_failures
@@ -34,6 +34,10 @@ _STUCK = re.compile(r"(?m)^contain: task (\d+) does not end\n((?:\[<.*\n)*)")
 _EXHAUSTED = re.compile(
     r"System is deadlocked on memory|Out of memory and no killable|Attempted to kill init"
 )
+
+
+# Checks a guest for leaks, beside a canary.
+LeakCheck = Callable[[Guest, Check], Checked]
 
 
 @dataclass(frozen=True)
@@ -55,18 +59,23 @@ class Attempt:
 
 
 def run_contained(
-    make: Callable[[], PreparedGuest], reproducer: Reproducer, *, seconds: int, slow: bool = False
+    make: Callable[[], PreparedGuest],
+    reproducer: Reproducer,
+    *,
+    seconds: int,
+    slow: bool = False,
+    checked: LeakCheck = canary.check_beside_canary,
 ) -> Attempt:
-    """Run it in a fresh guest. A leak is a suspicion unless the check is `slow`."""
+    """Run it in a fresh guest. A leak is a suspicion unless the check is `slow`; `checked` is how
+    the check's canary is looked for."""
     began = time.monotonic()
     try:
         prepared = make()
     except ErrpathError as error:
         return Attempt(error=f"no guest: {error}", seconds=time.monotonic() - began)
     try:
-        attempt = _run(
-            prepared, reproducer, seconds, kmemleak.slow_check if slow else prepared.check
-        )
+        check = kmemleak.slow_check if slow else prepared.check
+        attempt = _run(prepared, reproducer, seconds, lambda guest: checked(guest, check))
     finally:
         prepared.guest.close()
     return Attempt(
@@ -78,7 +87,12 @@ def run_contained(
     )
 
 
-def _run(prepared: PreparedGuest, reproducer: Reproducer, seconds: int, check: Check) -> Attempt:
+def _run(
+    prepared: PreparedGuest,
+    reproducer: Reproducer,
+    seconds: int,
+    check: Callable[[Guest], Checked],
+) -> Attempt:
     guest = prepared.guest
     if prepared.broken:
         return Attempt(error="; ".join(prepared.broken.values()))
@@ -92,7 +106,7 @@ def _run(prepared: PreparedGuest, reproducer: Reproducer, seconds: int, check: C
         crashes = find_crashes(guest.dmesg()[said:])
         failures = [*log_failures(crashes), *stuck]
         if not stuck and not any(crash.fatal for crash in crashes):
-            checked = canary.check_beside_canary(guest, check)
+            checked = check(guest)
             failures += leak_failures(checked.records)
             if checked.blind and not failures:
                 return Attempt(error=checked.blind, output=output, ended=ended)

@@ -7,6 +7,7 @@ somebody's and may be hostile: it is compiled under limits, and run only in a gu
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ __all__ = ["Reproducer", "load_reproducer"]
 
 _SECONDS = 120.0
 # Of the compiler: bytes of memory, seconds of the processor, bytes of a file.
-_LIMITS = ("--as=4000000000", "--cpu=100", "--fsize=500000000")
+LIMITS = ("--as=4000000000", "--cpu=100", "--fsize=500000000")
 # A call of a syzkaller program.
 _CALL = re.compile(r"(?m)^(?:r\d+ = )?[a-z_]\w*(?:\$\w+)?\(.*\)")
 _SOURCES = ("repro.c", "repro.cprog", "creduce.c")
@@ -48,8 +49,11 @@ class Reproducer:
     notes: tuple[str, ...] = ()
 
 
-def load_reproducer(path: Path, *, rounds: int, title: str = "") -> Reproducer:
-    """The reproducer in a file or directory; `title` goes before what the files say.
+def load_reproducer(
+    path: Path, *, rounds: int, title: str = "", limits: Sequence[str] = LIMITS
+) -> Reproducer:
+    """The reproducer in a file or directory; `title` goes before what the files say. `limits` are
+    words of prlimit for the compiler.
 
     Raises:
         UsageError: there is none, it cannot be translated, or it does not compile.
@@ -61,9 +65,13 @@ def load_reproducer(path: Path, *, rounds: int, title: str = "") -> Reproducer:
     if title:
         source = replace(source, title=title)
         expected = None
-    told = source.title or (expected.title if expected is not None else "")
     return Reproducer(
-        path.name, _compile(file, source), told, expected, source.filesystems, source.notes
+        path.name,
+        _compile(file, source, limits),
+        source.title or (expected.title if expected is not None else ""),
+        expected,
+        source.filesystems,
+        source.notes,
     )
 
 
@@ -113,13 +121,13 @@ def _reported(report: Path) -> Failure | None:
         return next(iter(decode_file(opened)), None)
 
 
-def _compile(file: Path, source: Source) -> bytes:
+def _compile(file: Path, source: Source, limits: Sequence[str]) -> bytes:
     process.find_program("gcc")
     with scratch_directory() as scratch:
         (scratch / "repro.c").write_text(source.text, errors="replace")
         for name, data in source.files.items():
             (scratch / name).write_bytes(data)
-        argv = ["prlimit", *_LIMITS, "gcc", "-w", "-O1", "-static", "-pthread", *source.flags]
+        argv = ["prlimit", *limits, "gcc", "-w", "-O1", "-static", "-pthread", *source.flags]
         done = process.run(
             [*argv, "-o", "repro", "repro.c"],
             cwd=scratch,

@@ -10,7 +10,7 @@ from typing import Any
 
 from errpath.faults import injection_list
 from errpath.guest.clones import Added, Clones, MachineSpec
-from errpath.guest.machine import Guest, Machine, boot
+from errpath.guest.machine import Guest, Machine, boot, resume
 from errpath.guest.qmp import CloneError
 from errpath.guest.snapshot import SnapshotStore
 from errpath.oracles import kmemleak
@@ -39,13 +39,16 @@ class GuestFactory:
         snapshots: SnapshotStore,
         progress: Progress,
         boot: Callable[..., Machine] = boot,
+        resume: Callable[..., Machine] = resume,
     ) -> None:
-        """Each guest's artefacts get a directory below `artefacts`; `boot` boots a machine."""
+        """Each guest's artefacts get a directory below `artefacts`; `boot` boots a
+        machine, `resume` clones one."""
         self._source = source
         self._snapshots = snapshots
         self._progress = progress
         self._booter = GuestBooter(source, artefacts, boot)
         self._lock = threading.Lock()
+        self._resume = resume
         self._clones: Clones | None = None
         # Why guests are booted and not cloned, once that is known.
         self._no_clones: str | None = None
@@ -65,6 +68,7 @@ class GuestFactory:
                     self._snapshots,
                     boot=lambda: self._booter.boot()[0],
                     artefacts=self._booter.directory,
+                    resume=self._resume,
                 )
             return self._clones
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ __all__ = [
     "series_of",
 ]
 
-_KEYRINGS = tuple(
+KEYRINGS = tuple(
     Path(f"/usr/share/keyrings/debian-archive-keyring.{suffix}") for suffix in ("gpg", "pgp")
 )
 _UPDATE_SECONDS = 180.0
@@ -93,17 +94,25 @@ class Apt:
         return found[0]
 
 
-def private_apt(root: Path, mirror: str, suite: str, *, component: str = "main") -> Apt:
+def private_apt(
+    root: Path,
+    mirror: str,
+    suite: str,
+    *,
+    component: str = "main",
+    keyrings: Sequence[Path] = KEYRINGS,
+) -> Apt:
     """apt that follows one suite of `mirror` and nothing else, with its state below `root`.
 
-    `component` is a part of the suite: main, contrib, non-free.
+    `component` is a part of the suite: main, contrib, non-free. The first of `keyrings` that
+    exists is used.
 
     Raises:
         ToolMissingError: the archive's public keys are not installed.
     """
-    keyring = next((path for path in _KEYRINGS if path.exists()), None)
+    keyring = next((path for path in keyrings if path.exists()), None)
     if keyring is None:
-        raise ToolMissingError(f"{_KEYRINGS[0]}: not found (Debian package debian-archive-keyring)")
+        raise ToolMissingError(f"{keyrings[0]}: not found (Debian package debian-archive-keyring)")
     for name in ("lists/partial", "cache/archives/partial", "parts"):
         (root / name).mkdir(parents=True, exist_ok=True)
     (root / "status").touch()

@@ -19,6 +19,7 @@ from errpath.nightly.ask import Wanted
 from errpath.nightly.bisect import Answer
 from errpath.oracles.failure import LEAK, WARNING, Failure
 from errpath.runner.options import Choice
+from suites.selftest.cli.one_command import run_command
 
 _LEAK = Failure(LEAK, "memory leak in f", functions=("f",))
 _WARNING = Failure(WARNING, "WARNING in g", functions=("g",))
@@ -38,13 +39,13 @@ def test_cases(
     failures: list[tuple[Failure, ...]],
     title: str,
     status: int,
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     found = tuple(Observed(str(n), each) for n, each in enumerate(failures))
-    monkeypatch.setattr(bisect, "check_kernel", lambda *args, **more: found)
     words = ["bisect", "--fs", "hfs", "--event", "a", "--artefacts", str(tmp_path)]
-    assert main([*words, *(["--title", title] if title else [])]) == status
+    words += ["--title", title] if title else []
+    done = run_command(bisect.add_parser, *words, check=lambda *args, **more: found)
+    assert done == status
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,6 @@ def test_a_reproducer(
     outcome: Outcome,
     title: str,
     status: int,
-    monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -77,9 +77,9 @@ def test_a_reproducer(
         assert more["attempts"] == 2
         return Reproduction(outcome, 1, 2, _LEAK, error="no guest")
 
-    monkeypatch.setattr(bisect, "reproduce", reproduce)
     words = ["bisect", "--kernel", "debian:7.2", "--artefacts", str(tmp_path)]
-    assert main([*words, "--reproducer", str(source), "--attempts", "2"]) == status
+    words += ["--reproducer", str(source), "--attempts", "2"]
+    assert run_command(bisect.add_parser, *words, reproduce=reproduce) == status
     assert capsys.readouterr().out.startswith(outcome.value)
 
 

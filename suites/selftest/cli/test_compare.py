@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -11,11 +13,13 @@ from errpath.analysis.compare import bisect, compare
 from errpath.analysis.compare.judge import Comparison, State
 from errpath.analysis.compare.observe import Observed
 from errpath.cases.lifecycle import Planned
+from errpath.cli import bisect as bisect_cli
 from errpath.cli import compare as cli
 from errpath.cli import main
 from errpath.errors import BuildError
 from errpath.oracles import failure
 from errpath.oracles.failure import Failure
+from suites.selftest.cli.one_command import run_command
 
 
 class _Testbed:
@@ -69,30 +73,28 @@ def _observed(case: str, what: str) -> Observed:
         (["clean", "error"], 125),
     ],
 )
-def test_status(
-    kinds: list[str], status: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    found = {("k", str(n)): _observed(str(n), kind) for n, kind in enumerate(kinds)}
-    monkeypatch.setattr(bisect, "RunSession", _Session)
-    monkeypatch.setattr(bisect, "observe_all", lambda *args, **kwargs: found)
+def test_status(kinds: list[str], status: int, tmp_path: Path) -> None:
+    found = tuple(_observed(str(n), kind) for n, kind in enumerate(kinds))
     words = ["bisect", "--fs", "hfs", "--event", "a", "--artefacts", str(tmp_path)]
-    assert main.main(words) == status
+    done = run_command(bisect_cli.add_parser, *words, check=lambda *args, **kwargs: found)
+    assert done == status
 
 
 def test_what_does_not_build_is_passed_over(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken(_Session):
         def get(self, kernel: str, filesystem: str = "") -> _Testbed:
             raise BuildError("fs/hfs/super.c:1: error: x")
 
-    monkeypatch.setattr(bisect, "RunSession", Broken)
-    monkeypatch.setattr(compare, "RunSession", Broken)
     words = ["--fs", "hfs", "--artefacts", str(tmp_path)]
-    assert main.main(["bisect", *words]) == 125
+    check = functools.partial(bisect.check_kernel, make=cast(Any, Broken))
+    assert run_command(bisect_cli.add_parser, "bisect", *words, check=check) == 125
     patch = tmp_path / "x.patch"
     patch.write_text("")
-    assert main.main(["compare", "--patch", str(patch), *words]) == 125
+    both = functools.partial(compare.compare, make=cast(Any, Broken))
+    words = ["compare", "--patch", str(patch), *words]
+    assert run_command(cli.add_parser, *words, compare=both) == 125
     assert capsys.readouterr().err.count("errpath: fs/hfs/super.c:1: error: x") == 2
 
 
@@ -123,19 +125,17 @@ def test_compares_n_names_what_to_write(capsys: pytest.CaptureFixture[str]) -> N
         assert err.count("\n") == 1
 
 
-def test_both_kernels_get_every_option(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_both_kernels_get_every_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     requests: list[compare.Request] = []
 
     def fake(request: compare.Request, progress: object) -> None:
         requests.append(request)
         raise BuildError("enough")
 
-    monkeypatch.setattr(cli, "compare", fake)
     words = ["--isolation", "boot", "--leak-check", "slow", "--resource-leaks", "--accel", "tcg"]
     words += ["--before", "old", "--after", "new", "--artefacts", str(tmp_path), "--fs", "hfs"]
-    assert main.main(["compare", *words, "--repeats", "4", "--append", "a b"]) == 125
+    words = ["compare", *words, "--repeats", "4", "--append", "a b"]
+    assert run_command(cli.add_parser, *words, compare=fake) == 125
     (request,) = requests
     assert request.repeats == 4
     for name, choice in (("old", request.before), ("new", request.after)):
@@ -146,21 +146,24 @@ def test_both_kernels_get_every_option(
 
 
 def test_require_and_json_reach_the_status_and_a_file(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planned = Planned("c", "hfs", "a", None)
     found = compare.Summary((Comparison(planned, State.CLEAN),), "old", "new", "config", 1.0)
-    monkeypatch.setattr(cli, "compare", lambda *_: found)
     words = ["compare", "--after", "c", "--fs", "hfs", "--artefacts", str(tmp_path)]
-    assert main.main(words) == 1
-    assert main.main([*words, "--require", "fixed"]) == 1
+
+    def run(*more: str) -> int:
+        return run_command(cli.add_parser, *words, *more, compare=lambda *_: found)
+
+    assert run() == 1
+    assert run("--require", "fixed") == 1
     file = tmp_path / "found.json"
-    assert main.main([*words, "--require", "no-regression", "--json", str(file)]) == 0
+    assert run("--require", "no-regression", "--json", str(file)) == 0
     assert json.loads(file.read_text())["status"] == {"fixed": 1, "no-regression": 0}
     capsys.readouterr()
-    assert main.main([*words, "--require", "no-regression", "--json", "/dev/full"]) == 125
+    assert run("--require", "no-regression", "--json", "/dev/full") == 125
     assert capsys.readouterr().err == "errpath: --json /dev/full: No space left on device\n"
-    assert main.main([*words, "--require", "nothing"]) == 125
+    assert run("--require", "nothing") == 125
     assert "--require: invalid choice: 'nothing'" in capsys.readouterr().err
 
 

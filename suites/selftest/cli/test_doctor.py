@@ -12,8 +12,6 @@ import pytest
 from errpath.cli import doctor
 from errpath.cli.doctor import Finding, Need
 from errpath.errors import InfrastructureError
-from errpath.filesystems import hfsprogs
-from errpath.guest import accel
 from errpath.guest.accel import KvmVerdict
 
 
@@ -36,16 +34,26 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host(tmp_path)
     monkeypatch.setenv("PATH", str(made.bin))
     monkeypatch.setenv("ERRPATH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(accel, "kvm_verdict", lambda **_: KvmVerdict(False, "no /dev/kvm"))
     return made
+
+
+_NO_KVM = KvmVerdict(False, "no /dev/kvm")
+_OK = (Finding("ok", "fsck.hfsplus"), Finding("ok", "drgn"))
+
+
+def _host(
+    *needs: Need, kvm: Callable[..., KvmVerdict] = lambda **_: _NO_KVM, user: int = 0
+) -> doctor.Host:
+    return doctor.Host(
+        lambda: needs, kvm, lambda: _OK, install_hfsprogs=lambda: None, user=lambda: user
+    )
 
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str]]]:
-    parser = argparse.ArgumentParser()
-    doctor.add_parser(parser.add_subparsers())
-
-    def call(*words: str) -> tuple[int, list[str]]:
+    def call(examined: doctor.Host, *words: str) -> tuple[int, list[str]]:
+        parser = argparse.ArgumentParser()
+        doctor.add_parser(parser.add_subparsers(), host=examined)
         arguments = parser.parse_args(["doctor", *words])
         status = int(arguments.handler(arguments))
         return status, capfd.readouterr().out.splitlines()
@@ -63,19 +71,9 @@ def test_a_bare_machine_is_told_everything_and_no_traceback(host: _Host) -> None
     assert not any("KVM" in finding.text for finding in findings)
 
 
-def _only(monkeypatch: pytest.MonkeyPatch, *needs: Need) -> None:
-    monkeypatch.setattr(doctor, "NEEDS", needs)
-    monkeypatch.setattr(doctor, "_image_makers", lambda: ())
-    monkeypatch.setattr(hfsprogs, "find_program", lambda name: Path("/sbin") / name)
-    monkeypatch.setattr(doctor, "_drgn", lambda: Finding("ok", "drgn"))
-
-
-def test_a_machine_that_has_all(
-    host: _Host, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, list[str]]]
-) -> None:
-    _only(monkeypatch, Need("gcc", "gcc", lambda: True))
+def test_a_machine_that_has_all(host: _Host, run: Callable[..., tuple[int, list[str]]]) -> None:
     host.have("qemu-system-x86_64")
-    status, lines = run()
+    status, lines = run(_host(Need("gcc", "gcc", lambda: True)))
     assert status == 0
     assert lines[:2] == ["ok       gcc", "note     no KVM, TCG instead: no /dev/kvm"]
     assert lines[2] == "ok       fsck.hfsplus"
@@ -85,26 +83,23 @@ def test_a_machine_that_has_all(
 
 
 def test_what_is_missing_is_named_with_its_package(
-    host: _Host, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, list[str]]]
+    host: _Host, run: Callable[..., tuple[int, list[str]]]
 ) -> None:
-    _only(monkeypatch, Need("bison", "bison", lambda: False))
-    status, lines = run()
+    status, lines = run(_host(Need("bison", "bison", lambda: False)))
     assert status == 1
     assert lines[0] == "missing  bison: not found; Debian package bison"
     assert lines[-1].startswith("`errpath doctor --install` installs the missing packages")
 
 
 def test_install_asks_apt_for_what_is_missing_and_looks_again(
-    host: _Host, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, list[str]]]
+    host: _Host, run: Callable[..., tuple[int, list[str]]]
 ) -> None:
-    _only(
-        monkeypatch,
+    examined = _host(
         Need("bison", "bison", lambda: (host.bin / "bison").exists()),
         Need("flex", "flex", lambda: True),
     )
-    monkeypatch.setattr("os.geteuid", lambda: 0)
     host.have("apt-get", f'case "$*" in *install*) : > {host.bin}/bison;; esac')
-    status, lines = run("--install")
+    status, lines = run(examined, "--install")
     assert status == 0
     assert lines[0] == "ok       bison"
     assert host.calls.read_text().splitlines() == [
@@ -114,57 +109,48 @@ def test_install_asks_apt_for_what_is_missing_and_looks_again(
 
 
 def test_a_failing_update_is_a_note_and_a_failing_install_an_error(
-    host: _Host, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, list[str]]]
+    host: _Host, run: Callable[..., tuple[int, list[str]]]
 ) -> None:
-    _only(monkeypatch, Need("bison", "bison", lambda: False))
-    monkeypatch.setattr("os.geteuid", lambda: 0)
     host.have("apt-get", "echo 'E: Unable to locate package' >&2; exit 100")
     with pytest.raises(
         InfrastructureError, match="apt-get: failed with status 100: E: Unable to locate"
     ):
-        run("--install")
+        run(_host(Need("bison", "bison", lambda: False)), "--install")
     assert len(host.calls.read_text().splitlines()) == 2
 
 
 def test_install_without_root_says_the_command(
-    host: _Host, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, list[str]]]
+    host: _Host, run: Callable[..., tuple[int, list[str]]]
 ) -> None:
-    _only(monkeypatch, Need("bison", "bison", lambda: False))
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(
         InfrastructureError, match=r"not root; expected `apt-get install bison` as root"
     ):
-        run("--install")
+        run(_host(Need("bison", "bison", lambda: False), user=1000), "--install")
     assert not host.calls.exists()
 
 
-def test_a_small_disk_is_missing_room(host: _Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_DISK_GIB", 1e9)
-    finding = doctor._disk()
+def test_a_small_disk_is_missing_room(host: _Host) -> None:
+    finding = doctor.examine_disk(1e9)
     assert finding.mark == "missing"
     assert finding.text.endswith("expected 1e+09 GiB for a kernel build")
     assert finding.package == ""
 
 
-def test_the_cache_is_measured_while_it_changes(
-    host: _Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_the_cache_is_measured_while_it_changes(host: _Host, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / "file").write_bytes(bytes(2**20))
     (cache / "link").symlink_to(cache / "none")
     gone = cache / "gone"
-    found = doctor._files
 
     def with_a_gone_one(root: Path) -> list[Path]:
-        return [*found(root), gone]
+        return [*doctor.list_files(root), gone]
 
-    monkeypatch.setattr(doctor, "_files", with_a_gone_one)
-    assert doctor._disk().text.startswith(f"cache {cache}: 0.0 GiB used")
+    assert doctor.examine_disk(6.0, with_a_gone_one).text.startswith(f"cache {cache}: 0.0 GiB used")
 
 
 def test_kvm_is_asked_again_only_when_told(
-    host: _Host, monkeypatch: pytest.MonkeyPatch, run: Callable[..., tuple[int, list[str]]]
+    host: _Host, run: Callable[..., tuple[int, list[str]]]
 ) -> None:
     asked = []
 
@@ -172,13 +158,11 @@ def test_kvm_is_asked_again_only_when_told(
         asked.append(again)
         return KvmVerdict(True, "a boot sector ran")
 
-    _only(monkeypatch)
     host.have("qemu-system-x86_64")
-    monkeypatch.setattr(accel, "kvm_verdict", verdict)
-    assert run()[1][0] == "ok       KVM works"
-    run("--probe-kvm")
+    assert run(_host(kvm=verdict))[1][0] == "ok       KVM works"
+    run(_host(kvm=verdict), "--probe-kvm")
     assert asked == [False, True]
-    assert Finding("ok", "KVM works") in doctor.examine()
+    assert Finding("ok", "KVM works") in doctor.examine(_host(kvm=verdict))
 
 
 def test_what_vanishes_and_what_is_mounted_is_not_counted(
@@ -189,7 +173,7 @@ def test_what_vanishes_and_what_is_mounted_is_not_counted(
         (tmp_path / name).write_text("x")
     monkeypatch.setattr("os.path.ismount", lambda path: Path(path).name == "proc")
     found = []
-    for path in doctor._files(tmp_path):
+    for path in doctor.list_files(tmp_path):
         found.append(path.name)
         shutil.rmtree(tmp_path / "gone", ignore_errors=True)
     assert set(found) - {"b"} == {"a"}

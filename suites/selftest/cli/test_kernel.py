@@ -15,12 +15,13 @@ from suites.selftest.kernel.fake_tree import fake_store, make_tree, write_fragme
 
 
 @pytest.fixture
-def parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.ArgumentParser:
-    fragments = (write_fragment(tmp_path),)
-    monkeypatch.setattr(kernel, "DEFAULT_FRAGMENTS", fragments)
-    monkeypatch.setattr(kernel, "KernelStore", lambda **_: fake_store(tmp_path / "cache"))
+def parser(tmp_path: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser()
-    kernel.add_parser(parser.add_subparsers(dest="command", required=True))
+    kernel.add_parser(
+        parser.add_subparsers(dest="command", required=True),
+        make_store=lambda **_: fake_store(tmp_path / "cache"),
+        fragments=(write_fragment(tmp_path),),
+    )
     return parser
 
 

@@ -19,6 +19,7 @@ from errpath.errors import (
     ToolMissingError,
     UsageError,
 )
+from suites.selftest.cli.one_command import run_command
 from suites.selftest.paths import ROOT
 
 _ROOT = ROOT
@@ -33,11 +34,24 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _main(capfd: pytest.CaptureFixture[str], *words: str) -> tuple[int, str]:
     """The status, and the one line on standard error."""
-    status = main.main(words)
+    return main.main(words), _line(capfd)
+
+
+def _failing(capfd: pytest.CaptureFixture[str], error: BaseException) -> tuple[int, str]:
+    """The same of a command that ends so."""
+
+    def fail() -> tuple[doctor.Need, ...]:
+        raise error
+
+    status = run_command(doctor.add_parser, "doctor", host=doctor.Host(fail))
+    return status, _line(capfd)
+
+
+def _line(capfd: pytest.CaptureFixture[str]) -> str:
     err = capfd.readouterr().err
     assert err.startswith("errpath: ")
     assert err.count("\n") == 1
-    return status, err.removeprefix("errpath: ").rstrip("\n")
+    return err.removeprefix("errpath: ").rstrip("\n")
 
 
 def test_an_unknown_kernel(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -128,23 +142,14 @@ def test_wrong_words_are_no_verdict_on_a_revision(
 )
 def test_the_status_says_whose_fault_it_is(
     capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
     error: ErrpathError,
     status: int,
 ) -> None:
-    def fail(_: object) -> int:
-        raise error
-
-    monkeypatch.setattr(doctor, "_doctor", fail)
-    assert _main(capfd, "doctor") == (status, str(error))
+    assert _failing(capfd, error) == (status, str(error))
 
 
-def test_an_interrupt(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: object) -> int:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(doctor, "_doctor", interrupt)
-    assert _main(capfd, "doctor") == (130, "interrupted")
+def test_an_interrupt(capfd: pytest.CaptureFixture[str]) -> None:
+    assert _failing(capfd, KeyboardInterrupt()) == (130, "interrupted")
 
 
 def _command(*words: str) -> list[str]:
@@ -165,11 +170,11 @@ def test_a_reader_that_has_gone() -> None:
 _WAIT = """
 import sys, threading
 from errpath.cli import doctor, main
-def wait(arguments):
+from suites.selftest.cli.one_command import run_command
+def wait():
     print("ready", flush=True)
     threading.Event().wait(60)
-doctor._doctor = wait
-sys.exit(main.main(["doctor"]))
+sys.exit(run_command(doctor.add_parser, "doctor", host=doctor.Host(wait)))
 """
 
 

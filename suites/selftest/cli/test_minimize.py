@@ -15,6 +15,7 @@ from errpath.cli.main import main
 from errpath.filesystems.mkfs import image
 from errpath.intake.kept import keep_case, load_kept
 from errpath.oracles.failure import ERRNO, WARNING, Failure
+from suites.selftest.cli.one_command import run_command
 
 _PLACE = 1024 + 10
 _WARNING = Failure(WARNING, "WARNING in hfs_mdb_get", functions=("hfs_mdb_get",))
@@ -39,9 +40,9 @@ class _Testbeds:
     def close(self) -> None: ...
 
 
-def _play(
-    monkeypatch: pytest.MonkeyPatch, found: Callable[[MountCase], tuple[Failure, ...]]
-) -> None:
+def _run(found: Callable[[MountCase], tuple[Failure, ...]], *words: str) -> int:
+    """The status of `errpath minimize WORDS` where cases show these failures."""
+
     class Trials:
         count = 7
 
@@ -52,8 +53,7 @@ def _play(
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(minimize, "Testbeds", _Testbeds)
-    monkeypatch.setattr(minimize, "Trials", Trials)
+    return run_command(minimize.add_parser, "minimize", *words, testbeds=_Testbeds, trials=Trials)
 
 
 @pytest.fixture
@@ -65,15 +65,14 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_smallest_case_is_shown_decoded_and_kept(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def found(case: MountCase) -> tuple[Failure, ...]:
         content = case.device.content
         wrong = content is not None and content.read(_PLACE, 1) == b"\xee"
         return (_WARNING,) if wrong and case.steps[0].op == "mount" else ()
 
-    _play(monkeypatch, found)
-    assert main(["minimize", str(kept), "--as", "small", "--into", "out"]) == 0
+    assert _run(found, str(kept), "--as", "small", "--into", "out") == 0
     out = capsys.readouterr().out
     assert out.startswith(
         "WARNING in hfs_mdb_get  (7 runs)\n  steps      3 -> 1\n    mount hfs rw\n"
@@ -89,14 +88,12 @@ def test_the_smallest_case_is_shown_decoded_and_kept(
 
 
 def test_what_does_not_fail_and_what_does_not_come_again(
-    kept: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _play(monkeypatch, lambda case: ())
-    assert main(["minimize", str(kept)]) == 1
+    assert _run(lambda case: (), str(kept)) == 1
     assert capsys.readouterr().out == "big: does not fail on a kernel\n"
     once = iter([(Failure(ERRNO, "mount: -EIO"), _WARNING)])
-    _play(monkeypatch, lambda case: next(once, ()))
-    assert main(["minimize", str(kept)]) == 125
+    assert _run(lambda case: next(once, ()), str(kept)) == 125
     assert capsys.readouterr().err == "errpath: big: WARNING in hfs_mdb_get: did not come again\n"
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from errpath.cli import repro
 from errpath.cli.main import main
+from errpath.intake.reproducer import Reproducer
 from errpath.intake.reproduction import Outcome, Reproduction
 from errpath.oracles.failure import LEAK, Failure
 from errpath.runner.options import Choice
+from suites.selftest.cli.one_command import run_command
 
 _LEAK = Failure(LEAK, "memory leak in f", functions=("f",))
 _SAME = Reproduction(Outcome.SAME, 2, 3, _LEAK, ("WARNING in g",), 4.5)
@@ -29,19 +32,22 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def _play(monkeypatch: pytest.MonkeyPatch, *found: Reproduction) -> list[tuple[str, int]]:
-    """Kernels that show this, one after another; what each was asked for, and how often."""
+# What each kernel was asked for, and how often.
+_Asked = list[tuple[str, int]]
+
+
+def _run(words: Sequence[str], *found: Reproduction) -> tuple[int, _Asked]:
+    """The status where the kernels show this, one after another; what they were asked for."""
     coming, asked = iter(found), []
 
-    def on_kernel(
-        _: object, choice: Choice, title: str, expected: Failure | None, attempts: int
+    def reproduce(
+        choice: Choice, reproducer: Reproducer, *_: object, attempts: int, **more: object
     ) -> Reproduction:
         patches = len(choice.testbed.kernel.patches)
-        asked.append((f"{title} with {patches} patches", attempts))
+        asked.append((f"{reproducer.title} with {patches} patches", attempts))
         return next(coming)
 
-    monkeypatch.setattr(repro, "_on_kernel", on_kernel)
-    return asked
+    return run_command(repro.add_parser, "repro", *words, reproduce=reproduce), asked
 
 
 @pytest.mark.parametrize(("found", "status"), [(_SAME, 0), (_NOT, 3), (_OTHER, 4), (_ERROR, 125)])
@@ -49,27 +55,23 @@ def test_one_kernel(
     found: Reproduction,
     status: int,
     source: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked = _play(monkeypatch, found)
-    assert main(["repro", str(source)]) == status
+    done, asked = _run([str(source)], found)
+    assert done == status
     out = capsys.readouterr().out
     assert out.startswith("repro.c: memory leak in f\n")
     assert f"debian:7.2   {found.outcome.value}" in out
     assert asked == [("memory leak in f with 0 patches", 3)]
 
 
-def test_several_kernels_and_json(
-    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _play(monkeypatch, _NOT, _SAME)
-    words = ["repro", str(source), "--kernel", "a=debian:7.2", "--kernel", "b=debian:7.3"]
-    assert main([*words, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [one["outcome"] for one in told["kernels"].values()] == ["NOT REPRODUCED", "SAME"]
-    assert told["kernels"]["b"]["failure"]["title"] == "memory leak in f"
-    assert told["kernels"]["b"]["others"] == ["WARNING in g"]
+def test_several_kernels_and_json(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [str(source), "--kernel", "a=debian:7.2", "--kernel", "b=debian:7.3", "--json"]
+    assert _run(words, _NOT, _SAME)[0] == 0
+    reported = json.loads(capsys.readouterr().out)
+    assert [one["outcome"] for one in reported["kernels"].values()] == ["NOT REPRODUCED", "SAME"]
+    assert reported["kernels"]["b"]["failure"]["title"] == "memory leak in f"
+    assert reported["kernels"]["b"]["others"] == ["WARNING in g"]
 
 
 @pytest.mark.parametrize(
@@ -88,11 +90,10 @@ def test_a_patch(
     answer: str,
     status: int,
     source: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    asked = _play(monkeypatch, before, after)
-    assert main(["repro", str(source), "--patch", "a.patch"]) == status
+    done, asked = _run([str(source), "--patch", "a.patch"], before, after)
+    assert done == status
     assert capsys.readouterr().out.splitlines()[-1] == answer
     if before is _SAME:
         # Two of three attempts: as often again, until chance would not hide it.
@@ -102,9 +103,10 @@ def test_a_patch(
         ]
 
 
-def test_a_bug_put_back(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = _play(monkeypatch, _OTHER, _NOT)
-    assert main(["repro", str(source), "--before-patch", "a.patch", "--attempts", "1"]) == 0
+def test_a_bug_put_back(source: Path) -> None:
+    words = [str(source), "--before-patch", "a.patch", "--attempts", "1"]
+    done, asked = _run(words, _OTHER, _NOT)
+    assert done == 0
     assert [one[0] for one in asked] == [
         "memory leak in f with 1 patches",
         "memory leak in f with 0 patches",

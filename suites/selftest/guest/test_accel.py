@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from errpath.errors import ToolMissingError, UsageError
-from errpath.guest import accel
 from errpath.guest.accel import KvmVerdict, choose, kvm_verdict, probe_argv, probe_sector
 from errpath.guest.qemu import QEMU
 
@@ -25,7 +25,6 @@ class _Machine:
         self.kvm = directory / "kvm"
         self.kvm.touch()
         self._starts = directory / "starts"
-        monkeypatch.setattr(accel, "_KVM", self.kvm)
         monkeypatch.setenv("ERRPATH_CACHE", str(directory / "cache"))
         (directory / "bin").mkdir()
         monkeypatch.setenv("PATH", f"{directory / 'bin'}:/usr/bin:/bin")
@@ -35,6 +34,12 @@ class _Machine:
         path = self.directory / "bin" / QEMU
         path.write_text(f'#!/bin/sh\necho "$@" >> {self._starts}\n{does}\n')
         path.chmod(0o755)
+
+    def verdict(self, **more: Any) -> KvmVerdict:
+        return kvm_verdict(device=self.kvm, **more)
+
+    def choose(self, accel: str) -> str:
+        return choose(accel, device=self.kvm)
 
     @property
     def starts(self) -> int:
@@ -48,45 +53,44 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Machine:
 
 def test_a_working_kvm_is_proven_once(machine: _Machine) -> None:
     for _ in range(3):
-        assert kvm_verdict() == KvmVerdict(True, "a boot sector ran")
+        assert machine.verdict() == KvmVerdict(True, "a boot sector ran")
     assert machine.starts == 1
-    assert choose("auto") == choose("kvm") == "kvm"
-    assert kvm_verdict(again=True).works
+    assert machine.choose("auto") == machine.choose("kvm") == "kvm"
+    assert machine.verdict(again=True).works
     assert machine.starts == 2
 
 
 def test_a_kvm_slower_than_tcg_is_not_chosen(machine: _Machine) -> None:
     """As where every exit is emulated. The sleep stands for the emulation."""
     machine.qemu(f'case "$*" in *"-accel kvm"*) sleep 1.2;; esac; exit {_RAN}')
-    verdict = kvm_verdict()
+    verdict = machine.verdict()
     assert not verdict.works
     assert verdict.reason.startswith("slower than TCG: 1.")
-    assert choose("auto") == "tcg"
+    assert machine.choose("auto") == "tcg"
     assert machine.starts == 2
 
 
 def test_a_slow_machine_is_not_held_against_kvm(machine: _Machine) -> None:
     machine.qemu(f"sleep 0.6; exit {_RAN}")
-    assert kvm_verdict().works
+    assert machine.verdict().works
 
 
 def test_a_broken_kvm_is_found_out_once(machine: _Machine) -> None:
     machine.qemu("echo 'kvm: MSR 0x40000000 failed' >&2; exit 134")
     for _ in range(3):
-        assert kvm_verdict() == KvmVerdict(False, "status 134: kvm: MSR 0x40000000 failed")
+        assert machine.verdict() == KvmVerdict(False, "status 134: kvm: MSR 0x40000000 failed")
     assert machine.starts == 1
-    assert choose("auto") == "tcg"
+    assert machine.choose("auto") == "tcg"
     with pytest.raises(UsageError, match=r"accel: kvm does not work here \(status 134: .*expected"):
-        choose("kvm")
+        machine.choose("kvm")
 
 
 def test_a_hanging_kvm_costs_its_deadline_once(
-    machine: _Machine, monkeypatch: pytest.MonkeyPatch
+    machine: _Machine,
 ) -> None:
-    monkeypatch.setattr(accel, "PROBE_SECONDS", 0.2)
     machine.qemu("exec sleep 600")
     for _ in range(2):
-        verdict = kvm_verdict()
+        verdict = machine.verdict(seconds=0.2)
         assert not verdict.works
         assert "timed out waiting for a boot sector under kvm" in verdict.reason
     assert machine.starts == 1
@@ -94,36 +98,36 @@ def test_a_hanging_kvm_costs_its_deadline_once(
 
 def test_a_probe_that_ends_well_without_running_proves_nothing(machine: _Machine) -> None:
     machine.qemu("exit 0")
-    assert kvm_verdict() == KvmVerdict(False, "status 0: nothing said")
+    assert machine.verdict() == KvmVerdict(False, "status 0: nothing said")
 
 
 def test_another_qemu_is_asked_again(machine: _Machine) -> None:
-    kvm_verdict()
+    machine.verdict()
     path = machine.directory / "bin" / QEMU
     os.utime(path, ns=(1, 1))
-    kvm_verdict()
+    machine.verdict()
     assert machine.starts == 2
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"works": true}', '{"a": 1}'])
 def test_a_memory_that_makes_no_sense_is_no_memory(machine: _Machine, text: str) -> None:
-    kvm_verdict()
+    machine.verdict()
     (memory,) = (machine.directory / "cache" / "kvm").glob("*.json")
     memory.write_text(text)
-    assert kvm_verdict().works
+    assert machine.verdict().works
     assert machine.starts == 2
     assert json.loads(memory.read_text())["works"] is True
 
 
 def test_without_the_device_nothing_is_started(machine: _Machine) -> None:
     machine.kvm.unlink()
-    assert kvm_verdict() == KvmVerdict(False, f"no {machine.kvm}")
-    assert choose("auto") == "tcg"
+    assert machine.verdict() == KvmVerdict(False, f"no {machine.kvm}")
+    assert machine.choose("auto") == "tcg"
     assert machine.starts == 0
 
 
 def test_tcg_asks_nobody(machine: _Machine) -> None:
-    assert choose("tcg") == "tcg"
+    assert machine.choose("tcg") == "tcg"
     assert machine.starts == 0
 
 
@@ -135,7 +139,7 @@ def test_an_unknown_accelerator() -> None:
 def test_no_qemu_is_said_by_name(machine: _Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(machine.directory))
     with pytest.raises(ToolMissingError, match="qemu-system-x86_64: not found on PATH"):
-        kvm_verdict()
+        machine.verdict()
 
 
 def test_the_sector_and_the_argv() -> None:

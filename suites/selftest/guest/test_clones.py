@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import pytest
 
-from errpath.guest import clones
 from errpath.guest.clones import Clones, MachineSpec
 from errpath.guest.definition import load_guest
 from errpath.guest.machine import Machine
@@ -19,39 +18,44 @@ from errpath.util.progress import silent
 from suites.selftest.guest.test_snapshot import FakeMachine, Maker
 
 
-@pytest.fixture
-def resumed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+class _Resumed(list[int]):
     """Stands in QEMU's place: the first word of each clone's memory; refuses a word below 100."""
-    words: list[int] = []
 
-    def resume(*_: object, ram: Any, fill: Any, **__: object) -> Machine:
+    def resume(self, *_: object, ram: Any, fill: Any, **__: object) -> Machine:
         fill(ram)
-        words.append(ram.read_word(4096))
+        self.append(ram.read_word(4096))
         ram.close()
-        if words[-1] < 100:
+        if self[-1] < 100:
             raise CloneError("QEMU: a frozen guest does not go on")
         return cast("Machine", object())
 
-    monkeypatch.setattr(clones, "resume", resume)
-    monkeypatch.setattr(clones, "build_initramfs", lambda: Path("initramfs"))
-    monkeypatch.setattr(clones, "qemu_identity", lambda: "QEMU 7.2")
-    return words
+
+@pytest.fixture
+def resumed() -> _Resumed:
+    return _Resumed()
 
 
-def _clones(root: Path, *, key: str = "kernel") -> Clones:
+def _clones(root: Path, resumed: _Resumed, *, key: str = "kernel") -> Clones:
     spec = MachineSpec(load_guest("microvm"), Path("bzImage"), key, "tcg")
     store = SnapshotStore(Layout(root), progress=silent())
 
     def boot() -> Machine:
         return cast("Machine", FakeMachine(500))
 
-    return Clones(spec, store, boot=boot, artefacts=lambda: root)
+    return Clones(
+        spec,
+        store,
+        boot=boot,
+        artefacts=lambda: root,
+        resume=resumed.resume,
+        identity=(spec.kernel_key, spec.definition),
+    )
 
 
-def test_one_freezing_serves_all_runs(resumed: list[int], tmp_path: Path) -> None:
+def test_one_freezing_serves_all_runs(resumed: _Resumed, tmp_path: Path) -> None:
     make = Maker()
     for _ in range(2):
-        one = _clones(tmp_path)
+        one = _clones(tmp_path, resumed)
         notes: list[Mapping[str, Any]] = [one.prepared(("hfs",), make)[2] for _ in range(3)]
         one.close()
         assert notes == [{"number": 1}] * 3
@@ -59,28 +63,28 @@ def test_one_freezing_serves_all_runs(resumed: list[int], tmp_path: Path) -> Non
     assert len(make.made) == 1
 
 
-def test_other_contents_or_kernels_are_other_guests(resumed: list[int], tmp_path: Path) -> None:
+def test_other_contents_or_kernels_are_other_guests(resumed: _Resumed, tmp_path: Path) -> None:
     make = Maker()
-    _clones(tmp_path).prepared(("hfs",), make)
-    _clones(tmp_path).prepared(("hfsplus",), make)
-    _clones(tmp_path, key="other").prepared(("hfs",), make)
-    _clones(tmp_path).booted()
+    _clones(tmp_path, resumed).prepared(("hfs",), make)
+    _clones(tmp_path, resumed).prepared(("hfsplus",), make)
+    _clones(tmp_path, resumed, key="other").prepared(("hfs",), make)
+    _clones(tmp_path, resumed).booted()
     assert resumed == [100, 101, 102, 500]
 
 
-def test_one_that_does_not_go_on_is_made_again(resumed: list[int], tmp_path: Path) -> None:
+def test_one_that_does_not_go_on_is_made_again(resumed: _Resumed, tmp_path: Path) -> None:
     made: list[FakeMachine] = []
 
     def make() -> tuple[Machine, Mapping[str, Any]]:
         made.append(FakeMachine(7 if not made else 100))
         return cast("Machine", made[-1]), {}
 
-    _clones(tmp_path).prepared(("hfs",), make)
+    _clones(tmp_path, resumed).prepared(("hfs",), make)
     assert resumed == [7, 100]
     assert all(machine.closed for machine in made)
 
 
-def test_two_that_do_not_go_on_are_enough(resumed: list[int], tmp_path: Path) -> None:
+def test_two_that_do_not_go_on_are_enough(resumed: _Resumed, tmp_path: Path) -> None:
     made: list[FakeMachine] = []
 
     def make() -> tuple[Machine, Mapping[str, Any]]:
@@ -88,5 +92,5 @@ def test_two_that_do_not_go_on_are_enough(resumed: list[int], tmp_path: Path) ->
         return cast("Machine", made[-1]), {}
 
     with pytest.raises(CloneError, match="does not go on"):
-        _clones(tmp_path).prepared(("hfs",), make)
+        _clones(tmp_path, resumed).prepared(("hfs",), make)
     assert len(made) == 2

@@ -21,13 +21,14 @@ from errpath.cases.steps import Mount, Umount
 from errpath.cases.volume_steps import WriteFile
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
-from errpath.guest import clones
 from errpath.guest.definition import load_guest
-from errpath.guest.machine import Guest
+from errpath.guest.machine import Guest, Machine
 from errpath.guest.qmp import CloneError
+from errpath.guest.snapshot import SnapshotStore
 from errpath.images.hfs import hfs as hfs_images
 from errpath.images.hfs import hfsplus as hfsplus_images
 from errpath.kernel import KernelRequest, KernelStore
+from errpath.kernel.layout import Layout
 from errpath.kernel.log import find_crashes
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.canary import CanaryMissedError
@@ -37,10 +38,12 @@ from errpath.oracles.modules import CORRUPT, HOLD, PLANT, PLANTS
 from errpath.oracles.resources import settle
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.counting import read_counts
+from errpath.runner.guest_factory import GuestFactory
 from errpath.runner.guests import Boot, PreparedGuest
 from errpath.runner.options import ISOLATIONS
 from errpath.runner.testbed import Testbed, TestbedOptions, batch_size
 from errpath.runner.verdict import Status, Verdict
+from errpath.util.cache import cache_root
 from errpath.util.progress import Progress, silent
 from errpath.util.resources import GUESTS
 from suites.selftest.paths import ROOT
@@ -173,13 +176,19 @@ def test_a_clone_dies_with_its_harness_and_leaves_nothing(testbed: Testbed, tmp_
 
 
 def test_where_cloning_cannot_work_guests_are_booted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(*_: object, **__: object) -> None:
+    def refuse(*_: object, **__: object) -> Machine:
         raise CloneError("this QEMU cannot migrate")
 
-    monkeypatch.setattr(clones, "resume", refuse)
     one = _testbed(tmp_path)
+    one.guests = GuestFactory(
+        one,
+        artefacts=tmp_path,
+        snapshots=SnapshotStore(Layout(cache_root()), progress=one.progress),
+        progress=one.progress,
+        resume=refuse,
+    )
     for _ in range(2):
         prepared = one.guests.prepare(_FILESYSTEMS, _FUNCTIONS, fast=True)
         assert run_case(prepared.guest, _cases()[0], "errpath-test").fired == 1

@@ -126,10 +126,8 @@ def test_who_has_one_open_keeps_it(store: SnapshotStore) -> None:
     frozen.close()
 
 
-def test_only_those_used_last_are_kept(
-    store: SnapshotStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshot, "_KEPT", 2)
+def test_only_those_used_last_are_kept(tmp_path: Path) -> None:
+    store = SnapshotStore(Layout(tmp_path), progress=silent(), kept=2)
     for number, name in enumerate(("a", "b", "c")):
         store.get(name, "cases", Maker()).close()
         os.utime(tmp_path / "snapshots" / name, (number, number))

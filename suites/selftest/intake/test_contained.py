@@ -10,10 +10,10 @@ import pytest
 
 from errpath.errors import GuestPoisonedError, InfrastructureError
 from errpath.guest.machine import Guest, ProgramOutput
+from errpath.guest.program import guest_program
 from errpath.intake.contained import Attempt, run_contained
 from errpath.intake.reproducer import Reproducer
 from errpath.kernel.log import Crash, find_crashes
-from errpath.oracles import canary
 from errpath.oracles.canary import Checked
 from errpath.oracles.failure import HANG, LEAK
 from errpath.oracles.kmemleak import parse_records
@@ -74,57 +74,49 @@ class _Guest:
         self.closed = True
 
 
-@pytest.fixture
-def leaks(monkeypatch: pytest.MonkeyPatch) -> list[Checked]:
-    """What the leak check finds; it is not asked twice."""
-    found: list[Checked] = []
-    monkeypatch.setattr(canary, "check_beside_canary", lambda guest, check: found.pop())
-    monkeypatch.setattr("errpath.intake.contained.guest_program", lambda name: b"contain")
-    return found
-
-
-def _run(guest: _Guest) -> Attempt:
+def _run(guest: _Guest, *leaks: Checked) -> Attempt:
+    """One attempt; `leaks` is what the leak check finds, which is asked so often."""
+    found = list(leaks)
     prepared = PreparedGuest(cast(Guest, guest), Path())
-    attempt = run_contained(lambda: prepared, _PROGRAM, seconds=7)
+    attempt = run_contained(
+        lambda: prepared, _PROGRAM, seconds=7, checked=lambda guest, check: found.pop()
+    )
     assert guest.closed
-    assert guest.files == {"/contain": b"contain", "/repro-program": b"\x7fELF"}
+    assert guest.files == {"/contain": guest_program("repro"), "/repro-program": b"\x7fELF"}
+    assert not found
     return attempt
 
 
-def test_a_clean_run(leaks: list[Checked]) -> None:
-    leaks.append(Checked(()))
-    attempt = _run(_Guest("hello" + _LAST.format(3, 0, 0, 0)))
+def test_a_clean_run() -> None:
+    attempt = _run(_Guest("hello" + _LAST.format(3, 0, 0, 0)), Checked(()))
     assert (attempt.failures, attempt.error) == ((), "")
     assert (attempt.output, attempt.ended) == ("hello", "status 3")
 
 
-def test_a_program_that_is_killed(leaks: list[Checked]) -> None:
-    leaks.append(Checked(()))
-    assert _run(_Guest(_LAST.format(128 + 11, 0, 0, 0))).ended == "signal 11"
+def test_a_program_that_is_killed() -> None:
+    assert _run(_Guest(_LAST.format(128 + 11, 0, 0, 0)), Checked(())).ended == "signal 11"
 
 
-def test_leaks_and_warnings(leaks: list[Checked]) -> None:
-    leaks.append(Checked(_RECORD))
-    attempt = _run(_Guest(_LAST.format(0, 9, 1, 0), _WARNING))
+def test_leaks_and_warnings() -> None:
+    attempt = _run(_Guest(_LAST.format(0, 9, 1, 0), _WARNING), Checked(_RECORD))
     assert [failure.title for failure in attempt.failures] == ["WARNING in g", "memory leak in f"]
     assert attempt.leaks
     assert attempt.ended == "ended when time was up"
 
 
-def test_after_a_fatal_report_no_leak_is_looked_for(leaks: list[Checked]) -> None:
+def test_after_a_fatal_report_no_leak_is_looked_for() -> None:
     attempt = _run(_Guest(log=_KASAN))
     assert [f.title for f in attempt.failures] == ["KASAN: slab-use-after-free Read in h"]
 
 
-def test_a_check_without_its_canary_says_nothing(leaks: list[Checked]) -> None:
-    leaks.append(Checked((), "canary: 1 of 5 was not found"))
-    assert _run(_Guest()).error == "canary: 1 of 5 was not found"
+def test_a_check_without_its_canary_says_nothing() -> None:
+    blind = "canary: 1 of 5 was not found"
+    assert _run(_Guest(), Checked((), blind)).error == blind
     # What was found all the same counts.
-    leaks.append(Checked(_RECORD, "canary: 1 of 5 was not found"))
-    assert [failure.kind for failure in _run(_Guest()).failures] == [LEAK]
+    assert [failure.kind for failure in _run(_Guest(), Checked(_RECORD, blind)).failures] == [LEAK]
 
 
-def test_a_task_that_does_not_end_is_a_hang(leaks: list[Checked]) -> None:
+def test_a_task_that_does_not_end_is_a_hang() -> None:
     stack = (
         "contain: task 77 does not end\n[<0>] folio_wait_bit_common+0x1/0x2\n"
         "[<0>] hfs_bnode_find+0x1/0x2 [hfs]\n"
@@ -146,15 +138,13 @@ def test_a_task_that_does_not_end_is_a_hang(leaks: list[Checked]) -> None:
         ),
     ],
 )
-def test_a_guest_that_is_lost(
-    leaks: list[Checked], console: str, titles: list[str], error: str
-) -> None:
+def test_a_guest_that_is_lost(console: str, titles: list[str], error: str) -> None:
     attempt = _run(_Guest(lost=console))
     assert [failure.title for failure in attempt.failures] == titles
     assert attempt.error == error
 
 
-def test_an_error_of_the_infrastructure_is_no_answer(leaks: list[Checked]) -> None:
+def test_an_error_of_the_infrastructure_is_no_answer() -> None:
     assert _run(_Guest(error="no channel")).error == "no channel"
 
     def none() -> PreparedGuest:

@@ -116,13 +116,12 @@ def test_a_directory_of_a_bug_page(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_run_is_one_line(
-    files: dict[str, str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("errpath.intake.reproducer._LIMITS", ("--as=400000000", "--cpu=5"))
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(UsageError) as caught:
-        load_reproducer(tmp_path, rounds=1)
+        load_reproducer(tmp_path, rounds=1, limits=("--as=400000000", "--cpu=5"))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

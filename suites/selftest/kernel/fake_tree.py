@@ -6,9 +6,11 @@ arguments, so that everything around the compiler can be tested in milliseconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from errpath.kernel import KernelStore
+from errpath.kernel.features.table import Feature, load_table
 from errpath.util.progress import Progress, silent
 
 __all__ = ["FRAGMENT", "fake_store", "make_tree", "write_fragment"]
@@ -100,6 +102,13 @@ def write_fragment(directory: Path) -> Path:
     return path
 
 
-def fake_store(root: Path, *, progress: Progress | None = None) -> KernelStore:
+def fake_store(
+    root: Path,
+    *,
+    progress: Progress | None = None,
+    table: Callable[[], tuple[Feature, ...]] = load_table,
+) -> KernelStore:
     """A store that never asks for a compiler."""
-    return KernelStore(root, progress=progress or silent(), jobs=1, compiler=lambda: "fakecc 1")
+    return KernelStore(
+        root, progress=progress or silent(), jobs=1, compiler=lambda: "fakecc 1", table=table
+    )

@@ -229,13 +229,12 @@ def test_offline_without_a_cache_tells_why(tmp_path: Path) -> None:
         archive.source().open("7.2")
 
 
-def test_private_apt_keeps_to_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_apt_keeps_to_itself(tmp_path: Path) -> None:
     keyring = tmp_path / "keys.gpg"
-    monkeypatch.setattr("errpath.util.apt._KEYRINGS", (keyring,))
     with pytest.raises(ToolMissingError, match="debian-archive-keyring"):
-        private_apt(tmp_path / "root", "http://m.example/debian", "sid")
+        private_apt(tmp_path / "root", "http://m.example/debian", "sid", keyrings=(keyring,))
     keyring.touch()
-    apt = private_apt(tmp_path / "root", "http://m.example/debian", "sid")
+    apt = private_apt(tmp_path / "root", "http://m.example/debian", "sid", keyrings=(keyring,))
     assert apt.suite == "sid"
     line = f"deb [signed-by={keyring}] http://m.example/debian sid main\n"
     assert (tmp_path / "root/sources.list").read_text() == line

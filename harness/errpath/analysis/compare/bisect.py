@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from errpath.analysis.compare.observe import Observed, observe_all
@@ -22,6 +22,7 @@ def check_kernel(
     *,
     jobs: int | None = None,
     repeats: int = 2,
+    make: Callable[..., RunSession] = RunSession,
 ) -> tuple[Observed, ...]:
     """Build a kernel, run what is planned on it, and return what each case came to.
 
@@ -30,7 +31,7 @@ def check_kernel(
     """
     wanted = [one for one in planned if one.case is not None]
     chosen = {choice.name: choice}
-    session = RunSession(chosen, directory, progress)
+    session = make(chosen, directory, progress)
     try:
         for filesystem in dict.fromkeys(one.filesystem for one in wanted):
             testbed = session.testbeds.get(choice.name, filesystem)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -70,7 +70,12 @@ class Summary:
     seconds: float
 
 
-def compare(request: Request, progress: Progress) -> Summary:
+def compare(
+    request: Request,
+    progress: Progress,
+    *,
+    make: Callable[..., RunSession] = RunSession,
+) -> Summary:
     """Build both kernels, run what may differ on both, and compare.
 
     Raises:
@@ -79,7 +84,7 @@ def compare(request: Request, progress: Progress) -> Summary:
     began = time.monotonic()
     both = request.kernels
     after = tuple(both)[-1]
-    session = RunSession(both, request.directory, progress)
+    session = make(both, request.directory, progress)
     try:
         for name in both:
             # Also that there is a QEMU: without one, every case would be a case that did not run.

@@ -18,16 +18,16 @@ from errpath.kernel.build.built import BuiltKernel, BuiltModule, KernelRequest
 from errpath.kernel.build.inventory import Inventory
 from errpath.kernel.build.kbuild import compiler_identity
 from errpath.kernel.build.kconfig import Dropped, load_requested
+from errpath.kernel.build.kernel_features import KernelFeatures
 from errpath.kernel.build.kernel_sources import KernelSources
 from errpath.kernel.build.module_order import ModuleOrder
 from errpath.kernel.build.modules import HEADER, load_module, missing_modules
 from errpath.kernel.build.prebuilt import Prebuilt, import_prebuilt
 from errpath.kernel.build.prune import Pruned, mark_used, prune
 from errpath.kernel.build.state import State, combine, load_state, load_tree, save_state
-from errpath.kernel.features.finding import Finding, Presence
-from errpath.kernel.features.probe import features_header, probe_features
-from errpath.kernel.features.table import load_table
-from errpath.kernel.layout import Layout, disk_errors, read_json, write_json
+from errpath.kernel.features.finding import Finding
+from errpath.kernel.features.table import Feature, load_table
+from errpath.kernel.layout import Layout, disk_errors, read_json
 from errpath.kernel.source.directory import walk
 from errpath.kernel.source.patches import apply_patches, patch_digest
 from errpath.kernel.source.spec import open_spec, prebuilt_directory
@@ -47,7 +47,9 @@ class KernelStore:
         progress: Progress,
         jobs: int | None = None,
         compiler: Callable[[], str] = compiler_identity,
+        table: Callable[[], tuple[Feature, ...]] = load_table,
     ) -> None:
+        """`table` is the features that kernels are probed for."""
         if jobs is not None and jobs < 1:
             raise UsageError(f"jobs: expected a number of at least 1, got {jobs}")
         self.layout = Layout((root if root is not None else cache_root()).absolute())
@@ -57,6 +59,7 @@ class KernelStore:
         self._used: set[str] = set()
         self.sources = KernelSources(self.layout)
         self.inventory = Inventory(self.layout, progress)
+        self._features = KernelFeatures(self.layout, table)
         self._builder = Builder(self.layout, progress, jobs or len(os.sched_getaffinity(0)))
 
     def build(self, request: KernelRequest) -> BuiltKernel:
@@ -116,7 +119,7 @@ class KernelStore:
                 text = (directory / path).read_bytes()
                 content.update(f"{path}\0".encode() + text + b"\0")
                 if HEADER.encode() in text:
-                    header = header or features_header(load_table(), self.features(kernel))
+                    header = header or self._features.header(self.features(kernel))
             key = combine(
                 *("external", kernel.key, directory.name, content.hexdigest()),
                 *(str(allow_undefined), header),
@@ -146,28 +149,8 @@ class KernelStore:
         Raises:
             BuildError: a probe failed, and the compiler did not say why.
         """
-        table = load_table()
-        text = "\0".join(map(repr, table))
-        final = self.layout.modules / combine("features", kernel.key, text)
         with disk_errors(self.layout.root):
-            record = read_json(final / "meta.json")
-            if record is None:
-                found = probe_features(
-                    table,
-                    config=kernel.config,
-                    system_map=kernel.system_map,
-                    vmlinux=kernel.vmlinux,
-                    compile_all=lambda sources: self._compile(kernel, sources),
-                )
-                record = {
-                    "kernel": kernel.key,
-                    "features": [[one.name, one.presence.value, one.why] for one in found],
-                }
-                with self.layout.making(final) as directory:
-                    write_json(directory / "meta.json", record)
-        return tuple(
-            Finding(name, Presence(presence), why) for name, presence, why in record["features"]
-        )
+            return self._features.of(kernel, lambda sources: self._compile(kernel, sources))
 
     def _compile(self, kernel: BuiltKernel, sources: Mapping[str, str]) -> Mapping[str, str]:
         prebuilt = self._prebuilt(kernel)

@@ -12,22 +12,17 @@ from errpath.kernel.features.table import Feature
 from errpath.util.progress import Progress
 from suites.selftest.kernel.fake_tree import fake_store, make_tree, write_fragment
 
-
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table that the fake tree can answer."""
-    table = (
-        Feature("right", "x", compile="int right;", absent="expected expression"),
-        Feature("wrong", "x", compile="SYNTAX-ERROR", absent="expected expression"),
-        Feature("odd", "x", compile="SYNTAX-ERROR", absent="no member"),
-        Feature("start", "x", symbol="start_kernel"),
-    )
-    monkeypatch.setattr("errpath.kernel.build.store.load_table", lambda: table)
+# A table that the fake tree can answer.
+_FEW = (
+    Feature("right", "x", compile="int right;", absent="expected expression"),
+    Feature("wrong", "x", compile="SYNTAX-ERROR", absent="expected expression"),
+    Feature("odd", "x", compile="SYNTAX-ERROR", absent="no member"),
+    Feature("start", "x", symbol="start_kernel"),
+)
 
 
-@pytest.mark.usefixtures("few")
 def test_probes_are_compiled_once_and_kept(tmp_path: Path) -> None:
-    store = fake_store(tmp_path / "cache")
+    store = fake_store(tmp_path / "cache", table=lambda: _FEW)
     request = KernelRequest(
         spec=str(make_tree(tmp_path / "tree")), fragments=(write_fragment(tmp_path),)
     )
@@ -41,7 +36,9 @@ def test_probes_are_compiled_once_and_kept(tmp_path: Path) -> None:
     }
     (log,) = (tmp_path / "cache/work").glob("*/obj-*/errpath.log")
     size = log.stat().st_size
-    assert store.features(kernel) == fake_store(tmp_path / "cache").features(kernel)
+    assert store.features(kernel) == fake_store(tmp_path / "cache", table=lambda: _FEW).features(
+        kernel
+    )
     assert log.stat().st_size == size
     assert not list((tmp_path / "cache/tmp").glob("probe-*"))
 
@@ -57,11 +54,10 @@ def test_no_probe_is_broken_on_the_default_kernel() -> None:
 
 
 @pytest.mark.kernel_build
-def test_a_planted_mistake_is_a_broken_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_mistake_is_a_broken_probe() -> None:
     text = "#include <linux/fs.h>\nint probe = nothing_like_it;\n"
     table = (Feature("planted", "x", compile=text, absent="no member named"),)
-    monkeypatch.setattr("errpath.kernel.build.store.load_table", lambda: table)
-    store = KernelStore(progress=Progress())
+    store = KernelStore(progress=Progress(), table=lambda: table)
     (finding,) = store.features(store.build(KernelRequest()))
     assert finding.presence is Presence.BROKEN
     assert "'nothing_like_it' undeclared" in finding.why
