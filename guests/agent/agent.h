@@ -4,7 +4,7 @@
  *
  * Wire format, both directions, on the virtio-serial port "errpath.agent": two big-endian u32, the
  * length of the JSON text and the length of the blob, then the JSON, then the blob. A request is
- * {"id": n, "verb": "…", …}; its reply repeats the id and carries either "ok": true and the verb's
+ * {"id": n, "verb": "…", …}; its reply repeats the id and has either "ok": true and the verb's
  * results or "error": {"errno": n, "what": "…"}. Nothing on this wire is ever handed to a shell.
  */
 #ifndef ERRPATH_AGENT_H

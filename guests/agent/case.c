@@ -114,8 +114,8 @@ static int others_run(void)
 }
 
 /*
- * Whether the task has slept for so long without being woken once, in a kernel in which nobody else had
- * anything to do either: nobody will wake it.
+ * Whether the task has slept for so long without being woken once, while no other task of the
+ * kernel was runnable: nothing will wake it.
  */
 static int stands_still(struct standstill *still)
 {
@@ -129,8 +129,8 @@ static int stands_still(struct standstill *still)
 }
 
 /*
- * Waits until the task has ended, and reads the kernel log meanwhile: 1, 0 with the time up or where
- * it stands still, or -errno.
+ * Waits until the task has ended, and reads the kernel log meanwhile: 1, 0 with the time up or
+ * where it stands still, or -errno.
  */
 static int wait_ended(int pidfd, int timeout_ms, struct standstill *still,
 		      struct messages *messages)
@@ -368,7 +368,7 @@ int verb_case_run(struct call *call)
 		unread = kmsg_read(&messages);
 	if (unread)
 		snprintf(call->what, sizeof(call->what), "read /dev/kmsg");
-	/* The reply to a case that could not be set up is not read: what it changed is told with the next. */
+	/* The reply to a case that could not be set up is not read: the next has its changes. */
 	if (!error && !unread && json_is_true(json_object_get(call->request, "count")))
 		counts_reply(call, 0, json_is_true(json_object_get(call->request, "settle")));
 	kmsg_reply(call, "kmsg_before", &before);

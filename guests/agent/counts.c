@@ -15,8 +15,8 @@ enum { ALLOCATIONS, SLABS, PAGES, MODULES, SUPERS };
 
 static struct source {
 	const char *key, *path;
-	/* As it was last told: the same is not told again. */
-	char told[ROOM];
+	/* As it was last reported: the same is not reported again. */
+	char reported[ROOM];
 } sources[] = {
 	/* Gives changes, and nothing where nothing has changed. */
 	[ALLOCATIONS] = { .key = "allocations", .path = DEBUGFS "errpath_counts" },
@@ -48,10 +48,10 @@ static int read_all(const char *path, char text[ROOM])
 
 static void reply(json_t *counts, struct source *source, const char *text, int whole)
 {
-	if (!whole && strcmp(text, source->told) == 0)
+	if (!whole && strcmp(text, source->reported) == 0)
 		return;
 	json_object_set_new(counts, source->key, json_string_nocheck(text));
-	strcpy(source->told, text);
+	strcpy(source->reported, text);
 }
 
 void counts_reply(struct call *call, int whole, int settle)

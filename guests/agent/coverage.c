@@ -2,8 +2,8 @@
 /*
  * Which code a case's task ran, from KCOV (Documentation/dev-tools/kcov.rst).
  *
- * The area is mapped before the task is forked, so what a task ran is known even where it was killed
- * or hangs.
+ * The area is mapped before the task is forked, so what a task ran is known even where it was
+ * killed or hangs.
  */
 #define _GNU_SOURCE
 #include "agent.h"

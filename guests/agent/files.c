@@ -182,7 +182,7 @@ int verb_symbols(struct call *call)
 		json_array_foreach(names, i, name) {
 			const char *want = json_string_value(name);
 			size_t length = strlen(want);
-			/* Clones such as name.isra.0 are reported too: the host tells them apart. */
+			/* Clones such as name.isra.0 are reported too: the host sorts them. */
 			if (strncmp(symbol, want, length) == 0 &&
 			    (symbol[length] == '\0' || symbol[length] == '.'))
 				json_array_append_new(found,

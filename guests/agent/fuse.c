@@ -2,8 +2,8 @@
 /*
  * The server behind a fuseblk mount: an empty root directory, and nothing else.
  *
- * The kernel asks it to begin (FUSE_INIT, sent while the mount is made and answered when it is), for
- * the root's attributes, to sync, and to end (FUSE_DESTROY at the umount).
+ * The kernel asks it to begin (FUSE_INIT, sent while the mount is made and answered when it is),
+ * for the root's attributes, to sync, and to end (FUSE_DESTROY at the umount).
  */
 #define _GNU_SOURCE
 #include "agent.h"
@@ -38,7 +38,7 @@ struct reply {
 	};
 };
 
-/* The size of what follows the header, or -errno for the request; -ENOMSG where it wants no reply. */
+/* The size of what follows the header, or -errno of the request; -ENOMSG: it wants no reply. */
 static int answer(const union request *request, struct reply *reply)
 {
 	switch (request->header.opcode) {
@@ -126,8 +126,11 @@ pid_t fuse_serve(int device)
 	if (pid == 0)
 		serve(device);
 	error = pid < 0 ? -errno : 0;
-	/* It must have let go of what it inherited. The fs_context is among that: if the server were the
-	 * last to close it, it would end the superblock, and wait for its own answer to FUSE_DESTROY. */
+	/*
+	 * It must have let go of what it inherited. The fs_context is among that: if the server
+	 * were the last to close it, it would end the superblock, and wait for its own answer to
+	 * FUSE_DESTROY.
+	 */
 	close(gate[1]);
 	while (!error && read(gate[0], &byte, 1) < 0)
 		error = errno == EINTR ? 0 : -errno;

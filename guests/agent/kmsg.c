@@ -110,8 +110,8 @@ static int add_record(struct messages *messages, char *record)
 }
 
 /*
- * read(2), or -errno. The case's task shares our memory (CLONE_VM), and so the C library's errno: were
- * it written here while the task runs, a mount that fails could be reported with our EAGAIN.
+ * read(2), or -errno. The case's task shares our memory (CLONE_VM), and so the C library's errno:
+ * were it written here while the task runs, a mount that fails could be reported with our EAGAIN.
  */
 static ssize_t read_record(void *record, size_t size)
 {

@@ -25,10 +25,11 @@ int verb_sleep(struct call *call)
 }
 
 /*
- * Kernel stacks hold pointers to what was freed long ago. When such memory is allocated again and then
- * leaked, kmemleak, which scans the whole stack of every task, takes the old pointer for a reference.
- * In our own, deep calls left pointers that shallower ones never overwrite: a fresh copy of the agent
- * takes over and this one ends. Those of dead tasks are cleared as well (guests/common/quiet.h).
+ * Kernel stacks hold pointers to what was freed long ago. When such memory is allocated again and
+ * then leaked, kmemleak, which scans the whole stack of every task, takes the old pointer for a
+ * reference. In our own, deep calls left pointers that shallower ones never overwrite: a fresh copy
+ * of the agent takes over and this one ends. Those of dead tasks are cleared as well
+ * (guests/common/quiet.h).
  */
 static int take_over(void)
 {

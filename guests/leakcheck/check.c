@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The protocol, as errpath's own slow check has it (docs/leak-verdict.md): come to rest, scan, let
- * every object come of age, scan, scan once more; what both of the last scans report is lost. Stacks
- * of tasks are scanned: on a machine of anybody's, a sleeping task may hold the only pointer.
+ * every object come of age, scan, scan once more; what both of the last scans report is lost.
+ * Stacks of tasks are scanned: on a machine in use, a sleeping task may hold the only pointer.
  */
 #include "leakcheck.h"
 

@@ -37,8 +37,8 @@ int kmemleak_available(char *why)
 }
 
 /*
- * In a task of its own, whose stack is a cleared one: what a call leaves on ours would be scanned, and
- * a pointer to a lost object there would hide it.
+ * In a task of its own with a cleared stack: what a call leaves on ours would be scanned, and a
+ * pointer to a lost object there would hide it.
  */
 static int in_own_task(int (*work)(void *), void *argument)
 {

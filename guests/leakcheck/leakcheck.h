@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * errpath-leakcheck: whether kernel memory was lost between two points in time, with a proof that it
- * would have been seen. For any machine with kmemleak; nothing else of errpath is needed.
+ * errpath-leakcheck: whether kernel memory was lost between two points in time, with a proof that
+ * it would have been seen. For any machine with kmemleak; nothing else of errpath is needed.
  */
 #ifndef ERRPATH_LEAKCHECK_H
 #define ERRPATH_LEAKCHECK_H

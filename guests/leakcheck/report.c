@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A verdict as text, or as KTAP (Documentation/dev-tools/ktap.rst). A leak's first line is the one that
- * runners which read the kernel log look for, in syzbot's words.
+ * A verdict as text, or as KTAP (Documentation/dev-tools/ktap.rst). A leak's first line is the one
+ * that runners which read the kernel log look for, in syzbot's words.
  */
 #define _GNU_SOURCE
 #include "leakcheck.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The state between `begin` and `end`: a line "errpath-leakcheck 1", a line of the name, a line of the
- * jiffies, and then kmemleak's own text of what was lost before.
+ * The state between `begin` and `end`: a line "errpath-leakcheck 1", a line of the name, a line of
+ * the jiffies, and then kmemleak's own text of what was lost before.
  */
 #define _GNU_SOURCE
 #include "leakcheck.h"

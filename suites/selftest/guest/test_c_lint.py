@@ -68,6 +68,18 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     assert "steps.c" in output
 
 
+@pytest.mark.parametrize(
+    "path",
+    [*(path for name in _PROGRAMS for path in _SOURCES[name]), *_MODULES],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_lines_have_100_columns(path: Path) -> None:
+    """clang-format leaves comments as they are; messages of the kernel log are not divided."""
+    lines = path.read_text().expandtabs(8).splitlines()
+    long = [line for line in lines if len(line) > 100 and 'pr_info("' not in line]
+    assert long == []
+
+
 # -- warnings and analysis -----------------------------------------------------------------------
 
 
