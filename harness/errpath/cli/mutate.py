@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import random
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from errpath.analysis.mutation.argued import argued, load_arguments
-from errpath.analysis.mutation.score import (
-    CaseRung,
-    Fate,
-    Judged,
-    Rung,
-    Score,
-    SweepRung,
-    mutants_of,
-)
-from errpath.cases import crafted
-from errpath.cases.lifecycle import parse_filesystems, plan
+from errpath.analysis.mutation.mutants import Mutant, controls
+from errpath.analysis.mutation.results import Judged, read_head, read_results
+from errpath.analysis.mutation.rungs import rungs_of
+from errpath.analysis.mutation.score import Score, mutants_of
+from errpath.analysis.mutation.table import MARK, page, summary
+from errpath.cases.lifecycle import parse_filesystems
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
-from errpath.faults.points import POINT_KINDS
-from errpath.filesystems import EVENTS
 from errpath.kernel import KernelStore
 from errpath.runner.options import (
     GuestOptions,
@@ -34,14 +25,10 @@ from errpath.runner.options import (
     RunOptions,
     choices,
 )
-from errpath.runner.sweep import SweepUnit
 from errpath.util.background import processors
 from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
-
-# Events whose sweeps run.
-_SWEEPS = ("mount-rw", "umount", "reconfigure")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -57,7 +44,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--seed", type=int, default=1, metavar="N", help="of the sample (default 1)"
     )
-    parser.add_argument("--sweeps", action="store_true", help="run sweeps of what survives, too")
+    parser.add_argument(
+        "--controls",
+        type=int,
+        default=2,
+        metavar="N",
+        help="mutants among them that change nothing: a false alarm kills them (default 2)",
+    )
+    parser.add_argument(
+        "--no-sweeps",
+        action="store_false",
+        dest="sweeps",
+        help="do not sweep mount and umount of what survives the default suites",
+    )
     parser.add_argument("--list", action="store_true", help="only name the mutants")
     parser.add_argument(
         "--output",
@@ -65,6 +64,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=Path("errpath-mutants"),
         metavar="DIR",
         help="where results go; a run that was cut short goes on from there",
+    )
+    parser.add_argument(
+        "--table", type=Path, metavar="FILE", help="write the tables of all of --output into a page"
     )
     parser.add_argument(
         "--jobs", type=int, metavar="N", help="mutants at once (default: one per CPU)"
@@ -80,16 +82,18 @@ def _mutate(arguments: argparse.Namespace) -> int:
     for option, value in (("--jobs", arguments.jobs), ("--sample", arguments.sample)):
         if value is not None and value < 1:
             raise UsageError(f"{option}: got {value}; expected at least 1")
+    if arguments.controls < 0:
+        raise UsageError(f"--controls: got {arguments.controls}; expected at least 0")
     chosen = choices(RunOptions.from_namespace(arguments))
     if len(chosen) != 1:
         raise UsageError("mutate: expected one --kernel")
+    if arguments.table is not None:
+        _page_head(arguments.table)
     progress = Progress()
     store = KernelStore(progress=progress)
     kernel = store.build(chosen[0].testbed.kernel)
-    mutants = mutants_of(store, kernel, name, arguments.function)
-    if arguments.sample is not None and arguments.sample < len(mutants):
-        among = random.Random(arguments.seed).sample(range(len(mutants)), arguments.sample)
-        mutants = tuple(mutants[at] for at in sorted(among))
+    every = mutants_of(store, kernel, name)
+    mutants = _chosen(mutants_of(store, kernel, name, arguments.function), arguments)
     if arguments.list:
         for mutant in mutants:
             print(f"{mutant.kind:8} {mutant.id}")
@@ -97,45 +101,57 @@ def _mutate(arguments: argparse.Namespace) -> int:
     score = Score(
         chosen[0].testbed,
         name,
-        _rungs(name, sweeps=arguments.sweeps),
+        rungs_of(name, sweeps=arguments.sweeps),
         (arguments.output / name).absolute(),
         progress,
+        f"a sample of {len(mutants)}, seed {arguments.seed}" if arguments.sample else "",
     )
+    mutants = _with_controls(mutants, controls(every[0].file, arguments.controls))
     fates = score.run(mutants, jobs=arguments.jobs or processors())
-    every = [mutant.id for mutant in mutants_of(store, kernel, name)]
-    print(_table(argued(fates, every, load_arguments(), name)))
+    print(summary(argued(fates, [mutant.id for mutant in every], load_arguments(), name)))
+    if arguments.table is not None:
+        _write_page(arguments.table, arguments.output)
     return 0
 
 
-def _rungs(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
-    """The life cycle, then the crafted images, but for known hangs and crashes, which show no
-    more; then sweeps."""
-    cycle = [one.case for one in plan((filesystem,), tuple(EVENTS)) if one.case is not None]
-    made = [case for case in crafted.crafted_cases() if case.filesystem == filesystem]
-    rungs: list[Rung] = [
-        CaseRung(filesystem, cycle),
-        CaseRung(filesystem, [case for case in made if not case.exclusive]),
-    ]
-    units = itertools.product(_SWEEPS, POINT_KINDS) if sweeps else ()
-    rungs += [SweepRung(SweepUnit(filesystem, event, kind)) for event, kind in units]
-    return tuple(rungs)
+def _chosen(mutants: tuple[Mutant, ...], arguments: argparse.Namespace) -> tuple[Mutant, ...]:
+    if arguments.sample is None or arguments.sample >= len(mutants):
+        return mutants
+    among = random.Random(arguments.seed).sample(range(len(mutants)), arguments.sample)
+    return tuple(mutants[at] for at in sorted(among))
 
 
-def _table(judged: Sequence[Judged]) -> str:
-    fates = Counter(one.fate for one in judged)
-    built = len(judged) - fates[Fate.NOT_BUILT.value] - fates[Fate.EQUIVALENT.value]
-    killed = fates[Fate.KILLED.value]
-    seconds = sum(one.seconds for one in judged) / max(1, len(judged))
-    lines = [f"{one.fate:10} {one.mutant}" for one in judged if one.fate != Fate.KILLED.value]
-    lines += [
-        "",
-        f"{killed} of {built} killed ({killed / max(1, built):.0%}): "
-        + ", ".join(
-            f"{count} by {oracle}"
-            for oracle, count in Counter(one.oracle for one in judged if one.oracle).most_common()
-        ),
-        f"{fates[Fate.SURVIVED.value]} survived, {fates[Fate.NO_ANSWER.value]} without an answer, "
-        f"{fates[Fate.EQUIVALENT.value]} equivalent, {fates[Fate.NOT_BUILT.value]} not built; "
-        f"{seconds:.1f} s each",
-    ]
-    return "\n".join(lines)
+def _with_controls(mutants: Sequence[Mutant], added: Sequence[Mutant]) -> tuple[Mutant, ...]:
+    """The mutants with the controls among them, at even distances."""
+    found = list(mutants)
+    for number, one in enumerate(reversed(added)):
+        found.insert(len(mutants) * (len(added) - 1 - number) // len(added), one)
+    return tuple(found)
+
+
+def _page_head(path: Path) -> str:
+    """What stands above the generated part of a page.
+
+    Raises:
+        UsageError: it has none.
+    """
+    text = path.read_text() if path.is_file() else ""
+    head, mark, _ = text.partition(MARK)
+    if not mark:
+        raise UsageError(f"--table {path}: expected a page with a line {MARK}")
+    return head + mark + "\n"
+
+
+def _write_page(path: Path, output: Path) -> None:
+    found: dict[str, tuple[Judged, ...]] = {}
+    notes: dict[str, str] = {}
+    arguments = load_arguments()
+    for results in sorted(output.glob("*/mutants.jsonl")):
+        name = results.parent.name
+        judged = tuple(read_results(results).values())
+        found[name] = argued(judged, arguments, arguments, name)
+        head = read_head(results) or {}
+        notes[name] = ", ".join(
+            str(head[key]) for key in ("kernel", "guest", "sample") if head.get(key)
+        )
+    path.write_text(_page_head(path) + page(found, notes))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from errpath.analysis.mutation.score import Fate, Judged
+from errpath.analysis.mutation.results import Fate, Judged
 from errpath.errors import UsageError
 from errpath.util import yamlfile
 

@@ -15,7 +15,16 @@ from dataclasses import dataclass
 
 from errpath.analysis.coverage.csource import Function, called_from, functions
 
-__all__ = ["KINDS", "Mutant", "find_mutants", "mount_functions", "patch_text", "source_files"]
+__all__ = [
+    "CONTROL",
+    "KINDS",
+    "Mutant",
+    "controls",
+    "find_mutants",
+    "mount_functions",
+    "patch_text",
+    "source_files",
+]
 
 # Kind → what the name of a called function must have in it. The first that fits counts.
 KINDS: Mapping[str, str] = {
@@ -25,6 +34,8 @@ KINDS: Mapping[str, str] = {
     "release": r"k?v?free|free\w*|release|destroy|close|exit|deactivate|unregister|remove|cleanup|"
     r"clear_inode|discard|truncate|evict|end|abort|kill|shutdown|exit|fini|uninit|deinit",
 }
+# The kind of a mutant that changes nothing: whatever kills it is a false alarm.
+CONTROL = "control"
 _ERROR = "error"
 _GOTO = "goto"
 _CALL = re.compile(r"^\s*(?:\(void\)\s*)?(\w+)\s*\(.*\);$", re.DOTALL)
@@ -44,7 +55,7 @@ class Mutant:
 
     file: str
     function: str
-    # One of KINDS, "error" or "goto".
+    # One of KINDS, "error", "goto" or CONTROL.
     kind: str
     # In one line, such as `brelse(bh);`.
     statement: str
@@ -85,6 +96,11 @@ def find_mutants(wanted: Iterable[Function]) -> tuple[Mutant, ...]:
     """Every statement of these functions that can be left out, in the order of the source."""
     found = [one for function in wanted for one in _in_function(function)]
     return tuple(sorted(found, key=lambda one: (one.file, one.line)))
+
+
+def controls(file: str, count: int) -> tuple[Mutant, ...]:
+    """Mutants that add a comment behind a file's last line, each another: all of them are built."""
+    return tuple(Mutant(file, "", CONTROL, f"/* {n} */", 1, 0, 0) for n in range(1, count + 1))
 
 
 def _in_function(function: Function) -> Iterator[Mutant]:
@@ -132,9 +148,12 @@ def patch_text(mutant: Mutant, text: str) -> str:
     """A patch that leaves the statement out of the file's `text`; an empty one stands in its place,
     so that a condition above it guards nothing else."""
     old = text.splitlines(keepends=True)
-    first = mutant.line - 1
-    indent = re.match(r"\s*", old[first])
-    blank = f"{indent[0] if indent else ''};\n"
-    new = [*old[:first], blank, *old[first + mutant.lines :]]
+    if mutant.kind == CONTROL:
+        new = [*old, f"{mutant.statement}\n"]
+    else:
+        first = mutant.line - 1
+        indent = re.match(r"\s*", old[first])
+        blank = f"{indent[0] if indent else ''};\n"
+        new = [*old[:first], blank, *old[first + mutant.lines :]]
     path = mutant.file
     return "".join(difflib.unified_diff(old, new, f"a/{path}", f"b/{path}"))

@@ -1,22 +1,19 @@
 """The score of the oracles: mutants of one filesystem, each built, run and judged.
 
 The cases run in rungs, the quickest first, and a mutant is killed by the first failure that the
-kernel without it does not show. Results are appended to a file one by one: a run that was cut short
-goes on from there.
+kernel without it does not show. Mutants that change nothing run among them as controls. Results are
+appended to a file one by one: a run that was cut short goes on from there.
 """
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from errpath.analysis.mutation.mutants import (
     Mutant,
@@ -25,60 +22,16 @@ from errpath.analysis.mutation.mutants import (
     patch_text,
     source_files,
 )
-from errpath.cases.case import MountCase
+from errpath.analysis.mutation.results import Fate, Judged, ResultFile
+from errpath.analysis.mutation.rungs import Rung
 from errpath.errors import BuildError, ErrpathError, InfrastructureError, UsageError
-from errpath.faults.plan import FaultPlan
 from errpath.kernel import BuiltKernel, KernelStore
-from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
-from errpath.runner.sweep import Sweeper, SweepUnit
 from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.progress import Progress, silent
 
-__all__ = [
-    "CaseRung",
-    "Fate",
-    "Judged",
-    "Rung",
-    "Score",
-    "SweepRung",
-    "mutants_of",
-    "read_results",
-]
-
-# Cases that run first: most mutants fail at once.
-_FIRST = 32
-# As the suites do: what one repeat alone shows can be chance.
-_REPEATS = 2
-
-
-class Fate(enum.Enum):
-    """What became of a mutant."""
-
-    KILLED = "killed"
-    SURVIVED = "survived"
-    # It survived, and no test can kill it (`errpath.analysis.mutation.argued`).
-    EQUIVALENT = "equivalent"
-    # The infrastructure failed in a case, and no other noticed anything.
-    NO_ANSWER = "no answer"
-    # It does not compile: there is no such mutant.
-    NOT_BUILT = "not built"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A mutant with its fate."""
-
-    mutant: str
-    kind: str
-    fate: str
-    # Case, kind and title of the failure that killed it, or why there is no answer.
-    case: str = ""
-    oracle: str = ""
-    title: str = ""
-    # Wall time from the patch to the fate.
-    seconds: float = 0.0
+__all__ = ["Score", "mutants_of"]
 
 
 class _KilledError(Exception):
@@ -122,72 +75,6 @@ def _sources(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict[s
     return {path: text for path, text in texts.items() if text is not None}
 
 
-def read_results(path: Path) -> dict[str, Judged]:
-    """What an earlier run has written, by mutant; a line that was cut short is left out."""
-    found = {}
-    for line in path.read_text().splitlines() if path.is_file() else ():
-        with contextlib.suppress(ValueError, TypeError):
-            one = Judged(**json.loads(line))
-            found[one.mutant] = one
-    return found
-
-
-# Is shown results as soon as they are there, and may raise.
-_Look = Callable[[Mapping[str, Result]], None]
-
-
-class Rung(Protocol):
-    """Some of the tests that a mutant goes through."""
-
-    def run(self, testbed: Testbed, look: _Look) -> Mapping[str, Result]:
-        """Results by case id."""
-
-
-@dataclass(frozen=True)
-class CaseRung:
-    """Cases of one filesystem."""
-
-    filesystem: str
-    cases: Sequence[MountCase]
-
-    def run(self, testbed: Testbed, look: _Look) -> Mapping[str, Result]:
-        """Results by case id, unless `look` raises for what is there before."""
-        if not self.cases:
-            return {}
-        for error in testbed.build((self.filesystem,)).values():
-            raise error
-        plans = [case.fault.function for case in self.cases if isinstance(case.fault, FaultPlan)]
-        functions = tuple(dict.fromkeys(plans))
-        runner = BatchRunner(
-            testbed.guest_source((self.filesystem,), functions),
-            confirm=testbed.guest_source((self.filesystem,), functions, confirm=True),
-            repeats=_REPEATS,
-            progress=silent(),
-            count=testbed.options.conservation,
-            first=_FIRST,
-        )
-        try:
-            return runner.run(self.cases, look)
-        finally:
-            runner.close()
-
-
-@dataclass(frozen=True)
-class SweepRung:
-    """A sweep of one event: every call, allocation or block request fails once."""
-
-    unit: SweepUnit
-
-    def run(self, testbed: Testbed, look: _Look) -> Mapping[str, Result]:
-        """Results by the point's id."""
-        for error in testbed.build((self.unit.filesystem,), points=True).values():
-            raise error
-        sweeper = Sweeper(testbed, repeats=_REPEATS)
-        results = sweeper.run(sweeper.plan(self.unit)).results
-        look(results)
-        return results
-
-
 @dataclass
 class Score:
     """Judges mutants of one filesystem on one kernel."""
@@ -199,6 +86,8 @@ class Score:
     # Where patches, guests' artefacts and results go.
     directory: Path
     progress: Progress
+    # How the mutants were chosen where they are a sample.
+    sample: str = ""
     # Failures of the kernel without a mutant, by case.
     _stock: dict[str, str] = field(default_factory=dict)
 
@@ -208,7 +97,7 @@ class Score:
 
     @property
     def results(self) -> Path:
-        """One JSON object a line."""
+        """A `ResultFile`."""
         return self.directory / "mutants.jsonl"
 
     def run(self, mutants: Sequence[Mutant], *, jobs: int) -> tuple[Judged, ...]:
@@ -216,75 +105,88 @@ class Score:
 
         Raises:
             ErrpathError: the kernel without a mutant cannot be tested.
+            UsageError: the directory holds results of something else.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
-        known = read_results(self.results)
-        left = [one for one in mutants if one.id not in known]
+        kernel = self._store.build(self.options.kernel)
+        by = {
+            "kernel": kernel.description,
+            "configuration": kernel.key,
+            "guest": self.options.guest,
+            "tests": list(dict.fromkeys(rung.name for rung in self.rungs)),
+            "sample": self.sample,
+        }
+        file = ResultFile(self.results, by)
+        left = [one for one in mutants if one.id not in file.known]
         if left:
-            self._stock = self._observe_stock()
+            self._stock = self._observe_stock(by)
         total = len(mutants)
         with (
             self.progress.step(f"{total} mutants of {self.filesystem}", total=total) as step,
             ThreadPoolExecutor(jobs, thread_name_prefix="mutant") as pool,
-            self.results.open("a") as file,
         ):
-            for one in pool.map(self._judge, left):
-                known[one.mutant] = one
-                file.write(json.dumps(asdict(one)) + "\n")
-                file.flush()
-                killed = sum(found.fate == Fate.KILLED.value for found in known.values())
-                step.update(total - len(left) + len(known), note=f"{killed} killed")
-        return tuple(known[one.id] for one in mutants)
+            for number, one in enumerate(pool.map(self._judge, left), total - len(left) + 1):
+                file.add(one)
+                killed = sum(found.fate == Fate.KILLED.value for found in file.known.values())
+                step.update(number, note=f"{killed} killed")
+        return tuple(file.known[one.id] for one in mutants)
 
-    def _observe_stock(self) -> dict[str, str]:
-        """What fails anyway: the signature of each failure, by case."""
+    def _observe_stock(self, by: Mapping[str, object]) -> dict[str, str]:
+        """What fails anyway: the signature of each failure, by case. Kept beside the results."""
+        path = self.directory / "stock.json"
+        known = json.loads(path.read_text()) if path.is_file() else {}
+        if known.get("judged by") == by:
+            return dict(known["failures"])
         testbed = self._testbed(())
+        found: dict[str, str] = {}
         try:
-            found: dict[str, str] = {}
             for rung in self.rungs:
                 for case_id, result in rung.run(testbed, lambda results: None).items():
                     if result.verdict.status is not Status.PASS:
                         found[case_id] = result.verdict.signature
-            return found
         finally:
             testbed.close()
+        path.write_text(json.dumps({"judged by": by, "failures": found}, indent=1))
+        return found
 
     def _judge(self, mutant: Mutant) -> Judged:
         began = time.monotonic()
-        fate, verdict, why = self._fate(mutant)
+        fate, rung, verdict, why = self._fate(mutant)
         failure = verdict.failures[0] if verdict is not None else None
         return Judged(
             mutant.id,
             mutant.kind,
             fate.value,
-            verdict.case.id if verdict is not None else "",
-            failure.kind.name if failure is not None else "",
-            failure.title if failure is not None else why,
-            round(time.monotonic() - began, 2),
+            case=verdict.case.id if verdict is not None else "",
+            oracle=failure.kind.name if failure is not None else "",
+            title=failure.title if failure is not None else why,
+            rung=rung,
+            seconds=round(time.monotonic() - began, 2),
         )
 
-    def _fate(self, mutant: Mutant) -> tuple[Fate, Verdict | None, str]:
+    def _fate(self, mutant: Mutant) -> tuple[Fate, str, Verdict | None, str]:
+        """Fate, the rung and the verdict that killed it, why there is no answer."""
         text = self._store.sources.text(self._store.build(self.options.kernel), mutant.file) or ""
         patch = self.directory / f"mutant-{next(self._numbers)}.patch"
         patch.write_text(patch_text(mutant, text))
         testbed = self._testbed((patch,))
-        why = ""
+        why = name = ""
         try:
             for rung in self.rungs:
+                name = rung.name
                 results = rung.run(testbed, self._look)
                 errors = [r.verdict for r in results.values() if r.verdict.status is Status.ERROR]
                 new = [one for one in errors if one.case.id not in self._stock]
                 why = why or (new[0].reasons[0] if new else "")
         except _KilledError as killed:
-            return Fate.KILLED, killed.verdict, ""
+            return Fate.KILLED, name, killed.verdict, ""
         except BuildError as error:
-            return Fate.NOT_BUILT, None, str(error)
+            return Fate.NOT_BUILT, "", None, str(error)
         except ErrpathError as error:
-            return Fate.NO_ANSWER, None, str(error)
+            return Fate.NO_ANSWER, name, None, str(error)
         finally:
             testbed.close()
             patch.unlink()
-        return (Fate.NO_ANSWER if why else Fate.SURVIVED), None, why
+        return (Fate.NO_ANSWER if why else Fate.SURVIVED), "", None, why
 
     def _look(self, results: Mapping[str, Result]) -> None:
         for case_id, result in results.items():

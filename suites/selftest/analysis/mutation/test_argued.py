@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from errpath.analysis.mutation.argued import REASONS, Argument, argued, load_arguments
-from errpath.analysis.mutation.score import Fate, Judged
+from errpath.analysis.mutation.results import Fate, Judged
 from errpath.errors import ErrpathError, UsageError
 
 _ONE, _OTHER = "fs/hfs/a.c:f:kfree(x);", "fs/hfs/a.c:f:brelse(x);"

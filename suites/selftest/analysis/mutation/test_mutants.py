@@ -9,6 +9,7 @@ import pytest
 
 from errpath.analysis.mutation.mutants import (
     Mutant,
+    controls,
     find_mutants,
     mount_functions,
     patch_text,
@@ -96,6 +97,17 @@ def test_a_patch_leaves_one_statement_out(number: int, tmp_path: Path) -> None:
     del old[mutant.line - 1 : mutant.line - 1 + mutant.lines]
     del new[mutant.line - 1]
     assert new == old
+
+
+def test_a_control_adds_a_comment_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / _PATH
+    file.parent.mkdir(parents=True)
+    file.write_text(_TEXT)
+    first, second = controls(_PATH, 2)
+    assert first.id != second.id
+    patch = patch_text(second, _TEXT)
+    subprocess.run(["patch", "-p1", "-s", "-d", tmp_path], input=patch, text=True, check=True)
+    assert file.read_text() == _TEXT + "/* 2 */\n"
 
 
 def test_files_of_a_module() -> None:

@@ -1,0 +1,117 @@
+"""The tests that a mutant goes through, the quickest first."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from errpath.cases import crafted
+from errpath.cases.case import MountCase
+from errpath.cases.lifecycle import plan
+from errpath.faults.plan import FaultPlan
+from errpath.filesystems import EVENTS
+from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.result import Result
+from errpath.runner.sweep import Sweeper, SweepUnit
+from errpath.runner.testbed import Testbed
+from errpath.util.progress import silent
+
+__all__ = ["CaseRung", "Look", "Rung", "SweepRung", "rungs_of"]
+
+# Cases that run first, from all over the suites: most mutants fail at once.
+_FIRST = 32
+# Cases that share a guest: what fails is known when its batch is over.
+_BATCH = 256
+# As the suites do: what one repeat alone shows can be chance.
+_REPEATS = 2
+# Events whose sweeps run, and what of them; calls that are forced take guests down.
+_SWEEPS = (
+    ("mount-rw", ("plain", "alloc", "io")),
+    ("umount", ("plain", "alloc", "io")),
+    ("mount-rw", ("call",)),
+)
+
+# Is shown results as soon as they are there, and may raise.
+Look = Callable[[Mapping[str, Result]], None]
+
+
+class Rung(Protocol):
+    """Some of the tests that a mutant goes through."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    def run(self, testbed: Testbed, look: Look) -> Mapping[str, Result]:
+        """Results by case id, unless `look` raises for what is there before."""
+
+
+@dataclass(frozen=True)
+class CaseRung:
+    """Cases of one filesystem."""
+
+    name: str
+    filesystem: str
+    cases: Sequence[MountCase]
+
+    def run(self, testbed: Testbed, look: Look) -> Mapping[str, Result]:
+        """Results by case id, unless `look` raises for what is there before."""
+        for error in testbed.build((self.filesystem,)).values():
+            raise error
+        plans = [case.fault.function for case in self.cases if isinstance(case.fault, FaultPlan)]
+        functions = tuple(dict.fromkeys(plans))
+        runner = BatchRunner(
+            testbed.guest_source((self.filesystem,), functions),
+            confirm=testbed.guest_source((self.filesystem,), functions, confirm=True),
+            repeats=_REPEATS,
+            progress=silent(),
+            batch=_BATCH,
+            count=testbed.options.conservation,
+            first=_FIRST,
+        )
+        try:
+            return runner.run(_spread(self.cases), look)
+        finally:
+            runner.close()
+
+
+def _spread(cases: Sequence[MountCase]) -> tuple[MountCase, ...]:
+    """The cases, so that the first of them come from all over."""
+    step = -(-len(cases) // _FIRST)
+    return tuple(itertools.chain(*(cases[at::step] for at in range(step))))
+
+
+@dataclass(frozen=True)
+class SweepRung:
+    """Sweeps: every call, allocation or block request of some events fails once."""
+
+    name: str
+    units: tuple[SweepUnit, ...]
+
+    def run(self, testbed: Testbed, look: Look) -> Mapping[str, Result]:
+        """Results by the point's id, unless `look` raises for what is there before."""
+        for unit in self.units[:1]:
+            for error in testbed.build((unit.filesystem,), points=True).values():
+                raise error
+        sweeper = Sweeper(testbed, repeats=_REPEATS, expected=self.units)
+        found: dict[str, Result] = {}
+        for unit in self.units:
+            results = sweeper.run(sweeper.plan(unit)).results
+            found |= results
+            look(results)
+        return found
+
+
+def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
+    """The cases of the default suites, but for known hangs and crashes, which show no more; then
+    sweeps."""
+    cycle = [one.case for one in plan((filesystem,), tuple(EVENTS)) if one.case is not None]
+    made = [case for case in crafted.crafted_cases() if case.filesystem == filesystem]
+    cases = [*cycle, *(case for case in made if not case.exclusive)]
+    rungs: list[Rung] = [CaseRung("suites", filesystem, cases)]
+    for event, kinds in _SWEEPS if sweeps else ():
+        units = tuple(SweepUnit(filesystem, event, kind) for kind in kinds)
+        rungs.append(SweepRung("sweeps", units))
+    return tuple(rungs)
