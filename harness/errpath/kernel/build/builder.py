@@ -26,11 +26,14 @@ from errpath.kernel.layout import Layout, read_json, write_json
 from errpath.kernel.source.tree import Tree, digest
 from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
+from errpath.util.room import need_room
 
 __all__ = ["Builder"]
 
 # About how many lines a build of the default kernel prints; only for the progress line.
 _CORE_STEPS = 1250
+# Of the objects of a kernel and what is kept of them.
+_OBJECTS_BYTES = 600 * 2**20
 # A module's dependencies come to light one layer at a time.
 _MAX_ROUNDS = 12
 
@@ -119,6 +122,8 @@ class Builder:
         if built.exists() and built.read_text() == state.core_key:
             return kbuild
         built.unlink(missing_ok=True)
+        if not (objects / "vmlinux").exists():
+            need_room(objects, _OBJECTS_BYTES, f"building {state.description}")
         self._configure(kbuild, state, tree, requested)
         kbuild.make(
             ["bzImage", "modules_prepare"], f"building {state.description}", total=_CORE_STEPS

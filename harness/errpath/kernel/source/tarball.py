@@ -11,8 +11,12 @@ from errpath.kernel.source.directory import PristineDirectory
 from errpath.util.locks import file_lock
 from errpath.util.process import ProgramError, run
 from errpath.util.progress import Progress
+from errpath.util.room import need_room
 
 __all__ = ["is_kernel_tree", "open_tarball", "unpack"]
+
+# A kernel that xz has packed is ten times as large, in files.
+_GROWTH = 10
 
 
 def is_kernel_tree(directory: Path) -> bool:
@@ -44,6 +48,7 @@ def unpack(layout: Layout, tarball: Path, final: Path) -> None:
     Raises:
         SourceError: it is no tarball, or holds no kernel.
     """
+    need_room(layout.sources, _GROWTH * tarball.stat().st_size, f"unpacking {tarball.name}")
     with layout.making(final) as directory:
         argv: list[str | Path] = ["tar", "--extract", "--file", tarball, "--directory", directory]
         # The archive's top directory has another name in each archive.

@@ -24,6 +24,7 @@ from errpath.errors import (
 )
 from errpath.kernel import KernelRequest, KernelStore
 from errpath.util.progress import Progress
+from suites.selftest.disk import Disk
 from suites.selftest.kernel.fake_tree import fake_store, make_tree, write_fragment
 
 CORE_PATCH = """\
@@ -272,6 +273,38 @@ def test_full_disk_is_one_line(testbed: Testbed, monkeypatch: pytest.MonkeyPatch
         testbed.store.build(testbed.request())
     assert "\n" not in str(caught.value)
     assert testbed.store.inventory.list() == ()
+
+
+def test_a_disk_without_room_for_a_kernel_is_named_before_it_is_built(
+    testbed: Testbed, disk: Disk
+) -> None:
+    store = fake_store(disk.path / "cache", progress=Progress(io.StringIO()))
+    with pytest.raises(InfrastructureError, match=r"MiB are free, building .* takes about 600 MiB"):
+        store.build(testbed.request())
+    assert testbed.count("core") == 0
+    disk.resize("700M")
+    assert store.build(testbed.request()).vmlinux.is_file()
+
+
+def test_a_tarball_without_room_leaves_nothing(
+    testbed: Testbed, disk: Disk, tmp_path: Path
+) -> None:
+    """What is known not to fit is not begun; what does not fit all the same is not kept."""
+    big = testbed.tree / "big"
+    archive = tmp_path / "linux.tar.gz"
+    store = fake_store(disk.path / "cache", progress=Progress(io.StringIO()))
+    for content, message in (
+        (os.urandom(300_000), "MiB are free, unpacking linux.tar.gz takes about 3 MiB"),
+        (bytes(5_000_000), "the disk is full"),
+    ):
+        big.write_bytes(content)
+        name = testbed.tree.name
+        subprocess.run(["tar", "-C", testbed.tree.parent, "-czf", archive, name], check=True)
+        with pytest.raises(InfrastructureError, match=f"^{disk.path}.*{message}"):
+            store.build(dataclasses.replace(testbed.request(), spec=str(archive)))
+        assert list(store.layout.sources.glob("*")) == []
+    disk.resize("700M")
+    assert store.build(dataclasses.replace(testbed.request(), spec=str(archive))).vmlinux.is_file()
 
 
 def test_full_disk_seen_by_make_is_one_line(testbed: Testbed) -> None:
