@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A plugin of QEMU's TCG: who holds a pointer into an object, and who let go of it.
+ * A plugin of QEMU's TCG: what a case does to a piece of memory. One of:
  *
- * After every store of the guest's kernel it looks at the word that was stored to. A word that now
- * points into the object is a holder; a holder that no longer does has let go. Each change is one
- * record with the call stack, which is kept from the instructions that change it: for every stack
- * the address at which each return address lies, and what was called from where. A push or a call
- * shows where the stack pointer is; what lies below it is dropped.
+ * at=ADDRESS,size=BYTES: who holds a pointer into an object, and who let go of it. After every store
+ * of the guest's kernel it looks at the word that was stored to. A word that now points into the
+ * object is a holder; a holder that no longer does has let go.
  *
- * Arguments: ram=FD (the guest's RAM, inherited), at=ADDRESS, size=BYTES, out=FILE.
- * Records: struct record below, in the order of the changes.
+ * word=ADDRESS: who stores to these eight bytes.
+ *
+ * pc=ADDRESS alone: what the kernel loaded last before it came to an instruction.
+ *
+ * Each change is one record with the call stack, which is kept from the instructions that change it:
+ * for every stack the address at which each return address lies, and what was called from where. A
+ * push or a call shows where the stack pointer is; what lies below it is dropped. With pc= a record
+ * tells each time that the instruction is about to be executed; once=on, the first time only.
+ *
+ * Further arguments: ram=FD (the guest's RAM, inherited), out=FILE.
+ * Records: struct record below, in the order of the changes. Of loads, those of the last time alone.
  */
 #include <fcntl.h>
 #include <stdbool.h>
@@ -27,7 +34,7 @@ typedef void (*tb_callback)(plugin_id id, void *tb);
 typedef void (*mem_callback)(unsigned int vcpu, uint32_t info, uint64_t address, void *data);
 typedef void (*exec_callback)(unsigned int vcpu, void *data);
 
-enum { MEM_WRITE = 2 };
+enum { MEM_WRITE = 2, MEM_BOTH = 3 };
 
 extern void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id id, tb_callback callback);
 extern size_t qemu_plugin_tb_n_insns(const void *tb);
@@ -43,6 +50,7 @@ extern void *qemu_plugin_get_hwaddr(uint32_t info, uint64_t address);
 extern bool qemu_plugin_hwaddr_is_io(const void *hwaddr);
 extern uint64_t qemu_plugin_hwaddr_phys_addr(const void *hwaddr);
 extern unsigned int qemu_plugin_mem_size_shift(uint32_t info);
+extern bool qemu_plugin_mem_is_store(uint32_t info);
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 __attribute__((visibility("default"))) int qemu_plugin_install(plugin_id id, const void *info,
@@ -58,6 +66,8 @@ __attribute__((visibility("default"))) int qemu_plugin_install(plugin_id id, con
 #define FAR 2048
 /* Frames of a record. */
 #define FRAMES 32
+/* Loads that are remembered. */
+#define LOADS 2048
 
 struct frame {
 	/* Where the return address lies, and the call instruction. */
@@ -72,9 +82,15 @@ struct stack {
 	struct frame frames[DEPTH];
 };
 
+enum what { GONE, HELD, STORED, LOADED, REACHED };
+
+struct load {
+	uint64_t pc, address, value, stack;
+};
+
 struct record {
-	/* 1: the word points into the object; 0: it no longer does. */
-	uint32_t held;
+	/* Of enum what. */
+	uint32_t what;
 	uint32_t frames;
 	/* The instruction that stored, and the word: its address and its contents now. */
 	uint64_t pc, address, value;
@@ -84,7 +100,10 @@ struct record {
 	uint64_t calls[FRAMES], jumps[FRAMES];
 };
 
-static uint64_t object, object_size, ram_size;
+static uint64_t object, object_size, word, reached, ram_size;
+static bool once, done;
+static struct load loads[LOADS];
+static uint64_t load_count;
 static const uint8_t *ram;
 /* A bit for each word of the RAM: it is a holder. */
 static uint64_t *holders;
@@ -162,10 +181,10 @@ static void on_jump(unsigned int vcpu, void *data)
 		current->frames[current->depth - 1].jump = (uint64_t)data;
 }
 
-static void write_record(bool held, uint64_t pc, uint64_t address, uint64_t value)
+static void write_record(enum what what, uint64_t pc, uint64_t address, uint64_t value)
 {
 	struct record record = {
-		.held = held,
+		.what = what,
 		.pc = pc,
 		.address = address,
 		.value = value,
@@ -182,16 +201,83 @@ static void write_record(bool held, uint64_t pc, uint64_t address, uint64_t valu
 	fflush(out);
 }
 
+static void on_load(unsigned int vcpu, uint32_t info, uint64_t address, void *data)
+{
+	void *hwaddr = qemu_plugin_get_hwaddr(info, address);
+	uint64_t physical, size = 1u << qemu_plugin_mem_size_shift(info);
+	struct load *load;
+
+	(void)vcpu;
+	/* QEMU 7.2 mixes up what a callback of reads or of writes alone is for. */
+	if (qemu_plugin_mem_is_store(info) || address < KERNEL || !hwaddr ||
+	    qemu_plugin_hwaddr_is_io(hwaddr))
+		return;
+	physical = qemu_plugin_hwaddr_phys_addr(hwaddr);
+	if (size > 8 || physical + size > ram_size)
+		return;
+	load = &loads[load_count++ % LOADS];
+	*load = (struct load){ (uint64_t)data, address, 0, current->region };
+	memcpy(&load->value, ram + physical, size);
+}
+
+/* The instruction is about to be executed. */
+static void on_reached(unsigned int vcpu, void *data)
+{
+	(void)vcpu;
+	if (done)
+		return;
+	if (!object && !word) {
+		uint64_t first = load_count > LOADS ? load_count - LOADS : 0;
+
+		/* Only what comes before the last time is wanted. */
+		rewind(out);
+		for (uint64_t n = first; n < load_count; n++) {
+			struct load *load = &loads[n % LOADS];
+			struct record record = {
+				.what = LOADED,
+				.pc = load->pc,
+				.address = load->address,
+				.value = load->value,
+				.stack = load->stack,
+			};
+
+			fwrite(&record, sizeof(record), 1, out);
+		}
+	}
+	write_record(REACHED, (uint64_t)data, 0, 0);
+	if (!object && !word && ftruncate(fileno(out), ftell(out)))
+		abort();
+	done = once;
+}
+
+static void on_word(uint64_t address, uint64_t end, uint64_t pc, uint64_t physical)
+{
+	uint64_t value;
+
+	if (address >= word + 8 || end <= word)
+		return;
+	/* The word as a whole: a store may be of a part of it. */
+	physical += word - address;
+	if (physical + 8 > ram_size)
+		return;
+	memcpy(&value, ram + physical, sizeof(value));
+	write_record(STORED, pc, word, value);
+}
+
 static void on_store(unsigned int vcpu, uint32_t info, uint64_t address, void *data)
 {
 	void *hwaddr = qemu_plugin_get_hwaddr(info, address);
 	uint64_t physical, end, value, bit;
 
 	(void)vcpu;
-	if (!hwaddr || qemu_plugin_hwaddr_is_io(hwaddr))
+	if (!qemu_plugin_mem_is_store(info) || !hwaddr || qemu_plugin_hwaddr_is_io(hwaddr))
 		return;
 	physical = qemu_plugin_hwaddr_phys_addr(hwaddr);
 	end = physical + (1u << qemu_plugin_mem_size_shift(info));
+	if (word) {
+		on_word(address, address + (end - physical), (uint64_t)data, physical);
+		return;
+	}
 	address -= physical & 7;
 	for (physical &= ~7ull; physical < end; physical += 8, address += 8) {
 		bool held, before;
@@ -260,6 +346,10 @@ static void on_translation(plugin_id id, void *tb)
 
 		if (pc < KERNEL)
 			continue;
+		if (pc == reached)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_reached, 0, (void *)pc);
+		if (!object && !word)
+			qemu_plugin_register_vcpu_mem_cb(insn, on_load, 0, MEM_BOTH, (void *)pc);
 		switch (kind_of(qemu_plugin_insn_data(insn), qemu_plugin_insn_size(insn))) {
 		case CALL:
 			qemu_plugin_register_vcpu_mem_cb(insn, on_call, 0, MEM_WRITE, (void *)pc);
@@ -302,12 +392,18 @@ int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
 			object = strtoull(value, NULL, 0);
 		else if (!strcmp(argv[i], "size"))
 			object_size = strtoull(value, NULL, 0);
+		else if (!strcmp(argv[i], "word"))
+			word = strtoull(value, NULL, 0);
+		else if (!strcmp(argv[i], "pc"))
+			reached = strtoull(value, NULL, 0);
+		else if (!strcmp(argv[i], "once"))
+			once = !strcmp(value, "on");
 		else if (!strcmp(argv[i], "out"))
 			path = value;
 		else
 			return -1;
 	}
-	if (!path || !object || !object_size || fstat(fd, &status))
+	if (!path || !(object ? object_size : word | reached) || fstat(fd, &status))
 		return -1;
 	ram_size = status.st_size;
 	ram = mmap(NULL, ram_size, PROT_READ, MAP_SHARED, fd, 0);

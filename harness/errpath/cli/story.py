@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -120,7 +121,10 @@ def _reports(bug: _Bug, options: RunOptions) -> list[CaseReport]:
 
 def _row(bug: _Bug, options: RunOptions) -> Row:
     print(f"errpath: {bug.name}", file=sys.stderr, flush=True)
-    spec = next(iter(options.kernel.kernel), DEFAULT_KERNEL).rpartition("=")[2]
+    # The page of a bug of another kernel names that kernel.
+    named = re.search(r"--kernel[ =](\S+)", bug.case)
+    spec = named[1] if named else next(iter(options.kernel.kernel), DEFAULT_KERNEL)
+    spec = spec.rpartition("=")[2]
     tree = open_spec(Layout(cache_root()), spec, Progress())
 
     def source(path: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Who holds a pointer into an object of the guest, watched from QEMU's side.
+"""Who holds a pointer into an object of the guest, and who stores to a word, seen from QEMU's side.
 
 A plugin of QEMU's TCG (guests/plugin/holders.c) sees every store of the guest's kernel. The guest
 itself is what it is without it, only slower.
@@ -6,6 +6,7 @@ itself is what it is without it, only slower.
 
 from __future__ import annotations
 
+import enum
 import hashlib
 import struct
 from collections.abc import Callable, Sequence
@@ -19,11 +20,22 @@ from errpath.util.cache import cache_root, scratch_directory, store_bytes
 from errpath.util.deadline import Deadline
 from errpath.util.resources import GUESTS
 
-__all__ = ["Change", "plugin_words", "read_changes"]
+__all__ = [
+    "Access",
+    "Change",
+    "What",
+    "plugin_words",
+    "read_accesses",
+    "read_changes",
+    "watch_instruction",
+    "watch_word",
+]
 
 _SOURCE = GUESTS / "plugin" / "holders.c"
 _FLAGS = ("-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
 _FRAMES = 32
+# Bytes of a kernel stack, as a power of two.
+_STACK_BITS = 14
 # struct record of the plugin.
 _RECORD = struct.Struct(f"<II4Q{2 * _FRAMES}Q")
 
@@ -45,20 +57,68 @@ class Change:
     jumps: tuple[int, ...] = ()
 
 
-def plugin_words(address: int, size: int, out: Path) -> Callable[[GuestRam], Sequence[str]]:
+class What(enum.Enum):
+    """What an `Access` is."""
+
+    STORED = 2
+    LOADED = 3
+    # The instruction that is watched for is about to be executed.
+    REACHED = 4
+
+
+@dataclass(frozen=True)
+class Access:
+    """A store to the watched word, a load, or the watched instruction."""
+
+    what: What
+    pc: int
+    # Virtual; 0 for an instruction.
+    address: int
+    # What the word holds after the store; what was loaded.
+    value: int
+    stack: int
+    # As of a `Change`; () for loads.
+    calls: tuple[int, ...] = ()
+    jumps: tuple[int, ...] = ()
+
+    @property
+    def on_stack(self) -> bool:
+        """Whether the address is on the stack in use."""
+        return self.address >> _STACK_BITS == self.stack
+
+
+Words = Callable[[GuestRam], Sequence[str]]
+
+
+def plugin_words(address: int, size: int, out: Path) -> Words:
     """QEMU's words that have it watch an object of `size` bytes and write to the file `out`.
 
     Raises:
         InfrastructureError: the plugin does not compile.
         ToolMissingError: no compiler.
     """
+    return _words(f"at={address:#x},size={size}", out)
+
+
+def watch_word(address: int, out: Path, *, pc: int = 0, first: bool = False) -> Words:
+    """The same for the stores to the eight bytes at an address, and for each time that the
+    instruction at `pc` is about to be executed; with `first`, the first of them only."""
+    return _words(f"word={address:#x}{_until(pc, first=first)}", out)
+
+
+def watch_instruction(pc: int, out: Path, *, first: bool = False) -> Words:
+    """The same for what the kernel loads before the instruction at `pc`: the last time that it is
+    executed or, with `first`, the first."""
+    return _words(_until(pc, first=first).removeprefix(","), out)
+
+
+def _until(pc: int, *, first: bool) -> str:
+    return f",pc={pc:#x}{',once=on' if first else ''}" if pc else ""
+
+
+def _words(options: str, out: Path) -> Words:
     program = _plugin()
-
-    def words(ram: GuestRam) -> Sequence[str]:
-        options = f"ram={ram.fd},at={address:#x},size={size},out={out}"
-        return ("-plugin", f"file={program},{options}")
-
-    return words
+    return lambda ram: ("-plugin", f"file={program},ram={ram.fd},{options},out={out}")
 
 
 def read_changes(out: Path) -> tuple[Change, ...]:
@@ -70,6 +130,17 @@ def read_changes(out: Path) -> tuple[Change, ...]:
         calls, jumps = words[:frames], words[_FRAMES : _FRAMES + frames]
         changes.append(Change(bool(held), pc, address, value, stack, tuple(calls), tuple(jumps)))
     return tuple(changes)
+
+
+def read_accesses(out: Path) -> tuple[Access, ...]:
+    """What the plugin wrote of a word or an instruction, in order."""
+    data = out.read_bytes()
+    whole = len(data) - len(data) % _RECORD.size
+    found = []
+    for what, frames, pc, address, value, stack, *words in _RECORD.iter_unpack(data[:whole]):
+        calls, jumps = words[:frames], words[_FRAMES : _FRAMES + frames]
+        found.append(Access(What(what), pc, address, value, stack, tuple(calls), tuple(jumps)))
+    return tuple(found)
 
 
 def _plugin() -> Path:

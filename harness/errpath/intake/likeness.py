@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from errpath.intake.decode import decode_text
 from errpath.oracles.failure import Failure
 from errpath.oracles.frames import own_frames
@@ -10,6 +12,7 @@ __all__ = ["same"]
 
 # Frames from the innermost one in which the function of a title is looked for.
 _DEPTH = 8
+_AT = re.compile(r"kernel BUG at (\S+\.[ch]):(?:LINE|\d+)!")
 
 
 def same(failure: Failure, title: str, expected: Failure | None) -> bool:
@@ -22,6 +25,9 @@ def same(failure: Failure, title: str, expected: Failure | None) -> bool:
     expected = expected or next(iter(decode_text(title)), None)
     if expected is not None and failure.signature == expected.signature:
         return True
+    # Until 2019 syzbot called a BUG() by its file, with a word for the line.
+    if (place := _AT.match(title)) is not None:
+        return f"kernel BUG at {place[1]}:" in f"{failure.detail}\n{failure.evidence}"
     words, _, function = title.rpartition(" in ")
     if not words or not function:
         return False

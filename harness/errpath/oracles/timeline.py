@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from errpath.guest.holders import Change
+from errpath.guest.holders import Access, Change
 from errpath.oracles.frames import base_name, first_named, is_helper
 
 __all__ = [
@@ -21,8 +21,10 @@ __all__ = [
     "Place",
     "Resolve",
     "Timeline",
+    "call_chain",
     "make_reference_timeline",
     "make_timeline",
+    "own_place",
 ]
 
 
@@ -113,11 +115,19 @@ class Timeline:
     frees: tuple[Place, ...] = ()
 
     @property
+    def of_references(self) -> bool:
+        """Whether it is of memory that no function allocated, such as the data of a module: what
+        is lost are references to it. What still points there, such as the core's list of all, is
+        as it should be."""
+        return not self.allocated.line
+
+    @property
     def last(self) -> Holder | None:
         """The holder that went last; None where one still points there, or none ever did."""
-        if not self.holders or any(one.gone is None for one in self.holders):
+        gone = [one for one in self.holders if one.gone is not None]
+        if not gone or (len(gone) < len(self.holders) and not self.of_references):
             return None
-        return max(self.holders, key=lambda one: one.ended)
+        return max(gone, key=lambda one: one.ended)
 
     @property
     def lost(self) -> Place:
@@ -129,6 +139,8 @@ class Timeline:
     @property
     def remaining(self) -> tuple[Holder, ...]:
         """Those that still point there: in memory that nothing reaches."""
+        if self.of_references and self.last is not None:
+            return ()
         return tuple(one for one in self.holders if one.gone is None)
 
 
@@ -145,7 +157,7 @@ def make_timeline(
     `allocator` are the functions of the stack that allocated it, innermost first, as kmemleak has
     them: without those that were inlined.
     """
-    told = [_Told(change, tuple(_chain(change, resolve))) for change in changes]
+    told = [_Told(change, tuple(call_chain(change, resolve))) for change in changes]
     births = [
         n
         for n, one in enumerate(told)
@@ -169,7 +181,7 @@ def make_reference_timeline(
 ) -> Timeline | None:
     """Who held pointers into memory that is never freed, such as the data of a module of which
     references are lost; None where nobody did. `owner` is what it is called."""
-    told = [_Told(change, tuple(_chain(change, resolve))) for change in changes]
+    told = [_Told(change, tuple(call_chain(change, resolve))) for change in changes]
     stacks = Counter(change.stack for change in changes)
     task = stacks.most_common(1)[0][0] if stacks else 0
     holders, _ = _holders(told, 0, address, size, task, source)
@@ -244,18 +256,24 @@ class _Told:
 
     def place(self, source: Source) -> Place:
         """The first position that is of whoever wanted the store."""
-        for frame in self.chain:
-            if not (frame.file.startswith(_GENERIC) or is_helper(frame.function)):
-                text = source(frame.file, frame.line)
-                return Place(base_name(frame.function), frame.file, frame.line, text)
-        if not self.chain:
-            return Place("unknown", "", 0)
-        # All are of generic code: the outermost is nearest to who wanted it.
-        last = self.chain[-1]
-        return Place(base_name(last.function), last.file, last.line)
+        return own_place(self.chain, source)
 
 
-def _chain(change: Change, resolve: Resolve) -> Iterator[Frame]:
+def own_place(chain: Sequence[Frame], source: Source) -> Place:
+    """The first position of a stack that is of whoever wanted what the innermost did."""
+    for frame in chain:
+        if not (frame.file.startswith(_GENERIC) or is_helper(frame.function)):
+            text = source(frame.file, frame.line)
+            return Place(base_name(frame.function), frame.file, frame.line, text)
+    if not chain:
+        return Place("unknown", "", 0)
+    # All are of generic code: the outermost is nearest to who wanted it.
+    last = chain[-1]
+    return Place(base_name(last.function), last.file, last.line)
+
+
+def call_chain(change: Change | Access, resolve: Resolve) -> Iterator[Frame]:
+    """The source positions of a store's stack, innermost first, inlined functions too."""
     frames = tuple(resolve(change.pc))
     yield from frames
     for number, call in enumerate(change.calls):

@@ -10,6 +10,7 @@ from errpath.results.artefacts import write_artefacts
 from errpath.results.reports.lifetime_svg import lifetime_svg
 from errpath.results.reports.text import Decoder, render
 from errpath.runner.lifetime import Lifetime
+from errpath.runner.origin import Measured
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
@@ -30,15 +31,17 @@ class CaseReporter:
         rerun: Callable[[str, str], str],
         lifetime: Callable[[str, Result], Lifetime | None] = lambda kernel, result: None,
         blocked: Callable[[str, Result], str] = lambda kernel, result: "",
+        origin: Callable[[str, Result], Measured | None] = lambda kernel, result: None,
     ) -> None:
         """`decoder` takes a kernel and a filesystem; `rerun` gives the command that runs a case of
         a kernel again; `lifetime` measures what became of a leaked object, `blocked` who else waits
-        in a hang. Artefacts go below `directory`."""
+        in a hang, `origin` where a bad value came from. Artefacts go below `directory`."""
         self._directory = directory
         self._decoder = decoder
         self._rerun = rerun
         self._lifetime = lifetime
         self._blocked = blocked
+        self._origin = origin
         self._reports: dict[tuple[str, str], str] = {}
         self._folders: dict[tuple[str, str], Path] = {}
 
@@ -73,6 +76,7 @@ class CaseReporter:
             folder=folder,
             lifetime=lifetime,
             blocked=self._blocked(kernel, result),
+            origin=self._origin(kernel, result),
         )
         text += note
         if folder is not None:

@@ -1,5 +1,5 @@
-"""What a report asks a guest for: the life of a leaked object, and who else waits in a hang. Once
-for each leak, and each hang."""
+"""What a report asks guests for: the life of a leaked object, where a bad value came from, and who
+else waits in a hang. Once for each leak, crash and hang."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import threading
 
 from errpath.cases.case import MountCase
 from errpath.faults.plan import FaultPlan
-from errpath.oracles.failure import HANG, LEAK, RESOURCE_LEAK, Failure, Kind
+from errpath.oracles.failure import HANG, LEAK, OOPS, RESOURCE_LEAK, WARNING, Failure, Kind
 from errpath.results.testbeds import Testbeds
 from errpath.runner.lifetime import Lifetime
+from errpath.runner.origin import Measured, measure_origin
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
@@ -28,6 +29,7 @@ class Lifetimes:
         self._testbeds = testbeds
         self._found: dict[tuple[str, str, str], Lifetime] = {}
         self._blocked: dict[tuple[str, str, str], str] = {}
+        self._origins: dict[tuple[str, str, str], Measured | None] = {}
         self._lock = threading.Lock()
 
     def of(self, kernel: str, result: Result) -> Lifetime | None:
@@ -55,6 +57,21 @@ class Lifetimes:
                     watch = testbed.watch(filesystems, functions, points=points)
                     self._found[key] = watch(case)
             return self._found[key]
+
+    def origin(self, kernel: str, result: Result) -> Measured | None:
+        """Who stored the value by which a case crashed; None for one that did not."""
+        case = result.verdict.case
+        crash = _first(result, OOPS) or _first(result, WARNING)
+        if crash is None:
+            return None
+        key = (kernel, case.filesystem, crash.signature)
+        with self._lock:
+            if key not in self._origins and len(self._origins) < _MEASURED_MAX:
+                testbed = self._testbeds.get(kernel, case.filesystem)
+                self._origins[key] = measure_origin(
+                    testbed, (case.filesystem,), *_failing(case), case, crash
+                )
+            return self._origins.get(key)
 
     def blocked(self, kernel: str, result: Result) -> str:
         """The other tasks that wait while a case hangs; "" for one that does not."""

@@ -61,6 +61,7 @@ class RunSession:
             rerun=self.rerun,
             lifetime=lifetimes.of,
             blocked=lifetimes.blocked,
+            origin=lifetimes.origin,
         )
         # Files of cases that are in none of the shipped suites, by the cases' ids.
         self.suites: dict[str, str] = {}

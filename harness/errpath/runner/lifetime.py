@@ -29,7 +29,16 @@ from errpath.runner.guests import PreparedGuest
 from errpath.runner.observation import find_leaks
 from errpath.util.cache import scratch_directory
 
-__all__ = ["Lifetime", "LifetimeBed", "LifetimeWatch", "measure_lifetime", "measure_references"]
+__all__ = [
+    "Lifetime",
+    "LifetimeBed",
+    "LifetimeWatch",
+    "Statements",
+    "code_sections",
+    "measure_lifetime",
+    "measure_references",
+    "resolver",
+]
 
 # The same in every clone: its length alone may move what lies behind it.
 _TASK = "errpath-watched"
@@ -116,9 +125,9 @@ def measure_references(
             return Lifetime(None, f"module {module} has no data of its own")
         changes, sections, names = _changes(clone, case, address, size)
         with bed.symbolizer(names) as symbolizer:
-            resolve = _resolver(symbolizer, sections)
+            resolve = resolver(symbolizer, sections)
             timeline = make_reference_timeline(
-                changes, address, size, f"module {module}", resolve, _Statements(bed).statement
+                changes, address, size, f"module {module}", resolve, Statements(bed).statement
             )
     except (ErrpathError, AgentError) as error:
         return Lifetime(None, str(error))
@@ -178,14 +187,15 @@ def _watch(
             record.address,
             record.size,
             [site.function for site in record.backtrace],
-            _resolver(symbolizer, sections),
-            _Statements(bed).statement,
+            resolver(symbolizer, sections),
+            Statements(bed).statement,
         )
 
 
-def _resolver(
+def resolver(
     symbolizer: Symbolizer, sections: Mapping[str, Mapping[str, int]]
 ) -> Callable[[int], Sequence[Frame]]:
+    """Source positions by absolute address, each looked up once."""
     return functools.lru_cache(maxsize=None)(lambda address: symbolizer.at(address, sections))
 
 
@@ -202,14 +212,14 @@ def _changes(
             # What is put off, such as an RCU callback, is part of the way out.
             prepared.guest.quiesce()
             # Not before: whatever else is done moves what is allocated behind it.
-            sections = _sections(prepared)
+            sections = code_sections(prepared)
         finally:
             prepared.guest.close()
         changes = read_changes(out) if out.exists() else ()
     return changes, sections, tuple(prepared.modules)
 
 
-def _sections(prepared: PreparedGuest) -> Mapping[str, Mapping[str, int]]:
+def code_sections(prepared: PreparedGuest) -> Mapping[str, Mapping[str, int]]:
     """Where the code of each module lies in a guest."""
     names = {name for names in prepared.modules.values() for name in names}
     return {name: _code(prepared.guest, name) for name in names}
@@ -227,7 +237,7 @@ def _code(guest: Guest, module: str, wanted: Sequence[str] = _CODE) -> Mapping[s
     return found
 
 
-class _Statements:
+class Statements:
     """Statements of the kernel's source, in one line each."""
 
     def __init__(self, bed: LifetimeBed) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from errpath.intake.decode import decode_text
 from errpath.intake.likeness import same
-from errpath.oracles.failure import CORRUPTION, LEAK, Failure
+from errpath.oracles.failure import CORRUPTION, LEAK, OOPS, Failure
 
 _LEAK = Failure(
     LEAK,
@@ -22,6 +22,13 @@ def test_the_same_by_title_signature_or_function() -> None:
     assert same(_LEAK, _LEAK.title, None)
     assert same(_LEAK, "", decode_text(_REPORT)[0])
     assert same(_LEAK, "memory leak in alloc_fs_context", None)
+
+
+def test_a_bug_named_by_its_file() -> None:
+    """As syzbot named them until 2019."""
+    bug = Failure(OOPS, "kernel BUG in f", detail="kernel BUG at fs/hfs/inode.c:466!")
+    assert same(bug, "kernel BUG at fs/hfs/inode.c:LINE!", None)
+    assert not same(bug, "kernel BUG at fs/hfs/bnode.c:LINE!", None)
 
 
 def test_another_function_kind_or_consequence() -> None:

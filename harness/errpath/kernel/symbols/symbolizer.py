@@ -92,6 +92,27 @@ class Symbolizer:
         frames = self.resolve(symbol.name, offset, module, size=symbol.size or None, exact=exact)
         return frames or (Frame(symbol.name, module or "", 0, False),)
 
+    def address(
+        self,
+        function: str,
+        offset: int,
+        module: str | None,
+        sections: Mapping[str, Mapping[str, int]],
+        *,
+        size: int | None = None,
+    ) -> int | None:
+        """The absolute address at an offset in a function, as `at` takes it; None if unknown."""
+        if module is None:
+            symbol = load_system_map(self._kernel.system_map).find(function, offset, size)
+            return symbol.address + offset if symbol is not None else None
+        name = module.replace("-", "_")
+        table = self._tables.get(name)
+        symbol = table.find(function, offset, size) if table is not None else None
+        start = sections.get(name, {}).get(symbol.section) if symbol is not None else None
+        if symbol is None or start is None:
+            return None
+        return start + symbol.address + offset
+
     def _locate(
         self, address: int, sections: Mapping[str, Mapping[str, int]]
     ) -> tuple[str | None, Symbol, int] | None:

@@ -7,11 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from errpath.cases.case import MountCase
 from errpath.oracles.failure import HANG, Failure
 from errpath.oracles.frames import base_name, is_helper
 from errpath.results.reports.decoding import Decoder
+from errpath.runner.origin import Measured
 
-__all__ = ["crash_lines", "resource_lines"]
+__all__ = ["OriginStory", "crash_lines", "origin_of", "resource_lines"]
 
 _FRAME = re.compile(
     r"^\s*(?:\[<[0-9a-f]+>\] )?(?P<name>[A-Za-z_][\w.]*)\+0x(?P<offset>[0-9a-f]+)/0x[0-9a-f]+"
@@ -69,7 +71,49 @@ class _Site:
     exact: bool = False
 
 
-def crash_lines(failure: Failure, decoder: Decoder | None, blocked: str = "") -> list[str]:
+@dataclass(frozen=True)
+class OriginStory:
+    """Where a bad value came from, in lines of a report, and whom that points to."""
+
+    lines: tuple[str, ...]
+    # Where to look; "" where the value alone does not say.
+    look: str = ""
+
+
+def origin_of(measured: Measured, case: MountCase) -> OriginStory:
+    """What was measured of a value that a case crashed by."""
+    origin = measured.origin
+    if origin is None:
+        return OriginStory((f"  origin     not measured: {measured.reason}",))
+    text = f": {origin.loaded.text}" if origin.loaded.text else ""
+    lines = [f"  loaded     {origin.value:#x}, in {origin.loaded}{text}"]
+    if origin.stored is None:
+        lines.append("  stored     by nobody in this case: it was there before")
+        return OriginStory(tuple(lines))
+    word, text = "stored", f": {origin.stored.text}" if origin.stored.text else ""
+    if origin.freed:
+        word, text = "freed", text and f", what it was loaded from{text}"
+    lines.append(f"  {word:<10} in {origin.stored}{text}")
+    if len(origin.way) > 1:
+        lines.append(f"  {'':<10} by {' <- '.join(origin.way)}")
+    blamed = origin.blamed(_failed(case))
+    if blamed:
+        lines.append(f"  error in   {blamed}: what failed was called by it, and so was this")
+    return OriginStory(tuple(lines), blamed)
+
+
+def _failed(case: MountCase) -> list[str]:
+    """The functions of the call chain that was made to fail, by the name of its point."""
+    names = re.findall(r"\w+(?=>)|(?<=>)\w+", case.id)
+    return names or [fault.function for fault in case.faults if fault.function]
+
+
+def crash_lines(
+    failure: Failure,
+    decoder: Decoder | None,
+    blocked: str = "",
+    origin: OriginStory | None = None,
+) -> list[str]:
     """The steps of one failure that the kernel reported, and the line that says where to look; none
     for what has no stack. `blocked` are the other tasks that wait in a hang, with their stacks."""
     text = failure.evidence
@@ -88,6 +132,7 @@ def crash_lines(failure: Failure, decoder: Decoder | None, blocked: str = "") ->
     word = "waits in" if failure.kind is HANG else "reached"
     way = " <- ".join(dict.fromkeys(base_name(site.name) for site in own[:4]))
     lines.append(f"  {word:<10} {way}")
+    lines += origin.lines if origin is not None else ()
     if "already free" in text and stacks.get("freed"):
         # The second free is often a tail call, and so in no stack: the first is of the same code.
         lines.append(f"  freed again {_place(own[0], decoder)}")
@@ -109,7 +154,8 @@ def crash_lines(failure: Failure, decoder: Decoder | None, blocked: str = "") ->
     if cycle:
         lines.append(f"  look at    the cycle {' <- '.join(cycle)}")
         return lines
-    lines.append(f"  look at    {_place(_named(own), decoder)}")
+    look = origin.look if origin is not None else ""
+    lines.append(f"  look at    {look or _place(_named(own), decoder)}")
     return lines
 
 

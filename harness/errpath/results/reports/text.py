@@ -7,14 +7,15 @@ from pathlib import Path
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.faults.model import Fault
-from errpath.oracles.failure import LEAK, RESOURCE_LEAK
+from errpath.oracles.failure import LEAK, OOPS, RESOURCE_LEAK, WARNING
 from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import OwnershipTrace
 from errpath.oracles.timeline import Timeline
-from errpath.results.reports.crash_story import crash_lines, resource_lines
+from errpath.results.reports.crash_story import crash_lines, origin_of, resource_lines
 from errpath.results.reports.decoding import Decoder
 from errpath.runner.lifetime import Lifetime
+from errpath.runner.origin import Measured
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
@@ -44,6 +45,7 @@ def render(
     folder: Path | None,
     lifetime: Lifetime | None = None,
     blocked: str = "",
+    origin: Measured | None = None,
 ) -> str:
     """The whole report of one case that is not a pass."""
     verdict = result.verdict
@@ -61,9 +63,11 @@ def render(
         if failure.evidence and failure.kind not in (LEAK, RESOURCE_LEAK):
             lines += ["", _indent(failure.evidence)]
     told = [one for one in verdict.failures if one.evidence and not one.follows]
+    measured = origin_of(origin, case) if origin is not None else None
     for failure in told:
+        own, measured = (measured, None) if failure.kind in (OOPS, WARNING) else (None, measured)
         if failure.kind not in (LEAK, RESOURCE_LEAK) and (
-            story := crash_lines(failure, decoder, blocked)
+            story := crash_lines(failure, decoder, blocked, own)
         ):
             lines += ["", *story]
     lines += _resource_story(result, lifetime)
@@ -85,11 +89,11 @@ def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
     if timeline is not None:
         look = [] if timeline.remaining else [f"  look at    {timeline.lost}"]
         return ["", *lifetime_lines(timeline), *look]
-    if lifetime is not None and lifetime.reason:
-        return ["", f"  lifetime   not measured: {lifetime.reason}"]
+    reason = lifetime.reason if lifetime is not None else ""
     stories = (resource_lines(one, verdict.case.filesystem) for one in lost)
     story = next((lines for lines in stories if lines), [])
-    return ["", *story] if story else []
+    told = [f"  lifetime   not measured: {reason}"] if reason else []
+    return ["", *told, *story] if told or story else []
 
 
 def _indent(text: str) -> str:
@@ -136,7 +140,7 @@ def _traits(case: MountCase) -> str:
 def lifetime_lines(timeline: Timeline) -> list[str]:
     """Allocated, held, given up, and where the last reference disappeared; one line each."""
     # What no function allocated is a module's own.
-    word = "allocated" if timeline.allocated.line else "watched"
+    word = "watched" if timeline.of_references else "allocated"
     lines = [f"  {word:<10} {timeline.allocated}, {timeline.size} bytes"]
     moves = [(one.began, "held by", one, one.stored) for one in timeline.holders]
     moves += [
@@ -154,7 +158,8 @@ def lifetime_lines(timeline: Timeline) -> list[str]:
     if not timeline.holders:
         lines.append("  held by    nothing but the stack")
     if not timeline.remaining:
-        lines.append(f"  lost       the last reference disappeared in {timeline.lost}")
+        what = "what held it last" if timeline.of_references else "the last reference"
+        lines.append(f"  lost       {what} disappeared in {timeline.lost}")
     return lines
 
 
