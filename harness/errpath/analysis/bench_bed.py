@@ -15,13 +15,13 @@ from errpath.kernel import KernelStore
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.modules import PLANT
 from errpath.runner.batch_runner import BatchRunner
-from errpath.runner.guests import PreparedGuest
+from errpath.runner.guests import Boot, PreparedGuest
 from errpath.runner.options import Choice
 from errpath.runner.testbed import Testbed, batch_size
 from errpath.runner.verdict import Status
 from errpath.util.progress import Progress, silent
 
-__all__ = ["FILESYSTEM", "BenchBed"]
+__all__ = ["FILESYSTEM", "BenchBed", "verdict_seconds"]
 
 FILESYSTEM = "hfs"
 _FUNCTION = "errpath_plant_lose"
@@ -76,24 +76,9 @@ class BenchBed:
             InfrastructureError: a case has no verdict: the figures would mean nothing.
         """
         testbed = testbed or self.testbed
-        began = time.monotonic()
-        runner = BatchRunner(
-            testbed.guest_source(*self._wanted),
-            confirm=testbed.guest_source(*self._wanted, confirm=True),
-            batch=batch,
-            progress=silent(),
-        )
-        try:
-            results = runner.run(cases)
-        finally:
-            runner.close()
-        seconds = time.monotonic() - began
-        for result in results.values():
-            if result.verdict.status is Status.ERROR:
-                raise InfrastructureError(
-                    f"bench: {result.verdict.case.id}: {result.verdict.reasons[0]}"
-                )
-        return seconds
+        source = testbed.guest_source(*self._wanted)
+        confirm = testbed.guest_source(*self._wanted, confirm=True)
+        return verdict_seconds(source, cases, batch, confirm=confirm)
 
     def edit_to_verdict(self, cases: Sequence[MountCase]) -> float:
         """Seconds from a new line in the filesystem's main file to the verdict on every case."""
@@ -122,3 +107,32 @@ class BenchBed:
         finally:
             testbed.close()
         return time.monotonic() - began
+
+
+def verdict_seconds(
+    source: Boot,
+    cases: Sequence[MountCase],
+    batch: int,
+    *,
+    confirm: Boot | None = None,
+    count: bool = False,
+) -> float:
+    """Seconds to the verdicts of the runner itself, in guests of `source`; with `count`, on what
+    the kernel counts as well.
+
+    Raises:
+        InfrastructureError: a case has no verdict: the figures would mean nothing.
+    """
+    began = time.monotonic()
+    runner = BatchRunner(source, confirm=confirm, batch=batch, progress=silent(), count=count)
+    try:
+        results = runner.run(cases)
+    finally:
+        runner.close()
+    seconds = time.monotonic() - began
+    for result in results.values():
+        if result.verdict.status is Status.ERROR:
+            raise InfrastructureError(
+                f"bench: {result.verdict.case.id}: {result.verdict.reasons[0]}"
+            )
+    return seconds

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from errpath.analysis.bench import PLANTED, Bench, table
 from errpath.analysis.bench_bed import BenchBed
+from errpath.analysis.price import measure_price, price_table
 from errpath.beside.protocols import DEFAULT_BOOT, PROTOCOLS, measure
 from errpath.beside.protocols import table as protocol_table
 from errpath.cli.parser import add_groups
@@ -75,11 +76,12 @@ def _bench(arguments: argparse.Namespace) -> int:
         bed = BenchBed(chosen[0], scratch, progress)
         try:
             ways, times = Bench(bed, progress).run(arguments.cases, arguments.samples)
+            price = measure_price(bed, arguments.cases, progress)
         finally:
             bed.close()
         description = bed.testbed.kernel.description
     print(f"{description}, {bed.testbed.accel}, {os.cpu_count()} processors\n")
-    print(table(ways, times))
+    print(f"{table(ways, times)}\n\n{price_table(price)}")
     figures = {
         "kernel": description,
         "accel": bed.testbed.accel,
@@ -88,6 +90,11 @@ def _bench(arguments: argparse.Namespace) -> int:
         "planted": PLANTED,
         "ways": [{**asdict(way), "cases_per_second": way.rate} for way in ways],
         "times": asdict(times),
+        "price": {
+            **asdict(price),
+            "leaks_floors": price.ratio(price.leaks),
+            "every_floors": price.ratio(price.every),
+        },
     }
     _write(arguments.json, figures)
     return 0

@@ -49,13 +49,14 @@ _ACCOUNTED = (
     # Where a kernel does not tell, the pages of vmalloc count too.
     "nr_vmalloc",
 )
-# What the oracles themselves allocate: one object of kmemleak's for each of everybody's, the
-# profiler's note of every slab, and slabs, which come with the objects that they are for. And what
-# belongs to processes, of which the agent is one: their memory, credentials and entries of /proc,
-# whose dentries come and go with them; of a filesystem's own dentries that are in use at its umount
-# the kernel tells by itself ("Dentry … still in use").
+# What the oracles themselves allocate: one object of kmemleak's for each of everybody's, pools of
+# call stacks, the profiler's note of every slab, and slabs, which come with the objects that they
+# are for. And what belongs to processes, of which the agent is one: their memory, credentials and
+# entries of /proc, whose dentries come and go with them; of a filesystem's own dentries that are in
+# use at its umount the kernel tells by itself ("Dentry … still in use").
 _OWN = re.compile(
-    r"^mm/(?:kmemleak|memory|rmap|mmap|vma|vma_init|mprotect)\.c|^arch/\w+/mm/pgtable\.c|"
+    r"^lib/stackdepot\.c|^mm/(?:kmemleak|memory|rmap|mmap|vma|vma_init|mprotect)\.c|"
+    r"^arch/\w+/mm/pgtable\.c|"
     r"^kernel/(?:cred|fork|pid)\.c|^fs/proc/|"
     r"func:(?:__d_alloc|alloc_slab_obj_exts|alloc_slab_page|allocate_slab|alloc_from_new_slab)$"
 )

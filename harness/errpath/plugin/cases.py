@@ -53,6 +53,7 @@ __all__ = [
     "parametrize_kernels",
     "session_of",
     "testbed",
+    "unit_of",
     "verdict",
 ]
 
@@ -216,9 +217,11 @@ def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
         return
     plain = [item.nodeid for item in session.items]
     for item in session.items:
-        case = _case(item)
+        case, unit = _case(item), _unit(item)
         if case is not None:
             item._nodeid = f"{item.nodeid}@{names[_kernel(item), case.id]}"
+        elif unit is not None:
+            item._nodeid = f"{item.nodeid}@{_kernel(item)}-{unit.volume_id.replace('@', '_')}"
     try:
         yield
     finally:
@@ -265,14 +268,19 @@ def _case(item: pytest.Item) -> MountCase | None:
     return case if isinstance(case, MountCase) else None
 
 
+def _unit(item: pytest.Item) -> SweepUnit | None:
+    spec = getattr(item, "callspec", None)
+    unit = spec.params.get("unit") if spec is not None else None
+    return unit if isinstance(unit, SweepUnit) else None
+
+
 def _holds(item: pytest.Item, wanted: Collection[str]) -> bool:
     """Whether a test has one of the cases of these ids, or finds its cases only when it runs and
     may have one."""
-    case = _case(item)
+    case, unit = _case(item), _unit(item)
     if case is not None:
         return case.id in wanted
-    unit = item.callspec.params.get("unit") if hasattr(item, "callspec") else None
-    return isinstance(unit, SweepUnit) and any(unit.holds(name) for name in wanted)
+    return unit is not None and any(unit.holds(name) for name in wanted)
 
 
 def _kernel(item: pytest.Item) -> str:
@@ -443,4 +451,5 @@ def issues_of(config: pytest.Config) -> KnownIssueBook:
 
 
 case_of = _case
+unit_of = _unit
 kernel_of = _kernel

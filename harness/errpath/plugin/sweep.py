@@ -6,6 +6,7 @@ run ahead in threads, as batches of cases do.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,7 +19,7 @@ from errpath.cases.sweeping import parse_sweep_events, parse_volumes, sequence
 from errpath.errors import ErrpathError
 from errpath.faults.points import parse_point_kinds
 from errpath.filesystems import load_filesystem
-from errpath.plugin.cases import issues_of, kernel_of, session_of
+from errpath.plugin.cases import issues_of, kernel_of, session_of, unit_of
 from errpath.plugin.known_issues import issue_record
 from errpath.results.records import CaseRecord, CaseStatus, IssueRecord, to_json
 from errpath.results.reports.sweeps import ONLY_BY_FORCE, SweptUnit
@@ -26,8 +27,11 @@ from errpath.results.session import RunSession
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
 from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
+from errpath.runner.sweep_pace import Pace, in_order, usual_seconds
 from errpath.runner.verdict import Status
 from errpath.util.background import Background
+from errpath.util.progress import Step
+from errpath.util.times import duration
 
 __all__ = [
     "BY_FORCE",
@@ -35,7 +39,6 @@ __all__ = [
     "UNIT_PROPERTY",
     "Swept",
     "sweep_parameters",
-    "unit_of",
 ]
 
 # Property of a test's report that holds the record of one point, as JSON.
@@ -79,13 +82,6 @@ def sweep_parameters(config: pytest.Config) -> list[object]:
         return out
     except ErrpathError as error:
         raise pytest.UsageError(str(error)) from None
-
-
-def unit_of(item: pytest.Item) -> SweepUnit | None:
-    """The unit of a test, or None."""
-    spec = getattr(item, "callspec", None)
-    unit = spec.params.get("unit") if spec is not None else None
-    return unit if isinstance(unit, SweepUnit) else None
 
 
 @dataclass(frozen=True)
@@ -166,43 +162,64 @@ class Swept:
         self.item.user_properties.append((POINT_PROPERTY, text))
 
 
+# A kernel's name, and the units that share guests.
+_Group = tuple[str, tuple[SweepUnit, ...]]
+
+
 class _Runs:
     """The units of a session, by kernel."""
 
     def __init__(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._session = session_of(config)
-        self._worker = hasattr(config, "workerinput")
         self._wanted = tuple(config.option.case)
         self._sweepers: dict[tuple[str, str], Sweeper] = {}
-        self._results: dict[tuple[str, SweepUnit], SweepResult] = {}
+        self._results: dict[tuple[str, SweepUnit], SweepResult | ErrpathError] = {}
         self._expected = [
             (kernel_of(item), unit)
             for item in items
             if (unit := unit_of(item)) is not None and item.get_closest_marker("skip") is None
         ]
-        self._ahead: Background[tuple[str, SweepUnit]] | None = None
+        groups: dict[tuple[str, str], list[SweepUnit]] = {}
+        for kernel, unit in self._expected:
+            groups.setdefault((kernel, unit.group), []).append(unit)
+        usual = {(kernel, tuple(own)): usual_seconds(own) for (kernel, _), own in groups.items()}
+        self._groups: tuple[_Group, ...] = tuple(in_order(usual))
+        self._pace: Pace[_Group] = Pace(usual, jobs=self._session.jobs)
+        self._ahead: Background[_Group] | None = None
+        self._whole = contextlib.ExitStack()
+        self._step: Step | None = None
 
     def result(self, kernel: str, unit: SweepUnit) -> SweepResult:
+        """What became of a unit.
+
+        Raises:
+            ErrpathError: it could not be run.
+        """
         key = (kernel, unit)
-        if self._ahead is None and self._session.jobs > 1 and len(self._expected) > 1:
+        group = next(one for one in self._groups if _holds(one, *key))
+        if self._ahead is None and self._session.jobs > 1 and len(self._groups) > 1:
             for name, other in self._expected:
                 self._sweeper(name, other.filesystem)
+            self._step = self._whole.enter_context(self._session.progress.step("sweep"))
             self._ahead = Background(
-                self._expected,
-                self._run,
+                self._groups,
+                self._run_group,
                 jobs=self._session.jobs,
                 progress=self._session.progress,
             )
-        if self._ahead is not None and key in self._ahead:
-            self._ahead.wait(key)
+        if self._ahead is not None:
+            self._ahead.wait(group)
         elif key not in self._results:
-            self._run(key)
-        return self._results[key]
+            self._run(*key)
+        result = self._results[key]
+        if isinstance(result, ErrpathError):
+            raise result
+        return result
 
     def _mine(self, kernel: str) -> tuple[SweepUnit, ...]:
-        """What this process will ask for. Of several processes none knows; of single points, the
-        others of their events are not wanted."""
-        if self._wanted or self._worker:
+        """What runs together; of single points, the others of their events are not wanted. With
+        several processes, all units of a volume go to one."""
+        if self._wanted:
             return ()
         return tuple(unit for name, unit in self._expected if name == kernel)
 
@@ -222,11 +239,26 @@ class _Runs:
         testbed.build((filesystem,), points=True)
         return self._sweepers[key]
 
-    def _run(self, key: tuple[str, SweepUnit]) -> None:
-        kernel, unit = key
-        sweeper = self._sweeper(kernel, unit.filesystem)
+    def _run_group(self, group: _Group) -> None:
+        """Run the units of a group, and tell how far the whole run is."""
+        kernel, units = group
+        self._pace.begin(group)
+        for unit in units:
+            self._run(kernel, unit)
+        found = (self._results[kernel, unit] for unit in units)
+        points = sum(len(one.results) for one in found if isinstance(one, SweepResult))
+        self._pace.end(group, points)
+        if self._step is not None:
+            left = duration(self._pace.left)
+            self._step.update(0, note=f"{self._pace.line}, about {left} left")
+
+    def _run(self, kernel: str, unit: SweepUnit) -> None:
         only = tuple(case_id for case_id in self._wanted if unit.holds(case_id))
-        self._results[key] = sweeper.run(sweeper.plan(unit, only))
+        try:
+            sweeper = self._sweeper(kernel, unit.filesystem)
+            self._results[kernel, unit] = sweeper.run(sweeper.plan(unit, only))
+        except ErrpathError as error:
+            self._results[kernel, unit] = error
 
     def close(self) -> None:
         """End the guests of units that are still under way."""
@@ -236,6 +268,11 @@ class _Runs:
                 for runner in tuple(sweeper.runners):
                     runner.close()
             self._ahead.stop()
+            self._whole.close()
+
+
+def _holds(group: _Group, kernel: str, unit: SweepUnit) -> bool:
+    return group[0] == kernel and unit in group[1]
 
 
 @pytest.hookimpl(trylast=True)

@@ -41,10 +41,17 @@ class Observed:
     runs: list[tuple[MountCase, Outcome]] = field(default_factory=list)
     # What the kernel counted before the first of them; None where nothing is counted.
     counts: Mapping[str, str] | None = None
+    # What ran before those that were asked for, to warm the guest up.
+    before: MountCase | None = None
 
     @property
     def cases(self) -> list[MountCase]:
         return [case for case, _ in self.runs]
+
+    @property
+    def own(self) -> list[MountCase]:
+        """Those that were asked for."""
+        return [case for case in self.cases if case is not self.before]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from errpath.runner.guests import Boot, CurrentGuest
 from errpath.runner.result import Result
 from errpath.runner.subset import split_evenly
 from errpath.runner.usual import UsualFailures
-from errpath.runner.verdict import infrastructure_error
+from errpath.runner.verdict import Status, infrastructure_error
 from errpath.util.progress import Progress
 
 __all__ = ["BatchRunner"]
@@ -50,13 +50,16 @@ class BatchRunner:
         count: bool = False,
         first: int | None = None,
         usual: UsualFailures | None = None,
+        before: MountCase | None = None,
     ) -> None:
         """`boot` gives a fresh guest, `confirm` one for confirmation (the same unless given).
 
         `repeats` is how often a suspect is run again; `batch` is how many cases share a guest. With
         `count`, what cases keep of what the kernel counts is looked for as well. The first batch
         has only `first` cases where that is given, so that something is known soon. `usual` is
-        shared by the runners of one kernel.
+        shared by the runners of one kernel. `before`, whose id is no other's, runs before the cases
+        of every batch and is not counted: what is allocated once in a boot is then no case's, which
+        would have to run again for it.
 
         Raises:
             ValueError: `batch` is less than 1.
@@ -66,6 +69,7 @@ class BatchRunner:
         self._batch_size = batch
         self._count = count
         self._first = batch if first is None else min(first, batch)
+        self._before = before
         self._progress = progress
         self._current = CurrentGuest(boot, confirm=confirm)
         self._judge = BatchJudge(self._current, repeats=repeats)
@@ -116,6 +120,8 @@ class BatchRunner:
                     later = []
                 done = self._batch(pending.popleft(), show)
                 found = {result.verdict.case.id: result for result in done.results}
+                if self._before is not None and _fails(found.get(self._before.id)):
+                    self._before = None
                 results |= found
                 if self.no_guest is None:
                     publish(found)
@@ -123,14 +129,14 @@ class BatchRunner:
                 later += done.later
                 if size == 1:
                     self.close()
-        return results
+        return {case.id: results[case.id] for case in cases}
 
     def _batch(self, cases: Sequence[MountCase], show: Show) -> Step:
         try:
             if self.no_guest is not None:
                 raise self.no_guest
             show(0, "booting")
-            batch = Observed(self._current.get())
+            batch = Observed(self._current.get(), before=self._before)
         except ErrpathError as error:
             if not self._came_up and not isinstance(error, GuestLostError):
                 self.no_guest = error
@@ -139,6 +145,10 @@ class BatchRunner:
         step = Step()
         possible = self._possible(batch, cases, step)
         try:
+            if not self._loop.warm_up(batch, step, show):
+                self._before = None
+                step.soon.append(possible)
+                return step
             if self._count:
                 batch.counts = begin_counts(batch.prepared.guest, possible)
             if not self._loop.run(batch, possible, step, show):
@@ -147,7 +157,7 @@ class BatchRunner:
             judged = self._judge.judge(batch, lambda note: show(len(batch.runs), note))
         except GuestLostError as error:
             self.close()
-            again = self._lost.again(batch.cases or possible, str(error), step)
+            again = self._lost.again(batch.own or possible, str(error), step)
             step.soon += split_evenly(again, 2)
             return step
         if any(case.id in self._halved for case in cases):
@@ -180,6 +190,11 @@ class BatchRunner:
             return split_evenly(judged.unseen, 2)
         step.results += [Result(infrastructure_error(case, judged.blind)) for case in judged.unseen]
         return []
+
+
+def _fails(result: Result | None) -> bool:
+    """Whether a sequence fails by itself: then it is no preparation for others."""
+    return result is not None and result.verdict.status is not Status.PASS
 
 
 def _count(cases: int) -> str:

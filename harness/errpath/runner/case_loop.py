@@ -36,11 +36,28 @@ class CaseLoop:
         # Ids of cases to which no usual failure applies: they have their time.
         self._slow: set[str] = set()
 
+    def warm_up(self, batch: Observed, step: Step, show: Show) -> bool:
+        """Run what comes before the cases of a batch, and is not counted; False where it took the
+        guest down."""
+        before = [batch.before] if batch.before is not None else []
+        return self._run(batch, before, step, show, count=False)
+
     def run(self, batch: Observed, cases: Sequence[MountCase], step: Step, show: Show) -> bool:
         """Run the cases; False where one of them took the guest down, or it was lost."""
+        return self._run(batch, cases, step, show, count=self._count)
+
+    def _run(
+        self,
+        batch: Observed,
+        cases: Sequence[MountCase],
+        step: Step,
+        show: Show,
+        *,
+        count: bool,
+    ) -> bool:
         prepared = batch.prepared
         patience = self._patience(cases)
-        outcomes = observe(self._current, prepared, cases, count=self._count, patience=patience)
+        outcomes = observe(self._current, prepared, cases, count=count, patience=patience)
         # Cases that took the guest down in a usual way: those behind them run in it all the same,
         # and only the same failure is believed.
         wrecked = 0
@@ -73,7 +90,7 @@ class CaseLoop:
             return True
         self._current.close()
         # What ran before cannot be checked in this guest any more: it runs again.
-        step.later += batch.cases
+        step.later += batch.own
         return False
 
     def _patience(self, cases: Iterable[MountCase]) -> float:

@@ -24,8 +24,8 @@ from errpath.util.progress import Progress
 __all__ = ["GuestFactory"]
 
 
-# Changes with the keys of what is noted of a frozen guest: one of another form is not cloned.
-_NOTES = "notes-2"
+# Changes with what is done to a frozen guest and noted of it: one of another form is not cloned.
+_NOTES = "notes-3"
 
 
 class GuestFactory:

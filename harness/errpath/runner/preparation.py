@@ -21,6 +21,10 @@ from errpath.runner.availability import known_points
 
 __all__ = ["KernelUnderTest", "load_all", "load_points", "load_targets"]
 
+# What is below this level is printed on the console: warnings, and all that is worse.
+_PRINTK = "/proc/sys/kernel/printk"
+_CONSOLE_LEVEL = "5"
+
 
 class KernelUnderTest(Protocol):
     """What guests are made of; everything is made on first use."""
@@ -79,6 +83,9 @@ def load_all(
     Raises:
         ErrpathError: the guest cannot be used.
     """
+    # Notices go to the kernel log alone: it takes the serial port as long to print those of a mount
+    # as some filesystems take to mount.
+    guest.write_file(_PRINTK, _CONSOLE_LEVEL)
     modules = {name: source.modules(name) for name in filesystems}
     broken = _load_filesystems(guest, modules)
     for own, image in source.oracle_modules:

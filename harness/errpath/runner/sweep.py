@@ -7,9 +7,10 @@ forced failures get their natural twins (`errpath.runner.sweep_twins`).
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase
@@ -20,19 +21,19 @@ from errpath.filesystems import load_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
 from errpath.runner.result import Result
-from errpath.runner.scheduler import BATCH_MAX
 from errpath.runner.sweep_recording import Recorded, record_events
 from errpath.runner.sweep_twins import Twin, find_twin, twin_candidates
 from errpath.runner.testbed import Testbed, batch_size
-from errpath.runner.verdict import NOT_REACHED, Status, left_out
+from errpath.runner.verdict import NOT_REACHED, Status, Verdict, left_out
 
 __all__ = ["SweepPlan", "SweepResult", "SweepUnit", "Sweeper"]
 
 # Of points that were not reached, so many run again each in a guest of its own.
 _ALONE = 24
-# So many forced calls have one leak check: what ran since the last one runs again when one of them
-# takes the guest down.
-_FORCED = 24
+# So many points have one leak check: what ran since the last one runs again when one of them takes
+# the guest down, which a forced call may do, and what fails by itself hardly ever does.
+_MOST_FORCED = 24
+_MOST = 256
 _UNTOUCHED = Point(UNTOUCHED, None)
 
 
@@ -49,22 +50,25 @@ class SweepUnit:
     volume: str = ""
 
     @property
+    def volume_id(self) -> str:
+        """The same for all events of a volume, which one guest records."""
+        volume = f"@{self.volume}" if self.volume else ""
+        return f"sweep-{self.filesystem}{volume}"
+
+    @property
     def event_id(self) -> str:
         """The same for all kinds of points."""
-        volume = f"@{self.volume}" if self.volume else ""
-        return f"sweep-{self.filesystem}{volume}-{self.event}"
+        return f"{self.volume_id}-{self.event}"
 
     @property
     def id(self) -> str:
         return f"{self.event_id}-{self.kind}"
 
-    def records_with(self, other: SweepUnit) -> bool:
-        """Whether one guest records both."""
-        return (self.filesystem, self.volume) == (other.filesystem, other.volume)
-
-    def runs_with(self, other: SweepUnit) -> bool:
-        """Whether the points of both run in one guest: a forced call may take it down."""
-        return self.event_id == other.event_id and "call" not in (self.kind, other.kind)
+    @property
+    def group(self) -> str:
+        """Units of the same group share guests and leak checks: all events of a volume, forced
+        calls apart."""
+        return f"{self.volume_id}-{'call' if self.kind == 'call' else 'natural'}"
 
     def holds(self, case_id: str) -> bool:
         """Whether a case of this id is one of this unit's."""
@@ -108,7 +112,7 @@ class Sweeper:
     notes: list[str] = field(default_factory=list)
     runners: set[BatchRunner] = field(default_factory=set)
     _found: dict[str, Recorded | ErrpathError] = field(default_factory=dict)
-    # Results of natural points, by case id: a unit's own run and a search for twins share them.
+    # By case id: the units of a group, and natural points with the search for twins, share them.
     _done: dict[str, Result] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -136,14 +140,32 @@ class Sweeper:
         return replace(self, _done={}, expected=())
 
     def run(self, plan: SweepPlan) -> SweepResult:
-        """Run the cases of a plan."""
+        """Run the cases of a plan; with the first of a group, those of all its units that are
+        expected: a guest and a leak check for all."""
         began = time.monotonic()
-        results = (
-            self._natural(plan) if plan.unit.kind != "call" else self._run(plan.cases, _FORCED)
-        )
-        results |= self._again(plan.unit, results)
+        with self._lock_of(f"{plan.unit.group} runs"):
+            todo = self._todo(plan)
+            if todo:
+                self._done |= self._run_units(todo)
+        results = {case.id: self._done[case.id] for case in plan.cases}
         twins = self._twins(plan, results) if plan.unit.kind == "call" else {}
         return SweepResult(plan, results, time.monotonic() - began, twins)
+
+    def _todo(self, plan: SweepPlan) -> dict[SweepUnit, list[MountCase]]:
+        """What runs now: cases of a plan, and of its group, that have not run."""
+        units = {plan.unit: list(plan.cases)}
+        if all(case.id in self._done for case in plan.cases):
+            return {}
+        for unit in self.expected:
+            if unit.group == plan.unit.group and unit not in units:
+                # What cannot be recorded is told where that unit is planned.
+                with contextlib.suppress(ErrpathError):
+                    points, _ = self._recorded(unit).points[unit.kind]
+                    units[unit] = [self._case(unit, point) for point in points]
+        return {
+            unit: [case for case in cases if case.id not in self._done]
+            for unit, cases in units.items()
+        }
 
     # -- cases -----------------------------------------------------------------------------------
 
@@ -154,10 +176,10 @@ class Sweeper:
         Raises:
             ErrpathError: it cannot be recorded.
         """
-        with self._lock_of(f"{unit.filesystem}@{unit.volume} recordings"):
+        with self._lock_of(f"{unit.volume_id} recordings"):
             if unit.event_id not in self._found:
-                wanted = [other for other in self.expected if other.records_with(unit)]
-                by_event = {other.event: other.event_id for other in (*wanted, unit)}
+                wanted = [one for one in self.expected if one.volume_id == unit.volume_id]
+                by_event = {one.event: one.event_id for one in (*wanted, unit)}
                 recorded = record_events(
                     self.testbed, self.guests, unit.filesystem, by_event, unit.volume
                 )
@@ -188,9 +210,11 @@ class Sweeper:
         source = self.testbed.guest_source((filesystem,), (), points=(), confirm=confirm)
         return self.guests(source)
 
-    def _run(self, cases: Sequence[MountCase], most: int = BATCH_MAX) -> dict[str, Result]:
+    def _run(
+        self, cases: Sequence[MountCase], most: int = _MOST, before: MountCase | None = None
+    ) -> dict[str, Result]:
         """Results of cases of one filesystem, by id, from guests of their own; one leak check for
-        `most` of them."""
+        `most` of them, before which `before` runs."""
         if not cases:
             return {}
         runner = BatchRunner(
@@ -200,6 +224,7 @@ class Sweeper:
             repeats=self.repeats,
             progress=self.testbed.progress,
             count=self.testbed.options.conservation,
+            before=before,
         )
         self.runners.add(runner)
         try:
@@ -209,35 +234,34 @@ class Sweeper:
             runner.close()
             self.runners.discard(runner)
 
-    def _natural(self, plan: SweepPlan) -> dict[str, Result]:
-        """Results of points that can fail by themselves, each run once in the sweeper's life. The
-        first unit of an event runs those of the others too: a guest and a leak check for all."""
-        with self._lock_of(f"{plan.unit.event_id} runs"):
-            wanted = {case.id: case for case in plan.cases}
-            if wanted and not wanted.keys() <= self._done.keys():
-                for unit in self.expected:
-                    if unit.runs_with(plan.unit):
-                        points, _ = self._recorded(unit).points[unit.kind]
-                        wanted |= {case.id: case for case in (self._case(unit, p) for p in points)}
-            self._done |= self._run([c for c in wanted.values() if c.id not in self._done])
-        return {case.id: self._done[case.id] for case in plan.cases}
-
-    def _again(self, unit: SweepUnit, results: Mapping[str, Result]) -> dict[str, Result]:
-        """Results of the points that were not reached: once more together, then each by itself,
-        behind a sequence in which nothing fails. What came before may have kept them from it."""
-        again: dict[str, Result] = {}
-        lost = list(_not_reached(results.values()))
+    def _run_units(self, units: Mapping[SweepUnit, Sequence[MountCase]]) -> dict[str, Result]:
+        """Results of cases of units of one group. Points that were not reached run once more
+        together, then each by itself, behind a sequence in which nothing fails: what came before
+        may have kept them from it."""
+        # What is allocated once in a boot, the sequences in which nothing fails allocate.
+        first = sorted(units, key=lambda unit: unit.kind != "plain")
+        cases = [case for unit in first for case in units[unit]]
+        before = replace(self._case(first[0], _UNTOUCHED), id=f"{first[0].volume_id}-before")
+        found = self._run(cases, _MOST_FORCED if first[0].kind == "call" else _MOST, before)
+        lost = _not_reached(units, found)
         if lost:
-            again |= self._run([self._case(unit, _UNTOUCHED), *lost])
-            lost = list(_not_reached(again.values()))
-        for case in lost[:_ALONE]:
-            again |= self._run([self._case(unit, _UNTOUCHED), case])
-        for case in _not_reached(tuple(again.values())):
-            reason = (
-                "a recording reached it, three runs did not: what leads there depends on timing"
-            )
-            again[case.id] = Result(left_out(case, reason))
-        return {case_id: result for case_id, result in again.items() if case_id in results}
+            found |= self._run(self._behind_untouched(lost))
+            lost = _not_reached(units, found)
+        alone = [(unit, case) for unit, own in lost.items() for case in own]
+        for unit, case in alone[:_ALONE]:
+            found |= self._run(self._behind_untouched({unit: [case]}))
+        for own in _not_reached(units, found).values():
+            for case in own:
+                reason = (
+                    "a recording reached it, three runs did not: what leads there depends on timing"
+                )
+                found[case.id] = Result(left_out(case, reason))
+        return {case.id: found[case.id] for case in cases}
+
+    def _behind_untouched(self, units: Mapping[SweepUnit, Sequence[MountCase]]) -> list[MountCase]:
+        return [
+            case for unit, own in units.items() for case in (self._case(unit, _UNTOUCHED), *own)
+        ]
 
     # -- twins -----------------------------------------------------------------------------------
 
@@ -259,11 +283,19 @@ class Sweeper:
         }
 
 
-def _not_reached(results: Iterable[Result]) -> Iterable[MountCase]:
-    for result in results:
-        verdict = result.verdict
-        if verdict.status is Status.ERROR and verdict.reasons[0].startswith(NOT_REACHED):
-            yield verdict.case
+def _not_reached(
+    units: Mapping[SweepUnit, Sequence[MountCase]], results: Mapping[str, Result]
+) -> dict[SweepUnit, list[MountCase]]:
+    """The cases whose fault did not hit."""
+    lost = {
+        unit: [case for case in cases if _missed(results[case.id].verdict)]
+        for unit, cases in units.items()
+    }
+    return {unit: cases for unit, cases in lost.items() if cases}
+
+
+def _missed(verdict: Verdict) -> bool:
+    return verdict.status is Status.ERROR and verdict.reasons[0].startswith(NOT_REACHED)
 
 
 def _no_such_point(

@@ -41,6 +41,7 @@ fixed 1 - - Live 0xffffffffa0001000
 9 mm/slub.c:3280 func:alloc_slab_page
 9 mm/slub.c:2155 func:alloc_slab_obj_exts
 9 mm/kmemleak.c:489 func:mem_pool_alloc
+9 lib/stackdepot.c:685 func:stack_depot_save_flags
 9 mm/memory.c:1207 func:folio_prealloc
 9 mm/rmap.c:94 func:anon_vma_alloc
 9 kernel/cred.c:185 func:prepare_creds

@@ -195,3 +195,30 @@ def test_a_guest_that_is_lost_while_it_is_counted_costs_nothing(lost: int) -> No
 def test_any_number_of_cases(count: int) -> None:
     names = [f"one-{number}" for number in range(count)]
     assert set(_failed(_verdicts(Kernel(objects={names[-1]: 1}), names))) == {names[-1]}
+
+
+def _warmed(kernel: Kernel) -> dict[str, Verdict]:
+    """Verdicts on all cases, ten in a batch, each batch behind one more."""
+    runner = BatchRunner(
+        kernel.world.boot, progress=silent(), count=True, batch=10, before=kernel.case("warm")
+    )
+    try:
+        results = runner.run([kernel.case(name) for name in NAMES])
+    finally:
+        runner.close()
+    assert kernel.world.open == 0, "a guest was left running"
+    assert results.keys() == set(NAMES)
+    return {name: result.verdict for name, result in results.items()}
+
+
+def test_what_runs_first_in_every_batch_takes_what_is_allocated_once() -> None:
+    kernel = Kernel(first={"warm": 2}, does={"warm": "objects=1"})
+    assert _failed(_warmed(kernel)) == {}
+    assert kernel.runs == len(NAMES) + 4
+
+
+@pytest.mark.parametrize("word", ["panic", "refuse", "leak=512"])
+def test_a_sequence_that_fails_by_itself_runs_before_no_further_batch(word: str) -> None:
+    kernel = Kernel(does={"warm": word}, objects={"case-33": 1})
+    assert set(_failed(_warmed(kernel))) == {"case-33"}
+    assert sum("id=warm" in words for words, _ in kernel.world.ran) < 8

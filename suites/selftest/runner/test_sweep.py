@@ -8,6 +8,7 @@ import pytest
 
 from errpath.cases.case import MountCase
 from errpath.cases.sweeping import sequence
+from errpath.errors import InfrastructureError
 from errpath.faults.model import Alloc, Call, Read
 from errpath.faults.points import UNTOUCHED, Point
 from errpath.filesystems import load_filesystem
@@ -38,7 +39,9 @@ def test_candidates_lead_through_the_function_the_nearest_first() -> None:
 
 def _sweeper(run: Callable[[Sequence[MountCase]], dict[str, Result]]) -> Sweeper:
     class Simulated(Sweeper):
-        def _run(self, cases: Sequence[MountCase], most: int = 0) -> dict[str, Result]:
+        def _run(
+            self, cases: Sequence[MountCase], most: int = 0, before: MountCase | None = None
+        ) -> dict[str, Result]:
             return run(cases)
 
     class Bed(Testbed):
@@ -132,7 +135,7 @@ def test_a_point_that_was_not_reached_runs_again_behind_an_untouched_sequence(
         assert "depends on timing" in result.results[lost].verdict.reasons[0]
 
 
-def test_natural_points_of_an_event_run_at_once_and_again_by_themselves() -> None:
+def test_natural_points_of_a_volume_run_at_once_and_again_by_themselves() -> None:
     batches: list[set[str]] = []
 
     def run(cases: Sequence[MountCase]) -> dict[str, Result]:
@@ -141,10 +144,22 @@ def test_natural_points_of_an_event_run_at_once_and_again_by_themselves() -> Non
 
     sweeper = _sweeper(run)
     io = SweepUnit("hfs", "mount-ro", "io")
-    sweeper.expected = (_CALL, _ALLOC, io)
+    sweeper.expected = (_CALL, _ALLOC, io, SweepUnit("hfs", "umount", "io"))
+    sweeper._found["sweep-hfs-umount"] = sweeper._found["sweep-hfs-mount-ro"]
     sweeper.run(sweeper.plan(_ALLOC))
     sweeper.run(sweeper.plan(io))
-    assert [len(batch) for batch in batches] == [3, 0]
+    # Of the other event as well; forced calls have guests of their own.
+    assert [len(batch) for batch in batches] == [4]
     once = f"{io.id}-fill>get>open"
     sweeper.again().run(sweeper.plan(io, [once]))
-    assert batches[2:] == [{once}]
+    assert batches[1:] == [{once}]
+
+
+def test_an_event_that_cannot_be_recorded_keeps_no_other_of_its_group_from_running() -> None:
+    sweeper = _sweeper(lambda cases: {case.id: _verdict(case) for case in cases})
+    lost = SweepUnit("hfs", "umount", "io")
+    sweeper.expected = (_ALLOC, lost)
+    sweeper._found[lost.event_id] = InfrastructureError("umount: the recording did not end")
+    assert len(sweeper.run(sweeper.plan(_ALLOC)).results) == 2
+    with pytest.raises(InfrastructureError, match="did not end"):
+        sweeper.plan(lost)
