@@ -47,7 +47,7 @@ from errpath.runner.options import (
     choices,
     settled,
 )
-from errpath.runner.sweep import SweepUnit
+from errpath.runner.sweep_units import SweepUnit
 from errpath.util.cache import cache_root
 from errpath.util.progress import Progress
 

@@ -1,4 +1,5 @@
-"""`errpath coverage hfs|hfsplus`: which error exits of the mount path the crafted images reach."""
+"""`errpath coverage hfs|hfsplus`: which error exits of the mount path the crafted images reach;
+`errpath coverage --sweep`: which callees of fill_super, reconfigure and put_super sweeps fail."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from errpath.analysis.coverage.callees import Coverage
 from errpath.analysis.coverage.collect import Lines, collect
 from errpath.analysis.coverage.csource import (
     Function,
@@ -17,14 +19,17 @@ from errpath.analysis.coverage.csource import (
     only_below,
 )
 from errpath.analysis.coverage.report import judge_exits, render
+from errpath.analysis.coverage.swept import measure, page, shares
 from errpath.cases import crafted
 from errpath.cases.case import MountCase
+from errpath.cases.lifecycle import parse_filesystems
 from errpath.cli.parser import add_groups
-from errpath.errors import InfrastructureError, UsageError
+from errpath.errors import ErrpathError, InfrastructureError, UsageError
 from errpath.filesystems import load_filesystem
 from errpath.images.crafted.catalogue import catalogue
 from errpath.kernel import BuiltKernel, KernelStore
 from errpath.results.session import run_directory
+from errpath.results.testbeds import Testbeds
 from errpath.runner.options import (
     GuestOptions,
     KernelOptions,
@@ -41,6 +46,8 @@ __all__ = ["add_parser", "mount_path"]
 
 # The kernel with KCOV, and what makes both filesystems tell their exits.
 _GUEST = "coverage"
+# Where sweeps run.
+_USUAL_GUEST = "microvm"
 _PATCH = GUESTS / "patches" / "coverage.patch"
 
 
@@ -50,17 +57,33 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "coverage", help="which error exits of the mount path the crafted images reach"
     )
     parser.add_argument(
-        "filesystem", choices=("hfs", "hfsplus"), help="whose crafted images are mounted"
+        "filesystem",
+        nargs="*",
+        help=f"{' or '.join(_ENTRIES)}: whose crafted images are mounted; with --sweep any, or all",
+    )
+    parser.add_argument(
+        "--sweep",
+        action="store_true",
+        help="tell instead which callees of fill_super, reconfigure and put_super a sweep fails",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     parser.add_argument(
-        "--fail-under", type=int, metavar="N", help="fail if fewer than N exits are reached"
+        "--fail-under",
+        type=int,
+        metavar="N",
+        help="fail if fewer than N exits are reached; with --sweep, if fewer than N percent of a "
+        "filesystem's callees are failed",
     )
     add_groups(parser, KernelOptions, GuestOptions, ResultOptions, LogOptions, without=("results",))
     parser.set_defaults(handler=_coverage, guest=_GUEST)
 
 
 def _coverage(arguments: argparse.Namespace) -> int:
+    if arguments.sweep:
+        return _swept(arguments)
+    if len(arguments.filesystem) != 1 or arguments.filesystem[0] not in _ENTRIES:
+        got = " ".join(arguments.filesystem) or "nothing"
+        raise UsageError(f"coverage: got {got}; expected {' or '.join(_ENTRIES)}, or --sweep")
     options = RunOptions.from_namespace(arguments)
     patches = (*options.kernel.patch, str(_PATCH))
     chosen = choices(replace(options, kernel=replace(options.kernel, patch=patches)))
@@ -72,7 +95,7 @@ def _coverage(arguments: argparse.Namespace) -> int:
     testbed = Testbed(
         chosen[0].testbed, store=store, artefacts=directory / "guests", progress=progress
     )
-    name = arguments.filesystem
+    name = arguments.filesystem[0]
     cases = _cases(name)
     module = next((module for module in testbed.modules(name) if module.name == name), None)
     if module is None:
@@ -94,16 +117,50 @@ def _coverage(arguments: argparse.Namespace) -> int:
         exits, run.cases, catalogue(name).unreachable, below=partial(only_below, roots, known)
     )
     text = render(name, judged, cases=run.count, lost=run.lost)
-    print(text, end="")
-    if arguments.output is not None:
-        try:
-            arguments.output.write_text(text)
-        except OSError as error:
-            raise UsageError(
-                f"{arguments.output}: {error.strerror}; expected a file to write"
-            ) from None
+    _show(text, arguments.output)
     reached = sum(1 for item in judged if item.cases)
     return 1 if arguments.fail_under is not None and reached < arguments.fail_under else 0
+
+
+def _show(text: str, output: Path | None) -> None:
+    print(text, end="")
+    if output is not None:
+        try:
+            output.write_text(text)
+        except OSError as error:
+            raise UsageError(f"{output}: {error.strerror}; expected a file to write") from None
+
+
+def _swept(arguments: argparse.Namespace) -> int:
+    """What the sweeps of filesystems fail."""
+    filesystems = parse_filesystems(",".join(arguments.filesystem))
+    if arguments.guest == _GUEST:
+        # No coverage of code is wanted: the guest of every other run.
+        arguments.guest = _USUAL_GUEST
+    chosen = choices(RunOptions.from_namespace(arguments))
+    if len(chosen) != 1:
+        raise UsageError(f"coverage: got {len(chosen)} kernels; expected one")
+    progress = Progress()
+    store = KernelStore(progress=progress)
+    name = chosen[0].name
+    directory = run_directory(arguments.artefacts.absolute()) / "guests"
+    beds = Testbeds({name: chosen[0]}, directory, progress)
+    found: list[Coverage] = []
+    lost: dict[str, str] = {}
+    try:
+        with progress.step("filesystems", total=len(filesystems)) as step:
+            for number, filesystem in enumerate(filesystems):
+                step.update(number, note=filesystem)
+                try:
+                    found += measure(beds.get(name, filesystem), store, filesystem)
+                except ErrpathError as error:
+                    lost[filesystem] = str(error)
+        description = beds.get(name).kernel.description
+    finally:
+        beds.close()
+    _show(page(description, found, lost), arguments.output)
+    low = [one for one, share in shares(found).items() if share < (arguments.fail_under or 0)]
+    return 1 if low else 0
 
 
 def _cases(filesystem: str) -> tuple[MountCase, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from datetime import date
 
 from errpath.cases.lifecycle import parse_filesystems
 from errpath.cases.sweeping import parse_sweep_events, parse_volumes
@@ -20,6 +21,7 @@ from errpath.runner.options import (
     RunOptions,
     SweepOptions,
 )
+from errpath.runner.sweep_rotation import parse_rotation
 from errpath.util.resources import SUITES, suite_path
 
 __all__ = ["add_parser"]
@@ -51,6 +53,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--point", action="append", default=[], metavar="CASE-ID", help="only the point of this id"
     )
+    parser.add_argument(
+        "--rotation",
+        default="",
+        metavar="I/N",
+        help="of points that an earlier event has as well, the I-th of N parts; none for all; "
+        "without it, and without a FILESYSTEM, the part of the day, of seven",
+    )
     add_groups(parser, *RUN_GROUPS, ResultOptions)
     parser.set_defaults(handler=_sweep)
 
@@ -61,14 +70,16 @@ def _sweep(arguments: argparse.Namespace) -> int:
         raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
     parse_sweep_events(arguments.event)
     parse_point_kinds(arguments.kinds)
+    parse_rotation(arguments.rotation, today=date.today(), whole=not arguments.filesystem)
     use_own_image(ImageOptions.from_namespace(arguments).image)
     filesystems = parse_filesystems(",".join(arguments.filesystem))
     parse_volumes(arguments.volume, filesystems)
     names = ",".join(filesystems)
+    chosen = SweepOptions(arguments.event, arguments.kinds, arguments.volume, arguments.rotation)
     words = [
         suite_path("sweep"),
-        *MatrixOptions(fs=names).to_argv(),
-        *SweepOptions(arguments.event, arguments.kinds, arguments.volume).to_argv(),
+        *(MatrixOptions(fs=names).to_argv() if arguments.filesystem else ()),
+        *chosen.to_argv(),
         *(word for point in arguments.point for word in ("--case", point)),
         *RunOptions.from_namespace(arguments).to_argv(),
         *ResultOptions.from_namespace(arguments).to_argv(),

@@ -35,7 +35,7 @@ from errpath.runner.options import (
     settled,
 )
 from errpath.runner.scheduler import Batch, schedule
-from errpath.runner.sweep import SweepUnit
+from errpath.runner.sweep_units import SweepUnit
 from errpath.runner.testbed import Testbed
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.background import processors

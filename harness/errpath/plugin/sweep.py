@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import product
 
 import pytest
 
 from errpath.cases.lifecycle import parse_filesystems
 from errpath.cases.sweeping import parse_sweep_events, parse_volumes, sequence
-from errpath.errors import ErrpathError
+from errpath.errors import ErrpathError, UsageError
 from errpath.faults.points import parse_point_kinds
 from errpath.filesystems import load_filesystem
 from errpath.plugin.cases import issues_of, kernel_of, session_of, unit_of
@@ -26,8 +27,10 @@ from errpath.results.reports.sweeps import ONLY_BY_FORCE, SweptUnit
 from errpath.results.session import RunSession
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
-from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
+from errpath.runner.sweep import Sweeper, SweepResult
 from errpath.runner.sweep_pace import Pace, in_order, usual_seconds
+from errpath.runner.sweep_rotation import Rotation, parse_rotation
+from errpath.runner.sweep_units import Recordings, SweepUnit
 from errpath.runner.verdict import Status
 from errpath.util.background import Background
 from errpath.util.progress import Step
@@ -179,6 +182,7 @@ class _Runs:
             for item in items
             if (unit := unit_of(item)) is not None and item.get_closest_marker("skip") is None
         ]
+        self.rotation = _rotation(config) if self._expected else None
         groups: dict[tuple[str, str], list[SweepUnit]] = {}
         for kernel, unit in self._expected:
             groups.setdefault((kernel, unit.group), []).append(unit)
@@ -230,12 +234,13 @@ class _Runs:
         key = (kernel, load_filesystem(filesystem).own_kernel)
         if key not in self._sweepers:
             testbed.check()
-            self._sweepers[key] = Sweeper(
+            recordings = Recordings(
                 testbed,
-                repeats=self._session.batches.repeats,
                 guests=self._session.batches.guests,
                 expected=self._mine(kernel),
+                rotation=self.rotation,
             )
+            self._sweepers[key] = Sweeper(recordings, repeats=self._session.batches.repeats)
         testbed.build((filesystem,), points=True)
         return self._sweepers[key]
 
@@ -271,8 +276,35 @@ class _Runs:
             self._whole.close()
 
 
+def _rotation(config: pytest.Config) -> Rotation | None:
+    """Which part of the points that several events share this run has.
+
+    Raises:
+        pytest.UsageError: the option is no rotation.
+    """
+    option = config.option
+    whole = not (option.fs or option.sweep_event or option.volume or option.kinds or option.case)
+    try:
+        return parse_rotation(option.rotation, today=datetime.now(UTC).date(), whole=whole)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def _holds(group: _Group, kernel: str, unit: SweepUnit) -> bool:
     return group[0] == kernel and unit in group[1]
+
+
+def pytest_report_collectionfinish(
+    config: pytest.Config, items: Sequence[pytest.Item]
+) -> str | None:
+    """Nothing is left out in silence."""
+    rotation = _rotation(config) if any(map(unit_of, items)) else None
+    if rotation is None:
+        return None
+    return (
+        f"errpath: rotation {rotation}: of points that an earlier event has as well, one in "
+        f"{rotation.parts}, the others on other days (--rotation none: all of them)"
+    )
 
 
 @pytest.hookimpl(trylast=True)
@@ -299,7 +331,8 @@ def swept(request: pytest.FixtureRequest, unit: SweepUnit, kernel_name: str) -> 
     cases = result.plan.cases
     group = session.add(kernel_name, cases, result.results)
     found = Swept(result, session, group, request.node)
-    done = SweptUnit(unit.filesystem, result.seconds, len(result.plan.left_out))
+    plan = result.plan
+    done = SweptUnit(unit.filesystem, result.seconds, len(plan.left_out), plan.rotated)
     request.node.user_properties.append((UNIT_PROPERTY, json.dumps(asdict(done))))
     yield found
     broken = [

@@ -255,6 +255,12 @@ class SweepOptions(OptionGroup):
         help="these further volumes of filesystems instead of the smallest (suites/sweep), such as "
         "mmp of ext4; all for every one",
     )
+    rotation: str = text(
+        "--rotation",
+        metavar="I/N",
+        help="of points that an earlier event has as well, the I-th of N parts (suites/sweep), or "
+        "none for all; without it the part of the day, of seven, in a run over all filesystems",
+    )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from errpath.runner.sweep import SweepUnit
+from errpath.runner.sweep_units import SweepUnit
 
 __all__ = ["Pace", "in_order", "usual_seconds"]
 

@@ -42,6 +42,7 @@ PACKAGES: Mapping[str, str] = {
     "mksquashfs": "squashfs-tools",
     "mmdebstrap": "mmdebstrap",
     "objcopy": "binutils",
+    "objdump": "binutils",
     "patch": "patch",
     "perl": "perl",
     "qemu-img": "qemu-utils",

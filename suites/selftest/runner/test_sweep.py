@@ -15,9 +15,11 @@ from errpath.filesystems import load_filesystem
 from errpath.kernel import KernelRequest
 from errpath.oracles.failure import HANG, LEAK, Failure
 from errpath.runner.result import Result
-from errpath.runner.sweep import Sweeper, SweepPlan, SweepUnit
+from errpath.runner.sweep import Sweeper, SweepPlan
 from errpath.runner.sweep_recording import Recorded
+from errpath.runner.sweep_rotation import Rotation
 from errpath.runner.sweep_twins import Twin, find_twin, twin_candidates
+from errpath.runner.sweep_units import Recordings, SweepUnit
 from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.runner.verdict import NOT_REACHED, Status, Verdict, infrastructure_error
 from errpath.util.progress import silent
@@ -49,14 +51,14 @@ def _sweeper(run: Callable[[Sequence[MountCase]], dict[str, Result]]) -> Sweeper
             self.options = TestbedOptions(KernelRequest("debian:7.2"))
             self.progress = silent()
 
-    sweeper = Simulated(Bed())
+    sweeper = Simulated(Recordings(Bed()))
     points = {
         "call": ((Point("get", Call("get"), ("get",)), Point("fill", Call("fill"), ("fill",))), ()),
         "plain": ((Point(UNTOUCHED, None),), ()),
         "alloc": ((_NEAR, _ELSEWHERE), ()),
         "io": ((_FAR,), ()),
     }
-    sweeper._found["sweep-hfs-mount-ro"] = Recorded(points, 8.0)
+    sweeper.recordings.found["sweep-hfs-mount-ro"] = Recorded(points, 8.0)
     return sweeper
 
 
@@ -144,8 +146,8 @@ def test_natural_points_of_a_volume_run_at_once_and_again_by_themselves() -> Non
 
     sweeper = _sweeper(run)
     io = SweepUnit("hfs", "mount-ro", "io")
-    sweeper.expected = (_CALL, _ALLOC, io, SweepUnit("hfs", "umount", "io"))
-    sweeper._found["sweep-hfs-umount"] = sweeper._found["sweep-hfs-mount-ro"]
+    sweeper.recordings.expected = (_CALL, _ALLOC, io, SweepUnit("hfs", "umount", "io"))
+    sweeper.recordings.found["sweep-hfs-umount"] = sweeper.recordings.found["sweep-hfs-mount-ro"]
     sweeper.run(sweeper.plan(_ALLOC))
     sweeper.run(sweeper.plan(io))
     # Of the other event as well; forced calls have guests of their own.
@@ -158,8 +160,34 @@ def test_natural_points_of_a_volume_run_at_once_and_again_by_themselves() -> Non
 def test_an_event_that_cannot_be_recorded_keeps_no_other_of_its_group_from_running() -> None:
     sweeper = _sweeper(lambda cases: {case.id: _verdict(case) for case in cases})
     lost = SweepUnit("hfs", "umount", "io")
-    sweeper.expected = (_ALLOC, lost)
-    sweeper._found[lost.event_id] = InfrastructureError("umount: the recording did not end")
+    sweeper.recordings.expected = (_ALLOC, lost)
+    sweeper.recordings.found[lost.event_id] = InfrastructureError(
+        "umount: the recording did not end"
+    )
     assert len(sweeper.run(sweeper.plan(_ALLOC)).results) == 2
     with pytest.raises(InfrastructureError, match="did not end"):
         sweeper.plan(lost)
+
+
+def test_points_that_an_earlier_event_has_take_turns_and_the_plan_counts_the_others() -> None:
+    sweeper = _sweeper(lambda cases: {case.id: _verdict(case) for case in cases})
+    later = SweepUnit("hfs", "mount-rw", "alloc")
+    found = sweeper.recordings.found["sweep-hfs-mount-ro"]
+    assert isinstance(found, Recorded)
+    extra = Point("fill>more", Alloc(chain="9"), ("fill",))
+    points = {**found.points, "alloc": ((_NEAR, _ELSEWHERE, extra), ())}
+    sweeper.recordings.found["sweep-hfs-mount-rw"] = Recorded(points, 8.0)
+    sweeper.recordings.expected = (_ALLOC, later)
+    plans = []
+    for part in (1, 2):
+        sweeper.recordings.rotation = Rotation(part, 2)
+        assert len(sweeper.plan(_ALLOC).cases) == 2
+        plans.append(sweeper.plan(later))
+    extra_id = f"{later.id}-fill>more"
+    for plan in plans:
+        assert extra_id in {case.id for case in plan.cases}
+        assert len(plan.cases) + plan.rotated == 3
+    both = [case.id for plan in plans for case in plan.cases if case.id != extra_id]
+    assert sorted(both) == sorted({f"{later.id}-{one.name}" for one in (_NEAR, _ELSEWHERE)})
+    # What is asked for by its id runs on any day.
+    assert len(sweeper.plan(later, [f"{later.id}-{_NEAR.name}"]).cases) == 1

@@ -14,7 +14,8 @@ from errpath.faults.model import Alloc, Call, Fault, Read
 from errpath.filesystems import load_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
-from errpath.runner.sweep import Sweeper, SweepResult, SweepUnit
+from errpath.runner.sweep import Sweeper, SweepResult
+from errpath.runner.sweep_units import Recordings, SweepUnit
 from errpath.runner.testbed import Testbed
 from errpath.runner.verdict import Status
 from errpath.util.progress import silent
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.qemu
 
 
 def _sweep(testbed: Testbed, kind: str) -> SweepResult:
-    sweeper = Sweeper(testbed)
+    sweeper = Sweeper(Recordings(testbed))
     return sweeper.run(sweeper.plan(SweepUnit("hfs", "mount-ro", kind)))
 
 
@@ -135,7 +136,7 @@ def test_each_step_has_a_fault_of_its_own(make_testbed: Callable[..., Testbed]) 
 
 def test_a_point_that_is_not_there_is_one_line(make_testbed: Callable[..., Testbed]) -> None:
     unit = SweepUnit("hfs", "mount-ro", "call")
-    sweeper = Sweeper(make_testbed())
+    sweeper = Sweeper(Recordings(make_testbed()))
     with pytest.raises(UsageError, match=r"-nobody: no such point; expected one of the \d+ of"):
         sweeper.plan(unit, [f"{unit.id}-nobody"])
     with pytest.raises(UsageError, match=r"-hfs_bnode_put: not failed: hfs_bnode_put gives"):
@@ -144,7 +145,7 @@ def test_a_point_that_is_not_there_is_one_line(make_testbed: Callable[..., Testb
 
 def test_what_only_force_breaks_has_no_natural_twin(make_testbed: Callable[..., Testbed]) -> None:
     unit = SweepUnit("ext2", "mount-ro", "call")
-    sweeper = Sweeper(make_testbed())
+    sweeper = Sweeper(Recordings(make_testbed()))
     case_id = f"{unit.id}-ext2_get_group_desc"
     result = sweeper.run(sweeper.plan(unit, [case_id]))
     # ext2_fill_super() uses what it gives without a look: no descriptor is missing by itself.

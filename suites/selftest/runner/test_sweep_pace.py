@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from errpath.runner.sweep import SweepUnit
 from errpath.runner.sweep_pace import Pace, in_order, usual_seconds
+from errpath.runner.sweep_units import SweepUnit
 
 
 def _units(filesystem: str, kind: str, *events: str) -> list[SweepUnit]:

@@ -18,7 +18,8 @@ from errpath.cases.lifecycle import Planned
 from errpath.errors import ErrpathError
 from errpath.results.session import RunSession
 from errpath.runner.options import Choice
-from errpath.runner.sweep import Sweeper, SweepUnit
+from errpath.runner.sweep import Sweeper
+from errpath.runner.sweep_units import Recordings, SweepUnit
 from errpath.runner.verdict import Status
 from errpath.util.background import Background, processors
 from errpath.util.progress import Progress
@@ -124,7 +125,7 @@ class _Kernel:
             testbed.check()
             testbed.build((filesystem,), points=True)
             self._sweepers[filesystem] = Sweeper(
-                testbed, guests=self.session.batches.guests, expected=self.units
+                Recordings(testbed, guests=self.session.batches.guests, expected=self.units)
             )
 
     def of(self, unit: SweepUnit) -> Runs:

@@ -25,6 +25,8 @@ class SweptUnit:
     seconds: float
     # Functions that ran and are not failed.
     left_out: int
+    # Points that have their turn on another day.
+    rotated: int = 0
 
 
 @dataclass
@@ -33,6 +35,7 @@ class _Row:
     answers: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     left_out: int = 0
+    rotated: int = 0
 
     def words(self, name: str) -> tuple[str, ...]:
         counts = (
@@ -40,12 +43,13 @@ class _Row:
             *(self.kinds[kind] for kind in POINT_KINDS),
             *(self.answers[answer] for answer in _HEAD[-5:]),
         )
-        return (name, *map(str, counts), str(self.left_out), f"{self.seconds:.0f}")
+        last = (self.rotated, self.left_out)
+        return (name, *map(str, counts), *map(str, last), f"{self.seconds:.0f}")
 
 
 def sweep_table(records: Iterable[CaseRecord], units: Iterable[SweptUnit]) -> str:
-    """The table, and a last row with the sums; "" without a point. `left out` are functions, once
-    for each event; `s` is wall time."""
+    """The table, and a last row with the sums; "" without a point. `other day` are points that take
+    turns, `left out` are functions, once for each event; `s` is wall time."""
     rows: dict[str, _Row] = {}
     for record in records:
         row = rows.setdefault(record.filesystem, _Row())
@@ -55,9 +59,10 @@ def sweep_table(records: Iterable[CaseRecord], units: Iterable[SweptUnit]) -> st
         if unit.filesystem in rows:
             rows[unit.filesystem].seconds += unit.seconds
             rows[unit.filesystem].left_out += unit.left_out
+            rows[unit.filesystem].rotated += unit.rotated
     if not rows:
         return ""
-    lines = [(*_HEAD, "left out", "s")]
+    lines = [(*_HEAD, "other day", "left out", "s")]
     lines += [row.words(name) for name, row in sorted(rows.items())]
     if len(rows) > 1:
         lines.append(_sum(rows).words("all"))
@@ -85,4 +90,5 @@ def _sum(rows: Mapping[str, _Row]) -> _Row:
         total.answers.update(row.answers)
         total.seconds += row.seconds
         total.left_out += row.left_out
+        total.rotated += row.rotated
     return total

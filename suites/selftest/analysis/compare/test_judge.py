@@ -34,7 +34,7 @@ from errpath.oracles.failure import Failure, Kind
 from errpath.oracles.leaks import resource_failures
 from errpath.oracles.resources import Resource, ResourceLeak
 from errpath.runner.result import Result
-from errpath.runner.sweep import SweepUnit
+from errpath.runner.sweep_units import SweepUnit
 from errpath.runner.verdict import Status, Verdict, judge
 
 CLEAN = Observed("x", errnos=("-EIO",))

@@ -22,11 +22,11 @@ def test_a_row_for_each_filesystem_and_their_sum() -> None:
         _record("bfs", "alloc", CaseStatus.FAIL),
         _record("bfs", "alloc", CaseStatus.ERROR),
     ]
-    units = [SweptUnit("hfs", 1.5, 0), SweptUnit("hfs", 0.7, 3), SweptUnit("bfs", 4.0, 1)]
+    units = [SweptUnit("hfs", 1.5, 0), SweptUnit("hfs", 0.7, 3, 5), SweptUnit("bfs", 4.0, 1)]
     lines = [line.split() for line in sweep_table(records, units).splitlines()]
-    assert lines[1] == ["bfs", "3", "0", "0", "3", "0", "0", "0", "0", "1", "2", "1", "4"]
-    assert lines[2] == ["hfs", "3", "1", "1", "0", "1", "1", "1", "1", "0", "0", "3", "2"]
-    assert lines[3] == ["all", "6", "1", "1", "3", "1", "1", "1", "1", "1", "2", "4", "6"]
+    assert lines[1] == ["bfs", "3", "0", "0", "3", "0", "0", "0", "0", "1", "2", "0", "1", "4"]
+    assert lines[2] == ["hfs", "3", "1", "1", "0", "1", "1", "1", "1", "0", "0", "5", "3", "2"]
+    assert lines[3] == ["all", "6", "1", "1", "3", "1", "1", "1", "1", "1", "2", "5", "4", "6"]
 
 
 def test_no_points_no_table() -> None:
