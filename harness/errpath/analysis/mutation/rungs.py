@@ -14,7 +14,8 @@ from errpath.faults.plan import FaultPlan
 from errpath.filesystems import EVENTS
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
-from errpath.runner.sweep import Sweeper, SweepUnit
+from errpath.runner.sweep import Sweeper
+from errpath.runner.sweep_units import Recordings, SweepUnit
 from errpath.runner.testbed import Testbed
 from errpath.util.progress import silent
 
@@ -95,7 +96,7 @@ class SweepRung:
         for unit in self.units[:1]:
             for error in testbed.build((unit.filesystem,), points=True).values():
                 raise error
-        sweeper = Sweeper(testbed, repeats=_REPEATS, expected=self.units)
+        sweeper = Sweeper(Recordings(testbed, expected=self.units), repeats=_REPEATS)
         found: dict[str, Result] = {}
         for unit in self.units:
             results = sweeper.run(sweeper.plan(unit)).results
