@@ -18,7 +18,7 @@ from errpath.kernel.log import Crash, find_crashes
 from errpath.oracles.failure import KERNEL_LOG, Failure
 from errpath.oracles.kernel_log import log_failures
 
-__all__ = ["Message", "late_failures", "message_failures", "messages", "unexpected"]
+__all__ = ["Message", "late_failures", "message_failures", "messages", "plain_text", "unexpected"]
 
 # KERN_ERR of include/linux/kern_levels.h.
 _ERR = 3
@@ -107,7 +107,7 @@ def message_failures(
     level = _ERR if listed and not any(step.any_errno for step in case.steps) else -1
     found = unexpected(messages(outcome.kmsg, outcome.kmsg_levels), crashes, expected, level=level)
     return tuple(
-        Failure(KERNEL_LOG, _title(text), detail=text if text != _title(text) else "")
+        Failure(KERNEL_LOG, plain_text(text), detail=text if text != plain_text(text) else "")
         for text in dict.fromkeys(message.text for message in found)
     )
 
@@ -137,6 +137,6 @@ def _own(case: MountCase) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(f".*{re.escape(text)}.*") for text in texts if text)
 
 
-def _title(text: str) -> str:
-    """The message without what changes from run to run: the loop device's number."""
+def plain_text(text: str) -> str:
+    """A message without what changes from run to run: the loop device's number."""
     return re.sub(r"\bloop\d+\b", "loop", text)

@@ -36,6 +36,8 @@ class State(enum.Enum):
     STILL = "STILL FAILS"
     FIXED = "FIXED"
     CHANGED = "CHANGED ERRNO"
+    # Clean, with messages of the kernel that only one of the two prints.
+    CHANGED_LOG = "CHANGED LOG"
     # The kernel after does not have what the case is about, or only it has.
     LOST = "LOST CASE"
     NEW = "NEW CASE"
@@ -119,6 +121,9 @@ def compare_case(
     changed = _changed_errno(before, after)
     if changed:
         return Comparison(planned, State.CHANGED, *counts, changed)
+    printed = _changed_messages(before, after)
+    if printed:
+        return Comparison(planned, State.CHANGED_LOG, *counts, printed)
     odd = next((run for run in after if run.kind != CLEAN), None)
     note = f"the same on both: {odd.reasons[0]}" if odd is not None and odd.reasons else ""
     return Comparison(planned, State.CLEAN, *counts, note)
@@ -164,6 +169,16 @@ def _changed_errno(before: Sequence[Observed], after: Sequence[Observed]) -> str
     if old & new:
         return ""
     return f"{' '.join(before[0].errnos)} before, {' '.join(after[0].errnos)} after"
+
+
+def _changed_messages(before: Sequence[Observed], after: Sequence[Observed]) -> str:
+    """Messages of every run of one kernel and of no run of the other, in a line."""
+    parts = []
+    for word, some, others in (("before", before, after), ("after", after, before)):
+        always = frozenset.intersection(*(run.messages for run in some))
+        only = always - frozenset.union(*(run.messages for run in others))
+        parts += [f"only {word}: {text}" for text in sorted(only)]
+    return "; ".join(parts)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from errpath.cases.case import MountCase
+from errpath.cases.case import MountCase, Outcome
 from errpath.errors import ErrpathError
-from errpath.oracles.failure import INFRASTRUCTURE, NOT_AVAILABLE, Failure, infrastructure, worst
+from errpath.oracles.failure import (
+    INFRASTRUCTURE,
+    NOT_AVAILABLE,
+    Failure,
+    infrastructure,
+    stable_text,
+    worst,
+)
+from errpath.oracles.messages import messages, plain_text
 from errpath.results.session import RunSession
 from errpath.results.testbeds import TestbedFactory, make_testbed
 from errpath.runner.options import Choice
@@ -22,6 +30,8 @@ from errpath.util.progress import Progress
 __all__ = ["CLEAN", "Observed", "doubtful", "observe", "observe_all"]
 
 CLEAN = "clean"
+# KERN_DEBUG of include/linux/kern_levels.h.
+_DEBUG = 7
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Observed:
     errnos: tuple[str, ...] = ()
     # The whole report; "" for what is clean.
     report: str = ""
+    # What the kernel printed, at any level but debug, without what changes from run to run.
+    messages: frozenset[str] = frozenset()
 
     @property
     def worst(self) -> Failure | None:
@@ -73,7 +85,15 @@ def observe(result: Result, report: str = "") -> Observed:
     verdict = result.verdict
     outcome = verdict.outcome
     errnos = tuple(errno_name(step.errno) for step in outcome.steps) if outcome else ()
-    return Observed(verdict.case.id, verdict.failures, errnos, report)
+    said = _messages(outcome) if outcome else frozenset()
+    return Observed(verdict.case.id, verdict.failures, errnos, report, said)
+
+
+def _messages(outcome: Outcome) -> frozenset[str]:
+    printed = messages(outcome.kmsg, outcome.kmsg_levels)
+    return frozenset(
+        stable_text(plain_text(one.text)) for one in printed if one.level < _DEBUG and one.text
+    )
 
 
 def doubtful(before: Observed | None, after: Observed | None) -> bool:
@@ -87,6 +107,7 @@ def doubtful(before: Observed | None, after: Observed | None) -> bool:
         or after.bad
         or "error" in (before.kind, after.kind)
         or before.errnos != after.errnos
+        or before.messages != after.messages
     )
 
 

@@ -23,7 +23,7 @@ from errpath.analysis.compare.judge import (
     table,
 )
 from errpath.analysis.compare.mail import Subject, mail_text, short_patch_id
-from errpath.analysis.compare.observe import Observed, observe
+from errpath.analysis.compare.observe import Observed, doubtful, observe
 from errpath.analysis.compare.sweeps import compare_points
 from errpath.cases.case import Outcome, StepOutcome
 from errpath.cases.lifecycle import Planned, plan
@@ -55,6 +55,39 @@ ERROR = _observed(failure.INFRASTRUCTURE, "canary: missed", "")
 
 A_CASE = next(one for one in plan(("efs",), ("a",)) if one.case is not None)
 SUBJECT = Subject("old", "new", "k", (), (), "Some One <one@example.org>", ("https://b/1",), 61, 3)
+
+
+def _says(*texts: str) -> Observed:
+    return replace(CLEAN, messages=frozenset(texts))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "note"),
+    [
+        ([_says("a")], [_says("a")], ""),
+        ([_says("a")], [_says("a", "b")], "only after: b"),
+        ([_says("a", "b")], [_says("a")], "only before: b"),
+        ([_says("a")], [_says("b")], "only before: a; only after: b"),
+        # What comes in some runs alone is chance.
+        ([_says("a")], [_says("a", "b"), _says("a")], ""),
+        ([_says("a"), _says("a", "b")], [_says("a", "b"), _says("a", "b")], ""),
+    ],
+)
+def test_messages_that_only_one_side_prints(
+    before: list[Observed], after: list[Observed], note: str
+) -> None:
+    found = _compare(before, after)
+    assert found.state is (State.CHANGED_LOG if note else State.CLEAN)
+    assert found.note == note
+    assert doubtful(before[0], after[0]) is (before[0] != after[0])
+
+
+def test_a_message_is_compared_without_what_changes() -> None:
+    text = "loop7: writes 12 sectors\nloop7: debug\nEXT4-fs (loop7): mounted\n"
+    outcome = Outcome("t", 1, steps=(StepOutcome(0, "mount"),), kmsg=text, kmsg_levels="674")
+    assert A_CASE.case is not None
+    seen = observe(Result(Verdict(A_CASE.case, Status.PASS, outcome=outcome)))
+    assert seen.messages == {"loop: writes N sectors", "EXT4-fs (loop): mounted"}
 
 
 def _compare(before: list[Observed], after: list[Observed]) -> Comparison:
