@@ -38,7 +38,7 @@ _SECONDS = 10.0
 _VARIANTS_MAX = 48
 # Failures of a mutant that are shown in full.
 _EVIDENCE_MAX = 3
-# Lines that tell what is changed in a mutant.
+# Lines that show what is changed in a mutant.
 _LINES_MAX = 30
 
 
@@ -74,8 +74,8 @@ def _changes(mutant: Mutant) -> list[str]:
     """What is changed, as fields where it is in fields."""
     lines = show(mutant.image(), base=mutant.base, whole=False).splitlines()[1:]
     # The names of structures, and what differs in them: their other fields say nothing.
-    told = [line for line in lines if not line.startswith(" ")]
-    return [*told[:_LINES_MAX], *(["…"] if len(told) > _LINES_MAX else [])]
+    lines_changed = [line for line in lines if not line.startswith(" ")]
+    return [*lines_changed[:_LINES_MAX], *(["…"] if len(lines_changed) > _LINES_MAX else [])]
 
 
 @dataclass
@@ -95,8 +95,8 @@ class FuzzSearch:
     unjudged: list[str] = field(default_factory=list)
     # Mutants that failed the way an earlier one did that no report explains.
     again: int = 0
-    # What has failed so far: one of each kind is told, however long the search goes on.
-    _told: set[str] = field(default_factory=set)
+    # What has failed so far: one of each kind is reported, however long the search goes on.
+    _reported: set[str] = field(default_factory=set)
     _usual: UsualFailures = field(default_factory=UsualFailures)
 
     def run(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
@@ -105,14 +105,14 @@ class FuzzSearch:
         kinds: dict[str, FuzzFinding] = {}
         for finding in self._all(mounts):
             kind = finding.verdict.signature
-            if kind in self._told or kind in kinds:
+            if kind in self._reported or kind in kinds:
                 self.again += 1
-            if kind in self._told:
+            if kind in self._reported:
                 continue
             best = kinds.setdefault(kind, finding)
             if _size(finding.mutated.mutant) < _size(best.mutated.mutant):
                 kinds[kind] = finding
-        self._told |= kinds.keys()
+        self._reported |= kinds.keys()
         return [self._smaller(finding) for finding in kinds.values()]
 
     def _all(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:

@@ -229,7 +229,7 @@ class Outcome:
     fired: int | None = None
     # Signal that ended the task: the kernel kills a task that oopses.
     signal: int | None = None
-    # The task did not end in time; its kernel stack where the kernel tells.
+    # The task did not end in time; its kernel stack where the kernel gives it.
     hung: bool = False
     stack: str = ""
     # It slept for so many seconds without being woken, in a kernel with nothing else to do; 0 where

@@ -47,7 +47,7 @@ def run_cases(
 ) -> Iterator[Outcome | AgentError]:
     """Run cases one after another, each in a task of its name; what each did, in order, or why the
     guest could not set it up. The images of all are brought into the guest first. With `count`,
-    each tells what it has changed of what the kernel counts; `settle` and `patience` are
+    each reports what it has changed of what the kernel counts; `settle` and `patience` are
     `MountCase.as_request`'s.
 
     Raises:

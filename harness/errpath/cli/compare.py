@@ -201,7 +201,7 @@ def _compare(compare: Compare, arguments: argparse.Namespace) -> int:
         closes=tuple(arguments.closes),
         seconds=summary.seconds,
         repeats=request.repeats,
-        what="killsb matrix" if arguments.sweep is None else "sweeps, every point once",
+        what="life-cycle matrix" if arguments.sweep is None else "sweeps, every point once",
     )
     text = mail_text(subject, summary.comparisons)
     print(text)
@@ -224,7 +224,7 @@ def _write(option: str, path: Path, text: str) -> None:
 
 
 def _walk(request: Request) -> int:
-    """Tell of every kernel on the way; 0, or the status of the first that is not good."""
+    """Report every kernel on the way; 0, or the status of the first that is not good."""
     patches = split_series(request.after.testbed.kernel.patches)
     status = 0
     for step in walk_series(request, patches, Progress()):

@@ -44,7 +44,7 @@ from errpath.util.resources import GUESTS
 
 __all__ = ["add_parser", "mount_path"]
 
-# The kernel with KCOV, and what makes both filesystems tell their exits.
+# The kernel with KCOV, and what makes both filesystems record their exits.
 _GUEST = "coverage"
 # Where sweeps run.
 _USUAL_GUEST = "microvm"

@@ -63,10 +63,10 @@ def _decode(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print(json.dumps(_as_json(failure, issues), ensure_ascii=False))
         else:
-            print("\n".join(_told(failure, issues, with_text=arguments.text)))
+            print("\n".join(_described(failure, issues, with_text=arguments.text)))
             print()
     if len(failures) >= REPORTS_MAX:
-        print(f"errpath: decode: only the first {REPORTS_MAX} reports are told", file=sys.stderr)
+        print(f"errpath: decode: only the first {REPORTS_MAX} reports are read", file=sys.stderr)
     if not failures:
         print("errpath: decode: no report of the kernel in this text", file=sys.stderr)
     return 0 if failures else 1
@@ -93,7 +93,7 @@ def _symbolised(failures: Sequence[Failure], options: RunOptions) -> tuple[Failu
         return tuple(symbolised(failure, symbolizer) for failure in failures)
 
 
-def _told(failure: Failure, issues: Sequence[KnownIssue], *, with_text: bool) -> Iterator[str]:
+def _described(failure: Failure, issues: Sequence[KnownIssue], *, with_text: bool) -> Iterator[str]:
     yield failure.title
     yield f"  kind       {failure.kind}{' (after a fatal report)' if failure.follows else ''}"
     if failure.signature != failure.title:

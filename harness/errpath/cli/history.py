@@ -101,22 +101,25 @@ def _show(arguments: argparse.Namespace) -> int:
     with History(arguments.history, readonly=True) as history:
         case = _one_case(history, arguments.case)
         print(case)
-        said = {(told.run, told.track): told for told in query.told(history, case=case)}
+        judged = {(one.run, one.track): one for one in query.judgements(history, case=case)}
         runs = history.runs(limit=arguments.limit)
         for run in runs:
             found = [a for a in query.attempts(history, run) if a.record.case == case]
             for track, group in groupby(found, key=lambda attempt: attempt.track):
                 records = [attempt.record for attempt in group]
-                told = said.get((run.id, track))
+                judgement = judged.get((run.id, track))
                 answers = " ".join(record.status.value for record in records)
-                print(f"  {run.id}  {track}: {answers}" + (f"  [{told.text}]" if told else ""))
+                print(
+                    f"  {run.id}  {track}: {answers}"
+                    + (f"  [{judgement.text}]" if judgement else "")
+                )
                 worst = next((record for record in records if record.reasons), None)
                 if worst is not None:
                     print(f"    {worst.reasons[0]}")
                     print(f"    {worst.signature}")
                     if worst.artefacts:
                         print(f"    {Path(run.directory) / worst.artefacts}")
-        tracks = sorted({track for _, track in said})
+        tracks = sorted({track for _, track in judged})
         for track in tracks:
             nights = query.nights(
                 history, track, before=float("inf"), case=case, limit=arguments.limit

@@ -47,15 +47,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _keep(arguments: argparse.Namespace) -> int:
-    told = {"title": arguments.title, "link": arguments.finding, "known": arguments.known}
+    labels = {"title": arguments.title, "link": arguments.finding, "known": arguments.known}
     if Path(arguments.what).is_file():
         if arguments.image is not None:
             raise UsageError("keep: a reproducer has its own image; expected no --image")
-        file = keep_reproducer(Path(arguments.what), arguments.into, arguments.name, **told)
+        file = keep_reproducer(Path(arguments.what), arguments.into, arguments.name, **labels)
     else:
         use_own_image(arguments.image)
         case = find_case(arguments.what, arguments.image)
-        file = keep_case(case, arguments.into, arguments.name, **told)
+        file = keep_case(case, arguments.into, arguments.name, **labels)
     print(f"{file}: kept; pytest {arguments.into} runs it")
     return 0
 

@@ -212,7 +212,7 @@ def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> 
         files = _present(tree, patch.paths)
         letter = _letter(arguments, material, tree, files, moment)
         own = [*fixes_tag(tree, patch, _say), *tags]
-        # Each bug is told once: with the first patch of a series.
+        # Each bug is described once: with the first patch of a series.
         evidence = material.evidence if number == 1 else Evidence()
         mail = patch_mail(letter, patch, own, evidence, number=number, of=count)
         for line in complaints(tree, patch, mail, files):

@@ -13,7 +13,7 @@ from errpath.cli.walk import arguments, help_of, parsers
 __all__ = ["add_parser", "manual"]
 
 # What the parser does not know. The statuses are those of errpath.errors; commands that have others
-# tell them in their own description.
+# give them in their own description.
 _STATUSES = (
     ("0", "what was asked for holds: the cases pass, the kernel is built, nothing is missing"),
     ("1", "it does not: a case fails, or the kernel under test does not build or boot"),

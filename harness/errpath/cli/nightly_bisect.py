@@ -26,7 +26,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bad if any of the cases fails on it; with --title, if one fails in that way.",
     )
     parser.add_argument(
-        "case", nargs="+", metavar="CASE-ID", help="cases that tell a bad kernel from a good one"
+        "case",
+        nargs="+",
+        metavar="CASE-ID",
+        help="cases that fail on a bad kernel and pass on a good one",
     )
     parser.add_argument(
         "--title", default="", metavar="TEXT", help="only this failure is bad, as decode titles it"

@@ -16,7 +16,7 @@ __all__ = ["report_cases"]
 def report_cases(cases: Sequence[str], words: Sequence[str]) -> tuple[list[CaseReport], int]:
     """The reports of those that failed, and pytest's status. `words` are options of a run."""
     with scratch_directory() as scratch:
-        # A known issue is told as well: its report is what an expected failure has none of.
+        # A known issue is reported as well: its report is what an expected failure has none of.
         every = [*words, "--artefacts", str(scratch), "--runxfail"]
         # What pytest prints is of no interest, except to whoever waits for it.
         with contextlib.redirect_stdout(sys.stderr):

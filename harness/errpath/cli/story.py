@@ -32,7 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the `story` command."""
     parser = commands.add_parser(
         "story",
-        help="tell who owned what a bug loses, and where to look",
+        help="trace who owned what a bug loses, and where to look",
         description="A case is run, and its report shown. With --table, every bug is one row: "
         "where its report says to look, beside the functions that its patch changes.",
     )

@@ -1,7 +1,7 @@
 """What a function can return when it fails, from its definition in the kernel's source.
 
-The guests' debug information has no types (DEBUG_INFO_REDUCED), and types alone would not tell
-whether a pointer's failure is NULL or an ERR_PTR(); the source tells both.
+The guests' debug information has no types (DEBUG_INFO_REDUCED), and types alone would not say
+whether a pointer's failure is NULL or an ERR_PTR(); the source says both.
 """
 
 from __future__ import annotations

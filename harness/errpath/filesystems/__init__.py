@@ -154,7 +154,7 @@ class ImageRecipe:
 
 @dataclass(frozen=True)
 class Before:
-    """What kernels give that lack a change, which is told as an image's `expect` tells one
+    """What kernels give that lack a change, which is recognised as an image's `expect` does
     (`errpath.kernel.features.change`)."""
 
     commit: str

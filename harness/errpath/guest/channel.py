@@ -1,4 +1,4 @@
-"""The framed JSON channel to the in-guest agent; the format is told in guests/agent/agent.h."""
+"""The framed JSON channel to the in-guest agent; guests/agent/agent.h has the format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disks of a guest: virtio block devices, told apart in the guest by their serial."""
+"""Disks of a guest: virtio block devices, known in the guest by their serial."""
 
 from __future__ import annotations
 

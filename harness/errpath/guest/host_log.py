@@ -29,7 +29,7 @@ class HostLog:
     """The exchanges with one guest. Used by one thread at a time, as the guest itself."""
 
     def __init__(self, name: str = "guest", path: Path | None = None) -> None:
-        """`name` tells guests apart in the loggers; `path` is where `write` puts the last of it."""
+        """`name` is the guest's in the loggers; `path` is where `write` puts the last of it."""
         self._name = name
         self._path = path
         self._began = time.monotonic()

@@ -4,7 +4,7 @@ A frozen guest is a directory with three files: `ram`, its memory as a sparse fi
 registers and devices as QEMU writes them; and `meta.json`, which names the extents of `ram` and the
 digests of both. A clone gets a copy of the RAM in a memory file of its own and reads the state, so
 no two guests ever write to the same file. The key names everything that went into the guest; what
-the key cannot tell, a damaged file, the digests do.
+the key does not cover, a damaged file, the digests do.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def _load(directory: Path) -> Frozen | None:
             digest_extents(ram_fd, extents) == meta["ram"]
             and hashlib.sha256(state).hexdigest() == meta["state"]
         ):
-            # The time of change tells when it was last of use.
+            # The time of change says when it was last used.
             os.utime(directory)
             return Frozen(ram_fd, state_fd, meta["release"], tuple(meta["images"]), meta["notes"])
     except (OSError, KeyError, TypeError, ValueError):

@@ -38,7 +38,7 @@ _SECONDS = 300.0
 
 
 def load_image(path: Path) -> Image:
-    """The image in a file, named after it; what it is packed in is told by its first bytes.
+    """The image in a file, named after it; what it is packed in is known by its first bytes.
 
     Raises:
         UsageError: it cannot be read, is empty, too large, or not what its first bytes say.

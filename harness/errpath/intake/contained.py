@@ -131,7 +131,7 @@ def _read_output(text: str) -> tuple[str, str, list[Failure]]:
     if last is None:
         return text, "it was ended with its guest", []
     status, signal, late, stuck = map(int, last.groups())
-    # As a shell tells it: the container's own child is who sees the program's signal.
+    # As a shell reports it: the container's own child sees the program's signal.
     signal = signal or max(0, status - 128)
     ended = f"signal {signal}" if signal else f"status {status}"
     failures = [_hang(stack) for _, stack in _STUCK.findall(text)] if stuck else []

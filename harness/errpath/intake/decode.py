@@ -23,7 +23,7 @@ from errpath.oracles.leaks import leak_failures
 
 __all__ = ["REPORTS_MAX", "decode_file", "decode_lines", "decode_text"]
 
-# Reports of one file that are told.
+# Reports of one file that are read.
 REPORTS_MAX = 1000
 # Lines of one report that are kept.
 _LINES_MAX = 3000
@@ -56,8 +56,8 @@ def decode_lines(lines: Iterable[LogLine]) -> tuple[Failure, ...]:
     """The same for lines."""
     reader = _Reader()
     for number, line in enumerate(lines):
-        if line.text.startswith("{") and (told := _results(line.text)):
-            reader.add(number, told)
+        if line.text.startswith("{") and (given := _results(line.text)):
+            reader.add(number, given)
             continue
         reader.feed(number, line)
         if reader.full:
@@ -69,8 +69,8 @@ def _results(line: str) -> tuple[Failure, ...]:
     """The failures of a record of errpath's own results; () for any other line."""
     try:
         values = json.loads(line)
-        told = values.get("failures", [values] if "title" in values else [])
-        return tuple(map(Failure.from_json, told))
+        given = values.get("failures", [values] if "title" in values else [])
+        return tuple(map(Failure.from_json, given))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return ()
 
@@ -97,15 +97,15 @@ class _Reader:
         self._open: _CallerReader | None = None
         self._crashes: list[tuple[int, Crash]] = []
         self._leaks = _LeakReader()
-        self._told: list[tuple[int, Failure]] = []
+        self._given: list[tuple[int, Failure]] = []
 
     def add(self, number: int, failures: Iterable[Failure]) -> None:
-        """Failures that a line tells as they are."""
-        self._told += [(number, failure) for failure in failures]
+        """Failures that a line gives as they are."""
+        self._given += [(number, failure) for failure in failures]
 
     @property
     def full(self) -> bool:
-        found = len(self._crashes) + self._leaks.count + len(self._told)
+        found = len(self._crashes) + self._leaks.count + len(self._given)
         return found >= REPORTS_MAX or len(self._readers) >= REPORTS_MAX
 
     def feed(self, number: int, line: LogLine) -> None:
@@ -128,7 +128,7 @@ class _Reader:
         self._crashes.sort(key=lambda found: found[0])
         reported = log_failures(crash for _, crash in self._crashes)
         numbered = [(number, one) for (number, _), one in zip(self._crashes, reported, strict=True)]
-        numbered += [*self._leaks.failures(), *self._told]
+        numbered += [*self._leaks.failures(), *self._given]
         return tuple(_placed(one) for _, one in sorted(numbered, key=lambda found: found[0]))
 
 

@@ -89,16 +89,16 @@ def _load(file: Path) -> Kept:
     own = {key: values.pop(key) for key in _OWN_KEYS if key in values}
     shows = own.get("shows") or {}
     title = str(shows.get("title", "")) if isinstance(shows, dict) else ""
-    told = (title, str(own.get("link", "")), bool(own.get("known", False)))
+    labels = (title, str(own.get("link", "")), bool(own.get("known", False)))
     if "reproducer" in own:
         source = file.parent / str(own["reproducer"])
         if not source.is_file() or source.parent != file.parent:
             raise DefinitionError(f"{file}: reproducer {source.name}: no such file beside it")
-        return Kept(file.stem, None, source, *told)
+        return Kept(file.stem, None, source, *labels)
     image = None
     if "image" in values:
         image = load_image(file.parent / Path(str(values["image"])).name)
-    return Kept(file.stem, case_from_values(values, image, file), None, *told)
+    return Kept(file.stem, case_from_values(values, image, file), None, *labels)
 
 
 def keep_case(
@@ -149,12 +149,12 @@ def _new(directory: Path, name: str) -> Path:
 
 
 def _write(file: Path, values: Mapping[str, Any], title: str, link: str, known: bool) -> None:
-    told = {
+    labels = {
         **({"shows": {"title": title}} if title else {}),
         **({"link": link} if link else {}),
         **({"known": True} if known else {}),
     }
-    text = yaml.safe_dump({**values, **told}, sort_keys=False, allow_unicode=True, width=100)
+    text = yaml.safe_dump({**values, **labels}, sort_keys=False, allow_unicode=True, width=100)
     test = file.parent / KEPT_TEST
     if not test.exists():
         test.write_text(_TEST)

@@ -70,23 +70,23 @@ class Reproduction:
 
 def outcome_of(attempts: Sequence[Attempt], title: str, expected: Failure | None) -> Reproduction:
     """The outcome of attempts. Where nothing says what to expect, any failure is OTHER."""
-    told = [attempt for attempt in attempts if not attempt.error]
+    valid = [attempt for attempt in attempts if not attempt.error]
     seconds = sum(attempt.seconds for attempt in attempts)
     hits = [
-        next((f for f in attempt.failures if same(f, title, expected)), None) for attempt in told
+        next((f for f in attempt.failures if same(f, title, expected)), None) for attempt in valid
     ]
     found = [hit for hit in hits if hit is not None]
-    every = [f for attempt in told for f in attempt.failures if not f.follows]
+    every = [f for attempt in valid for f in attempt.failures if not f.follows]
     others = tuple(dict.fromkeys(f.title for f in every if not same(f, title, expected)))
     if found:
-        return Reproduction(Outcome.SAME, len(found), len(told), found[0], others, seconds)
+        return Reproduction(Outcome.SAME, len(found), len(valid), found[0], others, seconds)
     if every:
-        count = sum(bool(attempt.failures) for attempt in told)
-        return Reproduction(Outcome.OTHER, count, len(told), every[0], others[1:], seconds)
-    if not told:
+        count = sum(bool(attempt.failures) for attempt in valid)
+        return Reproduction(Outcome.OTHER, count, len(valid), every[0], others[1:], seconds)
+    if not valid:
         error = attempts[0].error if attempts else "no attempt"
         return Reproduction(Outcome.ERROR, 0, 0, seconds=seconds, error=error)
-    return Reproduction(Outcome.NOT_REPRODUCED, 0, len(told), seconds=seconds)
+    return Reproduction(Outcome.NOT_REPRODUCED, 0, len(valid), seconds=seconds)
 
 
 def attempts_after(before: Reproduction, attempts: int) -> int:

@@ -258,12 +258,12 @@ def _options(word: str) -> str | None:
     found = _OPTIONS.match(word)
     if found is None:
         return None
-    told = []
+    pairs = []
     for flag, name, text, value in _OPTION.findall(found[2]):
-        told.append(f"{name}={text or int(value, 16)}" if name else flag)
+        pairs.append(f"{name}={text or int(value, 16)}" if name else flag)
     if _OPTION.sub("", found[2]).strip(", "):
         raise _NotPlainError(f"mount options {found[2][:60]!r}")
-    return f"&({found[1]})='{','.join(told)}\\x00'"
+    return f"&({found[1]})='{','.join(pairs)}\\x00'"
 
 
 def _image_data(number: int, image: Image) -> str:

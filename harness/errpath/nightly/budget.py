@@ -13,8 +13,8 @@ def worth(unit: Unit, past: UnitPast | None, *, harness: str, state: str) -> tup
     """The key by which units are started, the smallest first. `state` is of the unit's kernel as it
     is tonight, "" where that is not known.
 
-    Kernels come first: only a kernel that is there can be told from the one before, and one that
-    has not changed is there at once. Repeats come last.
+    Kernels come first: only a kernel that is there can be compared with the one before, and one
+    that has not changed is there at once. Repeats come last.
     """
     if unit.kind == "kernel":
         return (0,)

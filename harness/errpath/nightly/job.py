@@ -46,7 +46,7 @@ class Job:
     suites: tuple[str, ...]
     guests: tuple[str, ...] = ("microvm",)
     # Filesystems whose modules are built with each kernel, so that one which does not compile is
-    # told as that and not as cases that could not run.
+    # reported as that and not as cases that could not run.
     filesystems: tuple[str, ...] = ()
     # How often each suite runs on each kernel.
     repeats: int = 1
@@ -79,7 +79,7 @@ class Job:
     history: str = ""
     # Runs older than this are removed, such as "90d"; empty for never.
     keep: str = ""
-    # Who is told: mail addresses, a URL that gets a POST. Both off by default.
+    # Who is notified: mail addresses, a URL that gets a POST. Both off by default.
     mail_to: tuple[str, ...] = ()
     webhook: str = ""
     path: Path = field(default=Path(), init=False)

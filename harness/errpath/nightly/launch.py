@@ -82,7 +82,7 @@ def unit_argv(job: Job, unit: Unit, spec: str, directory: Path, durations: Path)
 
 
 class _Process:
-    """A child in a process group of its own, with a descriptor that tells when it has ended."""
+    """A child in a process group of its own, with a descriptor that polls readable at its end."""
 
     def __init__(self, argv: Sequence[str], log: Path) -> None:
         # Whatever ends us, pytest hears of it and ends its guests.

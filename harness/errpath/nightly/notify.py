@@ -30,7 +30,7 @@ Find = Callable[..., str | None]
 def notify(
     run: JudgedRun, *, mail_to: Sequence[str], webhook: str, find: Find = program_path
 ) -> tuple[str, ...]:
-    """Tell whom the job names; what could not be sent, one line each."""
+    """Notify whom the job names; what could not be sent, one line each."""
     problems = []
     if mail_to:
         try:

@@ -67,7 +67,7 @@ class Schedule:
     clock: Callable[[], float]
     # Past durations by unit, seconds.
     past: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    # Told what is going on; not more often than `_LOOK_SECONDS`, but for ends.
+    # Gets what is going on; not more often than `_LOOK_SECONDS`, but for ends.
     progress: Callable[[str], None] = lambda _: None
     # With a budget: the key by which units are started, the smallest first, and no unit that took
     # longer than what is left. Without, the longest first: the end comes sooner.
@@ -133,7 +133,7 @@ class Schedule:
             waiting.remove(unit)
 
     def _longest(self, unit: Unit) -> tuple[float, ...]:
-        """The longest first, as far as the past tells. Repeats last."""
+        """The longest first, as far as the past is known. Repeats last."""
         return (unit.repeat, -(_median(self.past.get(unit.id, ())) or 0.0))
 
     def _too_long(self, unit: Unit) -> bool:

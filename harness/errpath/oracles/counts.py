@@ -1,6 +1,6 @@
 """Who keeps what: what each of some cases has changed of what the kernel counts. Pure.
 
-After every case the agent tells what has changed (guests/agent/counts.c): allocations by their
+After every case the agent reports what has changed (guests/agent/counts.c): allocations by their
 place as differences, other sources as they are now. A count that rises with a case and never comes
 back, not even when the kernel has settled after the last of them, was kept by that case: what is on
 its way back, such as memory that waits for RCU, comes back with a later one.
@@ -14,23 +14,23 @@ from errpath.oracles.resources import MODULES, Resource, read_source
 
 __all__ = ["kept"]
 
-# The source that tells differences.
+# The source that reports differences.
 _DIFFERENCES = "allocations"
 # What a source said, by its key.
-_Told = Mapping[str, str]
+_Report = Mapping[str, str]
 # (case, change), in the order of the cases.
 _Changes = list[tuple[int, int]]
 
 
 def kept(
-    before: _Told, cases: Iterable[_Told], settled: _Told
+    before: _Report, cases: Iterable[_Report], settled: _Report
 ) -> tuple[Mapping[Resource, int], ...]:
-    """What each of the cases has kept, by what was told before the first of them, after each, and
-    once the kernel had settled. Less than 0 for references to modules that were given back too
+    """What each of the cases has kept, by what was reported before the first of them, after each,
+    and once the kernel had settled. Less than 0 for references to modules that were given back too
     often."""
-    told = [*cases, settled]
-    kept: tuple[dict[Resource, int], ...] = tuple({} for _ in told)
-    for resource, changes in _changes(before, told).items():
+    reports = [*cases, settled]
+    kept: tuple[dict[Resource, int], ...] = tuple({} for _ in reports)
+    for resource, changes in _changes(before, reports).items():
         if resource.oracle != MODULES:
             for at, count in _lasting(changes):
                 kept[at][resource] = count
@@ -42,11 +42,11 @@ def kept(
     return kept[:-1]
 
 
-def _changes(before: _Told, told: Sequence[_Told]) -> dict[Resource, _Changes]:
+def _changes(before: _Report, reports: Sequence[_Report]) -> dict[Resource, _Changes]:
     """Where each count changed, and by how much."""
     last = {key: read_source(key, text) for key, text in before.items() if key != _DIFFERENCES}
     found: dict[Resource, _Changes] = {}
-    for at, sources in enumerate(told):
+    for at, sources in enumerate(reports):
         for key, text in sources.items():
             now = read_source(key, text)
             differences = now if key == _DIFFERENCES else _differences(last.get(key, {}), now)

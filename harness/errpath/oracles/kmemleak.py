@@ -190,7 +190,7 @@ def fast_check(guest: LeakGuest) -> tuple[Record, ...]:
     Quiesce and two scans: the first notes the checksum of what it has not seen before, the second
     reports. It finds all that `slow_check` would and perhaps what is only in flight: what it finds
     is a suspicion. In a guest with the kernel's own threshold it finds next to nothing, which the
-    canary tells.
+    canary shows.
 
     Raises:
         InfrastructureError: kmemleak has disabled itself, or its text cannot be read.

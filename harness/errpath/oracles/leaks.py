@@ -12,7 +12,7 @@ from errpath.oracles.resources import ResourceLeak
 
 __all__ = ["leak_failures", "resource_failures"]
 
-# So many functions of a backtrace tell a leak from another: the one that allocated, and the way to
+# So many functions of a backtrace distinguish two leaks: the one that allocated, and the way to
 # it. More of them change with what is inlined.
 _DEPTH = 3
 # Functions that allocate for their callers, by their names: syzbot does not call a leak after them.

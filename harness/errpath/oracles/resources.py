@@ -38,7 +38,7 @@ _DROP_CACHES = "/proc/sys/vm/drop_caches"
 _STAT_REFRESH = "/proc/sys/vm/stat_refresh"
 # Dropping an inode lets its buffers and dentries go in the next round.
 _ROUNDS = 2
-# The kernel's counters of pages whose use it tells, in pages (include/linux/mmzone.h).
+# The kernel's counters of pages of known use, in pages (include/linux/mmzone.h).
 _ACCOUNTED = (
     "nr_free_pages",
     "nr_slab_reclaimable",
@@ -46,14 +46,14 @@ _ACCOUNTED = (
     "nr_file_pages",
     "nr_anon_pages",
     "nr_page_table_pages",
-    # Where a kernel does not tell, the pages of vmalloc count too.
+    # Where a kernel does not count them, the pages of vmalloc count too.
     "nr_vmalloc",
 )
 # What the oracles themselves allocate: one object of kmemleak's for each of everybody's, pools of
 # call stacks, the profiler's note of every slab, and slabs, which come with the objects that they
 # are for. And what belongs to processes, of which the agent is one: their memory, credentials and
 # entries of /proc, whose dentries come and go with them; of a filesystem's own dentries that are in
-# use at its umount the kernel tells by itself ("Dentry … still in use").
+# use at its umount the kernel reports by itself ("Dentry … still in use").
 _OWN = re.compile(
     r"^lib/stackdepot\.c|^mm/(?:kmemleak|memory|rmap|mmap|vma|vma_init|mprotect)\.c|"
     r"^arch/\w+/mm/pgtable\.c|"
@@ -127,7 +127,7 @@ def settle(guest: LeakGuest) -> None:
 
 
 def read_source(key: str, text: str) -> Mapping[Resource, int]:
-    """What one source of the agent's tells (guests/agent/counts.c)."""
+    """What one source of the agent's gives (guests/agent/counts.c)."""
     found: Counter[Resource] = Counter()
     for resource, count in _SOURCES[key](text):
         found[resource] += count
@@ -163,12 +163,12 @@ def _zoneinfo(text: str) -> Iterable[tuple[Resource, int]]:
     """Pages that are in use and in none of the counts: taken from the page allocator directly."""
     managed = sum(int(n) for n in re.findall(r"^ +managed +(\d+)$", text, re.MULTILINE))
     waiting = sum(int(n) for n in re.findall(r"^ +count: +(\d+)$", text, re.MULTILINE))
-    told = 0
+    reported = 0
     for name in _ACCOUNTED:
         found = re.findall(rf"^ +{name} +(\d+)$", text, re.MULTILINE)
-        told += sum(map(int, found))
+        reported += sum(map(int, found))
     stacks = sum(int(n) for n in re.findall(r"^ +nr_kernel_stack +(\d+)$", text, re.MULTILINE))
-    held = managed - waiting - told - stacks * 1024 // _PAGE_BYTES
+    held = managed - waiting - reported - stacks * 1024 // _PAGE_BYTES
     yield Resource(_PAGES, "of the page allocator"), held
 
 

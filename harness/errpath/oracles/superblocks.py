@@ -1,4 +1,4 @@
-"""Superblocks that are still listed: what nothing else of a kernel tells.
+"""Superblocks that are still listed, which nothing else of a kernel shows.
 
 A superblock whose last user has gone, but not its last reference, has no mount, no device and no
 inodes any more; it only stands in the list of fs/super.c. The probe module reads that list.
@@ -24,7 +24,7 @@ def count_supers(text: str) -> Iterable[tuple[str, int]]:
 
 
 def supers_left(guest: LeakGuest, fstypes: Collection[str]) -> tuple[Failure, ...]:
-    """What is listed of these types; nothing where the guest cannot tell."""
+    """What is listed of these types; nothing where the guest cannot list them."""
     try:
         text = guest.read_file(SUPERS_FILE).decode(errors="replace")
     except AgentError:

@@ -157,17 +157,17 @@ def make_timeline(
     `allocator` are the functions of the stack that allocated it, innermost first, as kmemleak has
     them: without those that were inlined.
     """
-    told = [_Told(change, tuple(call_chain(change, resolve))) for change in changes]
+    decoded = [_Decoded(change, tuple(call_chain(change, resolve))) for change in changes]
     births = [
         n
-        for n, one in enumerate(told)
+        for n, one in enumerate(decoded)
         if one.born and one.change.value == address and one.allocates(allocator)
     ]
     if not births:
         return None
     start = births[-1]
-    birth = told[start]
-    holders, frees = _holders(told[start:], start, address, size, birth.change.stack, source)
+    birth = decoded[start]
+    holders, frees = _holders(decoded[start:], start, address, size, birth.change.stack, source)
     return Timeline(address, size, birth.place(source), holders, frees)
 
 
@@ -181,22 +181,22 @@ def make_reference_timeline(
 ) -> Timeline | None:
     """Who held pointers into memory that is never freed, such as the data of a module of which
     references are lost; None where nobody did. `owner` is what it is called."""
-    told = [_Told(change, tuple(call_chain(change, resolve))) for change in changes]
+    decoded = [_Decoded(change, tuple(call_chain(change, resolve))) for change in changes]
     stacks = Counter(change.stack for change in changes)
     task = stacks.most_common(1)[0][0] if stacks else 0
-    holders, _ = _holders(told, 0, address, size, task, source)
+    holders, _ = _holders(decoded, 0, address, size, task, source)
     return Timeline(address, size, Place(owner, "", 0), holders) if holders else None
 
 
 def _holders(
-    told: Sequence[_Told], start: int, address: int, size: int, stack: int, source: Source
+    decoded: Sequence[_Decoded], start: int, address: int, size: int, stack: int, source: Source
 ) -> tuple[tuple[Holder, ...], tuple[Place, ...]]:
     """The words that pointed into an object, in the order in which they began to, and who freed
     it. `start` is the number of the first change, `stack` is that of the task in question."""
     found: dict[int, Holder] = {}
     done: list[Holder] = []
     frees: list[Place] = []
-    for number, one in enumerate(told, start):
+    for number, one in enumerate(decoded, start):
         change = one.change
         inside = address <= change.address < address + size
         # What is on the stack goes by itself; QEMU may have taken it for another's.
@@ -227,7 +227,7 @@ def _holders(
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Decoded:
     """A change with the source positions of its stack, innermost first."""
 
     change: Change
@@ -277,7 +277,7 @@ def call_chain(change: Change | Access, resolve: Resolve) -> Iterator[Frame]:
     frames = tuple(resolve(change.pc))
     yield from frames
     for number, call in enumerate(change.calls):
-        # A function that ended in a jump to the one that is told has left no call.
+        # A function that ended in a jump to the one that is shown has left no call.
         jump = change.jumps[number] if number < len(change.jumps) else 0
         tail = tuple(resolve(jump)) if jump else ()
         if tail and frames and tail[-1].function != frames[-1].function:

@@ -73,7 +73,7 @@ _WAITS = re.compile(
     r"sched|_lock|_slowlock|down|rwsem|completion|kthread|wait|synchronize|context_switch"
     r"|__switch_to|cancel_delayed_work|rcu_barrier"
 )
-# Hangs in these are told by them: whom they wait for is not on the stack.
+# Hangs in these are titled by them: what they wait for is not on the stack.
 _GRACE_PERIODS = re.compile(r"synchronize_(?:s?rcu|net|sched)")
 
 

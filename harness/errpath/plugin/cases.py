@@ -103,7 +103,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def begin_batches(config: pytest.Config) -> None:
-    """In xdist's controller, when workers have collected batches and nothing had told before."""
+    """In xdist's controller, when workers have collected batches and nothing was shown before."""
     _prepare(config)
     running = config.pluginmanager.getplugin("dsession")
     if type(running.sched) is LoadScheduling:
@@ -193,7 +193,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             problem = f"--case {min(missing)}: no such case; expected a case's id"
             if not hasattr(config, "workerinput"):
                 raise pytest.UsageError(problem)
-            # The controller collects nothing itself: a worker has to tell it.
+            # The controller collects nothing itself: a worker has to report it.
             config.stash[_problem_key] = problem
             kept = []
         config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -207,8 +207,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
     """Divide what is left after all selection into batches.
 
-    xdist keeps tests together whose ids end in the same `@group`. It is told so only here, where a
-    worker reports its collection: everywhere else the ids stay as they read.
+    xdist keeps tests together whose ids end in the same `@group`. The ids get that only here, where
+    a worker reports its collection: everywhere else the ids stay as they read.
     """
     config = session.config
     names = _divide(session)
@@ -386,7 +386,7 @@ def guest(request: pytest.FixtureRequest, kernel_name: str) -> Iterator[UserGues
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker hands what it must tell at the end to the controller."""
+    """A worker hands what is reported at the end to the controller."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
         output["errpath_stray"] = _stray(session.config)
@@ -416,7 +416,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Leaks that belong to no case: told, because nobody would look for them."""
+    """Leaks that belong to no case: reported, as no test fails with them."""
     config = terminalreporter.config
     if _problem_key in config.stash:
         terminalreporter.write_line(f"ERROR: {config.stash[_problem_key]}", red=True)

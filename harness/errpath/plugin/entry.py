@@ -179,7 +179,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any, ids: Sequence[str]) -> None:
-    """The controller of xdist collects nothing: what a worker has collected tells it."""
+    """The controller of xdist collects nothing: what a worker has collected says it."""
     config = node.config
     if config.stash.get(_active_key, False) or not any("]@" in name for name in ids):
         return

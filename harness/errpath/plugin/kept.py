@@ -55,7 +55,7 @@ def _marks(kept: Kept) -> tuple[pytest.MarkDecorator, ...]:
 
 
 def expect_not_reproduced(testbed: Testbed, kept: Kept) -> None:
-    """Fail the test if a reproducer shows anything; an error where it cannot be told."""
+    """Fail the test if a reproducer shows anything; an error where there is no verdict."""
     assert kept.reproducer is not None
     try:
         reproducer = load_reproducer(kept.reproducer, rounds=_ROUNDS, title=kept.title)

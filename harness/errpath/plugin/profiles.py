@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 __all__ = ["NAMES", "NIGHTLY", "QUICK", "register", "search_seconds"]
 
-# What a run of the suite does unless told otherwise, `--hypothesis-profile smoke` (errpath's own
+# What a run of the suite does by default, `--hypothesis-profile smoke` (errpath's own
 # tests) and `nightly`.
 QUICK, SMOKE, NIGHTLY = "quick", "smoke", "nightly"
 # Mutants of a round.

@@ -89,7 +89,7 @@ def sweep_parameters(config: pytest.Config) -> list[object]:
 
 @dataclass(frozen=True)
 class Swept:
-    """A unit that has run, with what a test needs to tell of it."""
+    """A unit that has run, with what a test needs to report of it."""
 
     result: SweepResult
     session: RunSession
@@ -98,7 +98,7 @@ class Swept:
 
     @property
     def asked(self) -> bool:
-        """Whether single points were asked for: then each tells everything."""
+        """Whether single points were asked for: then each reports everything."""
         return bool(self.item.config.option.case)
 
     @property

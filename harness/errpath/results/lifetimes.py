@@ -18,7 +18,7 @@ __all__ = ["Lifetimes"]
 
 # What a failure's resource begins with, before the module.
 _REFERENCES = "module references: "
-# Of one run; more leaks of different kinds than this are told without.
+# Of one run; more leaks of different kinds than this are reported without.
 _MEASURED_MAX = 12
 
 
@@ -45,7 +45,7 @@ class Lifetimes:
         with self._lock:
             if key not in self._found:
                 if len(self._found) >= _MEASURED_MAX:
-                    return Lifetime(None, f"{_MEASURED_MAX} leaks of this run are told already")
+                    return Lifetime(None, f"{_MEASURED_MAX} leaks of this run are measured already")
                 functions, points = _failing(case)
                 testbed = self._testbeds.get(kernel, case.filesystem)
                 filesystems = (case.filesystem,)

@@ -27,7 +27,7 @@ __all__ = [
     "summary_status",
 ]
 
-# In which order kinds are told: what wants to be looked at comes first.
+# In which order kinds are reported: what needs attention comes first.
 ORDER = (
     Kind.NEW_FAILURE,
     Kind.UNCONFIRMED,
@@ -167,7 +167,7 @@ class RunSummary:
 
     @property
     def failing(self) -> int:
-        """Cases that count as failing; a new case is not among them (its page tells)."""
+        """Cases that count as failing; a new case is not among them (its page shows it)."""
         kinds = (Kind.NEW_FAILURE, Kind.UNCONFIRMED, Kind.STILL_FAILING, Kind.KNOWN)
         return sum(self.counts.get(kind.value, 0) for kind in kinds)
 

@@ -29,7 +29,7 @@ class Settler:
 
     def settled(self, case: MountCase) -> MountCase | Verdict:
         """A case with the one expectation that applies to the kernel, or the verdict that there is
-        none: SKIP where there is nothing to tell by, ERROR where two apply."""
+        none: SKIP where there is nothing to decide by, ERROR where two apply."""
         if not case.alternatives:
             return self._with_stand_in(case)
         answers = {one: self._has(case.filesystem, one.change) for one in case.alternatives}
@@ -62,8 +62,8 @@ def _failing_instead(step: Step, function: str) -> Step:
 def _chosen(case: MountCase, answers: Mapping[Alternative, bool | None]) -> MountCase | Verdict:
     unknown = [one.change for one, answer in answers.items() if answer is None]
     if unknown:
-        reason = f"what it expects depends on {unknown[0].commit!r}; nothing to tell by"
-        return left_out(case, f"{reason}: {unknown[0].told_by}")
+        reason = f"what it expects depends on {unknown[0].commit!r}; nothing to decide by"
+        return left_out(case, f"{reason}: {unknown[0].mark}")
     there = [one for one, answer in answers.items() if answer is not one.without]
     if len(there) > 1:
         both = " and ".join(repr(one.change.commit) for one in there[:2])

@@ -38,7 +38,7 @@ def blocked_tasks(
 ) -> str:
     """The other tasks that wait while `case` hangs, in a clone: a line `task NAME PID` and a stack
     for each; behind them, of a case that runs in circles, a line `sample` and its stack for each of
-    several looks. "" where it does not hang there, or the guest cannot tell."""
+    several looks. "" where it does not hang there, or the guest does not know."""
     try:
         prepared = bed.clone(filesystems, functions, points, None)
     except ErrpathError:

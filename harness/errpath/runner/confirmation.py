@@ -48,7 +48,7 @@ class Repeats:
     """What repeats of failed cases gave, by case id."""
 
     failed: frozenset[str] = frozenset()
-    # Why a case could not be repeated: what tells nothing of the kernel clears no failure.
+    # Why a case could not be repeated: an error of the infrastructure clears no failure.
     problems: Mapping[str, str] = field(default_factory=dict)
 
 

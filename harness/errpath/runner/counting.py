@@ -15,7 +15,7 @@ __all__ = ["begin_counts", "read_counts"]
 
 
 def read_counts(guest: Guest) -> Mapping[str, str]:
-    """What the kernel counts now, by source; differences are told from here on."""
+    """What the kernel counts now, by source; differences are reported from here on."""
     return dict(guest.call("counts").values["counts"])
 
 

@@ -209,7 +209,7 @@ def _changes(
         prepared = clone(plugin_words(address, size, out))
         try:
             run_case(prepared.guest, case, _TASK)
-            # What is put off, such as an RCU callback, is part of the way out.
+            # What is put off, such as an RCU callback, is part of the teardown.
             prepared.guest.quiesce()
             # Not before: whatever else is done moves what is allocated behind it.
             sections = code_sections(prepared)

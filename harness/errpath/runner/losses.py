@@ -91,8 +91,8 @@ class LossSearch:
         losses = self._repeat(sample, kept, show)
         rest: list[MountCase] = []
         for cases in alike.values():
-            told, others = cases[:_SAMPLE], cases[_SAMPLE:]
-            if all(len(losses.get(case.id, ())) == len(kept[case.id]) for case in told):
+            sampled, others = cases[:_SAMPLE], cases[_SAMPLE:]
+            if all(len(losses.get(case.id, ())) == len(kept[case.id]) for case in sampled):
                 losses |= {
                     case.id: tuple(ResourceLeak(*one, 1) for one in sorted(kept[case.id].items()))
                     for case in others

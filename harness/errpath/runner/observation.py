@@ -53,8 +53,8 @@ def observe(
     settle: bool = False,
     patience: float = PATIENCE,
 ) -> Iterator[tuple[MountCase, Outcome | AgentError]]:
-    """Run cases one after another, each in a task of its own name; with `count`, each tells what it
-    has changed of what the kernel counts. `settle` and `patience` are `MountCase.as_request`'s.
+    """Run cases one after another, each in a task of its own name; with `count`, each reports what
+    it has changed of what the kernel counts. `settle` and `patience` are `MountCase.as_request`'s.
 
     Raises:
         GuestPoisonedError: the guest went away with the case that comes next.

@@ -274,7 +274,7 @@ class ParallelOptions(OptionGroup):
 
 @dataclass(frozen=True)
 class LogOptions(OptionGroup):
-    """What is told of the work itself."""
+    """What is logged of the work itself."""
 
     title: ClassVar[str] = "logging"
 

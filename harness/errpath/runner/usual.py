@@ -28,7 +28,7 @@ _FEW = 3
 # Of so many cases the time is known.
 _RECENT = 256
 
-# So many functions of a stack tell a failure: further out stands how the case called the kernel.
+# So many functions of a stack identify a failure: further out is how the case called the kernel.
 _DEPTH = 4
 # Kind, title and innermost functions of each failure.
 _Kind = tuple[tuple[str, str, tuple[str, ...]], ...]

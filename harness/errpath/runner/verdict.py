@@ -42,7 +42,7 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True)
 class Leak:
-    """What a case left behind, after the second look."""
+    """What a case left behind, after the confirmation run."""
 
     records: tuple[Record, ...]
     # In `confirmed` of `repeats` further runs, alone in a fresh guest, the same leak was found.

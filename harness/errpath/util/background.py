@@ -19,7 +19,7 @@ __all__ = ["Background", "processors"]
 
 Task = TypeVar("Task", bound=Hashable)
 
-# Seconds that work which was told to stop may take to do so.
+# Seconds that work may take to stop.
 _STOP_SECONDS = 10.0
 
 

@@ -24,7 +24,7 @@ __all__ = ["Progress", "Step", "silent"]
 
 _PLAIN_SECONDS = 10.0
 _LIVE_SECONDS = 0.1
-# What was done in so many seconds tells how long the rest takes.
+# From what was done in so many seconds follows how long the rest takes.
 _PACE_SECONDS = 15.0
 
 

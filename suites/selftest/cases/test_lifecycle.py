@@ -58,7 +58,7 @@ def test_cases_of_one_filesystem_share_a_batch() -> None:
     assert {one.case.batch for one in plan(("hfs", "ext2")) if one.case} == {"hfs", "ext2"}
 
 
-def test_without_a_valid_image_what_needs_one_is_told() -> None:
+def test_without_a_valid_image_what_needs_one_is_reported() -> None:
     reasons = {one.event: one.reason for one in plan(("adfs",)) if one.case is None}
     assert set(reasons) == set("deg")
     assert all("valid image" in reason for reason in reasons.values())
@@ -113,7 +113,7 @@ def test_a_server_goes_with_every_mount_but_of_a_blank_image() -> None:
     assert not any(step.as_request().get("served") for step in steps)
 
 
-def test_what_a_filesystem_lacks_is_told_by_variant() -> None:
+def test_what_a_filesystem_lacks_is_described_by_variant() -> None:
     planned = list(plan(("btrfs",), ("a",)))
     lacking = [one for one in planned if one.reason]
     assert lacking

@@ -75,7 +75,7 @@ def test_what_was_written_differs_in_nothing() -> None:
         ({"xattrs": {b"hfs.type": b"TEXT"}}, "attribute hfs.creator None"),
     ],
 )
-def test_each_difference_is_told(change: dict[str, object], said: str) -> None:
+def test_each_difference_is_reported(change: dict[str, object], said: str) -> None:
     changed = [
         replace(entry, **change) if entry.path == b"readme" else entry  # type: ignore[arg-type]
         for entry in _FOUND
@@ -84,7 +84,7 @@ def test_each_difference_is_told(change: dict[str, object], said: str) -> None:
     assert said in line
 
 
-def test_missing_and_extra_names_are_told() -> None:
+def test_missing_and_extra_names_are_reported() -> None:
     assert differences(_FOUND[1:], expected_entries(_VOLUME)) == ("folder: not there",)
     extra = replace(_FOUND[0], path=b"extra")
     assert differences((*_FOUND, extra), expected_entries(_VOLUME)) == ("extra: was never written",)

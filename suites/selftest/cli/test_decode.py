@@ -28,7 +28,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_report_is_told(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_report_is_reported(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["decode", str(log), "--text"]) == 0
     out = capsys.readouterr().out
     assert out.startswith(

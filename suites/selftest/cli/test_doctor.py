@@ -149,7 +149,7 @@ def test_the_cache_is_measured_while_it_changes(host: _Host, tmp_path: Path) -> 
     assert doctor.examine_disk(6.0, with_a_gone_one).text.startswith(f"cache {cache}: 0.0 GiB used")
 
 
-def test_kvm_is_asked_again_only_when_told(
+def test_kvm_is_asked_again_only_when_asked(
     host: _Host, run: Callable[..., tuple[int, list[str]]]
 ) -> None:
     asked = []

@@ -15,7 +15,7 @@ def _soon() -> Deadline:
     return Deadline.after(10, "the fake monitor")
 
 
-def test_a_refusal_is_told() -> None:
+def test_a_refusal_is_reported() -> None:
     monitor = Qmp(FakeMonitor().ours)
     with pytest.raises(QmpError, match="refuse: no such thing"):
         monitor.command("refuse", deadline=_soon())
@@ -41,7 +41,7 @@ def test_a_failed_transfer_is_no_clone() -> None:
     os.close(state)
 
 
-def test_a_monitor_that_goes_away_is_told() -> None:
+def test_a_monitor_that_goes_away_is_reported() -> None:
     fake = FakeMonitor()
     monitor = Qmp(fake.ours)
     monitor.command("stop", deadline=_soon())

@@ -52,7 +52,7 @@ def _carried(text: str, carrier: str) -> str:
     )
 
 
-def _told(failures: tuple[Failure, ...]) -> list[dict[str, object]]:
+def _described(failures: tuple[Failure, ...]) -> list[dict[str, object]]:
     return [failure.to_json() for failure in failures]
 
 
@@ -107,7 +107,9 @@ _FAILURES = st.builds(
 @given(st.lists(_FAILURES, min_size=1, max_size=5))
 def test_results_of_every_kind_are_read_back(failures: list[Failure]) -> None:
     line = json.dumps({"case": "c", "failures": [failure.to_json() for failure in failures]})
-    assert _told(decode_text(f"before\n{line}\n")) == [failure.to_json() for failure in failures]
+    assert _described(decode_text(f"before\n{line}\n")) == [
+        failure.to_json() for failure in failures
+    ]
 
 
 _KASAN = golden.load(_GOLDEN / "oops" / "kasan.txt").input
@@ -130,7 +132,7 @@ def test_what_programs_print_between_the_lines_changes_nothing(
     lines = _carried(_KASAN, _CARRIERS["console"]).splitlines()
     for at, text in noise:
         lines.insert(at, text)
-    assert _told(decode_text("\n".join(lines))) == _told(decode_text(_KASAN))
+    assert _described(decode_text("\n".join(lines))) == _described(decode_text(_KASAN))
 
 
 def test_several_callers_reports_are_told_apart() -> None:

@@ -54,7 +54,7 @@ def test_without_a_title_every_failure_is_another() -> None:
     assert outcome_of([_CLEAN], "", None).outcome is Outcome.NOT_REPRODUCED
 
 
-def test_what_else_was_seen_is_told() -> None:
+def test_what_else_was_seen_is_reported() -> None:
     assert outcome_of([_BAD, _ODD], _LEAK.title, None).others == ("WARNING in f",)
     assert outcome_of([_ODD, Attempt((_WARNING, _LEAK))], "other", None).others == (_LEAK.title,)
 

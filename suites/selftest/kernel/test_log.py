@@ -29,7 +29,7 @@ def _stamped(text: str, stamp: str) -> str:
     )
 
 
-def _told(crashes: tuple[Crash, ...]) -> str:
+def _described(crashes: tuple[Crash, ...]) -> str:
     return "".join(
         f"{crash.kind}{' fatal' if crash.fatal else ''}: {crash.title}"
         f" ({len(crash.text.splitlines())} lines)\n"
@@ -42,7 +42,7 @@ def _told(crashes: tuple[Crash, ...]) -> str:
 def test_reports(path: Path, stamp: str, request: pytest.FixtureRequest) -> None:
     case = golden.load(path)
     text = _stamped(case.input, stamp)
-    golden.check(case, _told(find_crashes(text)), request)
+    golden.check(case, _described(find_crashes(text)), request)
     assert strip_prefix(text) == case.input
 
 

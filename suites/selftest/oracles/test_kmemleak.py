@@ -46,7 +46,7 @@ class _Guest:
         self.model.quiesce()
 
 
-def _told(record: Record) -> str:
+def _described(record: Record) -> str:
     sites = "".join(f"  {site}\n" for site in record.backtrace)
     head = f"{record.address:#x} size {record.size} comm {record.comm!r} pid {record.pid}"
     return f"{head} jiffies {record.jiffies}\n{sites}"
@@ -63,7 +63,7 @@ def test_records(path: Path, request: pytest.FixtureRequest) -> None:
         return
     records = parse_records(case.input)
     assert "".join(record.raw + "\n" for record in records) == case.input
-    golden.check(case, "".join(map(_told, records)), request)
+    golden.check(case, "".join(map(_described, records)), request)
 
 
 _COMM = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=15)

@@ -97,7 +97,7 @@ def test_the_last_reference_goes_with_what_held_it() -> None:
     ]
 
 
-def test_a_function_that_ends_in_a_jump_is_told() -> None:
+def test_a_function_that_ends_in_a_jump_is_reported() -> None:
     freed = Change(False, 8, _SB, 0, 1, (9, 4), (0, 12))
     timeline = _timeline(_BIRTH, Change(True, 6, _SB, _AT, 1, ()), freed)
     assert timeline is not None
@@ -116,7 +116,7 @@ def test_what_only_a_stack_held_is_lost_where_it_was_allocated() -> None:
     assert "  held by    nothing but the stack" in lifetime_lines(timeline)
 
 
-def test_what_still_points_there_is_told() -> None:
+def test_what_still_points_there_is_reported() -> None:
     timeline = _timeline(_BIRTH, Change(True, 13, _SB, _AT + 16, 1, ()))
     assert timeline is not None
     (holder,) = timeline.holders

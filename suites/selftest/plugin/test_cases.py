@@ -83,7 +83,7 @@ def test_a_failure_tells_the_whole_story(suite: pytest.Pytester) -> None:
             "  forced     f = -EIO (fired 1 times)",
             "*hfs_init_fs_context+0x1f [[]hfs[]]  fs/hfs/super.c:414",
             "  allocated  hfs_init_fs_context (fs/hfs/super.c:414), 512 bytes",
-            "  taken over sget_fc*",
+            "  moved      by sget_fc*",
             "  rerun      errpath run leaks --suite test_*.py --kernel mine --append 'panic=-1 x'",
             "  artefacts  *",
         ]
@@ -110,7 +110,7 @@ def test_many_cases_are_spread_over_the_processors(
     does = {f"c{number}": "leak=64" if number == 99 else "" for number in range(100)}
     _tests(suite, **does)
     suite.runpytest().assert_outcomes(passed=99, failed=1)
-    # Two batches of a few cases and the others, and the second look at a leak in one of them.
+    # Two batches of a few cases and the others, and the confirmation of a leak in one of them.
     assert len(list((suite.path / "errpath-results").glob("*/guests/*/*"))) == 5
 
 

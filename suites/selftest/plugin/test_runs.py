@@ -90,7 +90,7 @@ def test_old_bug_is_red_in_exactly_the_cases_that_it_breaks(tmp_path: Path) -> N
         "hfs_init_fs_context",
         "fs/hfs/super.c:",
         "given up   fc->s_fs_info, in sget_fc (fs/super.c:",
-        "way out    deactivate_locked_super -> kill_block_super",
+        "teardown   deactivate_locked_super -> kill_block_super",
         "look at    kill_sb of hfs",
         f"artefacts  {report.parent}",
     ):

@@ -52,7 +52,7 @@ def test_any_order_makes_the_whole(total: int, random: object) -> None:
 
 
 @given(st.integers(2, 6), st.data())
-def test_a_missing_shard_is_told(total: int, data: st.DataObject) -> None:
+def test_a_missing_shard_is_reported(total: int, data: st.DataObject) -> None:
     files = _shards(total)
     lost = data.draw(st.integers(0, total - 1))
     planned = files[lost][1].planned or ()
@@ -62,7 +62,7 @@ def test_a_missing_shard_is_told(total: int, data: st.DataObject) -> None:
     assert merged.results.status is None
 
 
-def test_a_shard_that_was_cut_short_is_told() -> None:
+def test_a_shard_that_was_cut_short_is_reported() -> None:
     files = _shards(3)
     name, part = files[1]
     files[1] = (name, replace(part, cases=part.cases[:-1], status=None))
@@ -101,7 +101,7 @@ def test_what_does_not_belong_together_is_refused() -> None:
         merge([])
 
 
-def test_a_test_that_two_shards_ran_is_told() -> None:
+def test_a_test_that_two_shards_ran_is_reported() -> None:
     """Shards that divided by different durations."""
     files = _shards(2)
     name, part = files[0]

@@ -84,7 +84,7 @@ def test_a_suite_that_did_not_end_has_no_gone_cases() -> None:
     assert judge_case(None, past, complete=False).kind is Kind.NOT_RUN
 
 
-def test_another_failure_behind_a_failure_is_told() -> None:
+def test_another_failure_behind_a_failure_is_reported() -> None:
     past = [_night("F", 1), _night("P", 2)]
     changed = judge_case(_night("FFF", how="oops"), past)
     assert (changed.kind, changed.changed, changed.attention) == (Kind.STILL_FAILING, True, True)

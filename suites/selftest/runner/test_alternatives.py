@@ -84,7 +84,7 @@ def test_where_nothing_tells_the_case_is_left_out(two: bool) -> None:
     found = _settled(_CASE, one=None, two=two)
     assert isinstance(found, Verdict)
     assert found.status is Status.SKIP
-    assert found.reasons == ("what it expects depends on 'hfs: one'; nothing to tell by: one",)
+    assert found.reasons == ("what it expects depends on 'hfs: one'; nothing to decide by: one",)
 
 
 def test_two_expectations_that_apply_are_no_verdict() -> None:

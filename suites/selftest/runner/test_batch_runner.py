@@ -67,7 +67,7 @@ def test_a_leak_is_confirmed_and_told_with_its_story(world: World) -> None:
     )
     assert verdict.leak is not None
     assert [record.comm for record in verdict.leak.records] == ["errpath-000002"]
-    # Once for the suspicion, three times for the second look, once for the story.
+    # Once for the suspicion, three times for the confirmation, once for the story.
     assert world.runs("leak=512") == 5
     story = results["b"].story
     assert story is not None
@@ -308,7 +308,7 @@ def test_a_failing_boot_is_an_error_of_every_case(world: World) -> None:
 
 
 def test_no_second_look_no_leak(world: World) -> None:
-    """The guest for the second look does not boot: the suspects are errors, the others pass."""
+    """The guest for the confirmation does not boot: the suspects are errors, the others pass."""
     world.failing_boots = {2: boot_error()}
     results, _ = _run(world, _cases(a="", b="leak=512"))
     assert _statuses(results) == {"a": _PASS, "b": _ERROR}

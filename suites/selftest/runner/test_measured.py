@@ -173,7 +173,7 @@ def test_tasks_that_wait_beside_the_case() -> None:
     assert all(channel.closed for channel in bed.made)
 
 
-def test_without_a_hang_or_a_shell_nobody_is_told() -> None:
+def test_without_a_hang_or_a_shell_nobody_is_asked() -> None:
     for channel in (_Channel(), _Channel(hung=True, shell=False)):
         bed = _Bed(lambda channel=channel: channel)  # type: ignore[misc]
         assert blocked_tasks(bed, ("hfs",), (), None, make_case("c")) == ""

@@ -211,7 +211,7 @@ class Line:
 def summarize(comparisons: Iterable[Comparison]) -> list[Cell]:
     """One cell per filesystem and event, and per state where its cases differ.
 
-    CLEAN is not told beside a state that says more; what was not run is a note where others ran.
+    CLEAN is not listed beside a state that says more; what was not run is a note where others ran.
     """
     groups: dict[tuple[str, str], list[Comparison]] = {}
     for one in comparisons:
@@ -219,11 +219,11 @@ def summarize(comparisons: Iterable[Comparison]) -> list[Cell]:
     cells = []
     for members in groups.values():
         found = {one.state for one in members}
-        told = found - {State.CLEAN, State.NOT_RUN} or found - {State.NOT_RUN} or found
+        shown = found - {State.CLEAN, State.NOT_RUN} or found - {State.NOT_RUN} or found
         missed = [one for one in members if one.state is State.NOT_RUN]
-        for state in sorted(told, key=_URGENCY.index):
+        for state in sorted(shown, key=_URGENCY.index):
             those = [one for one in members if one.state is state]
-            cells.append(_cell(those, len(members), [] if told == {State.NOT_RUN} else missed))
+            cells.append(_cell(those, len(members), [] if shown == {State.NOT_RUN} else missed))
             # Said once.
             missed = []
     return cells
@@ -280,11 +280,11 @@ def table(cells: Sequence[Cell], *, every: bool = True) -> str:
     text = [line.text((*widths, 0)) for line in lines]
     common = max(idle, key=lambda key: len(idle[key]), default=("", ""))
     for (state, note), names in idle.items():
-        # Its other events have their own reason: the filesystem is told once, with its main one.
+        # Its other events have their own reason: the filesystem is listed once, with its main one.
         key = (state, note)
-        told = [name for name in names if key == common or name not in idle[common]]
-        if told:
-            text.append(f"{state} ({note}): {', '.join(told)}")
+        shown = [name for name in names if key == common or name not in idle[common]]
+        if shown:
+            text.append(f"{state} ({note}): {', '.join(shown)}")
     return "\n".join(text)
 
 
@@ -297,8 +297,8 @@ def exit_status(comparisons: Sequence[Comparison], require: Require = Require.FI
     """0: what is required holds; 1: it does not, or something regressed; 125: no answer is
     possible.
 
-    `FIXED`: something is fixed. `NO_REGRESSION`: every case that could tell ran and none regressed,
-    or the change reaches none of the code that the cases run.
+    `FIXED`: something is fixed. `NO_REGRESSION`: every case that could show it ran, none
+    regressed, or the change reaches none of the code that the cases run.
     """
     states = {one.state for one in comparisons}
     if State.REGRESSED in states:

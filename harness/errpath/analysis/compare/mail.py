@@ -22,7 +22,7 @@ class Subject:
 
     before: str
     after: str
-    # What tells the configurations apart.
+    # What distinguishes the configurations.
     config: str
     # Of the kernel before only, and of the kernel after only.
     patches_before: tuple[Path, ...]
@@ -36,7 +36,7 @@ class Subject:
     # Runs of what was not plainly clean.
     repeats: int
     # Which cases.
-    what: str = "killsb matrix"
+    what: str = "life-cycle matrix"
 
 
 def mail_text(subject: Subject, comparisons: Sequence[Comparison]) -> str:

@@ -86,8 +86,8 @@ def compare_sweeps(request: SweepRequest, progress: Progress) -> Summary:
 
 
 def compare_points(unit: SweepUnit, before: Runs, after: Runs) -> list[Comparison]:
-    """What the runs of a unit's points say. A point of one kernel alone is told; it has no state of
-    its own, unless something is wrong that only the kernel after has."""
+    """What a unit's runs say. A point of one kernel alone is reported; it has no state
+    of its own, unless something is wrong that only the kernel after has."""
     event = f"{unit.event}/{unit.kind}"
     points = [
         Planned(name, unit.filesystem, event, None) for name in dict.fromkeys((*before, *after))

@@ -2,7 +2,7 @@
 
 What a case runs is traced once on the kernel before (`errpath.oracles.ownership.graph_tracer`),
 and kept in the cache. Where a function has no code of its own, its callers stand for it. Whatever
-cannot be told counts as reached: a patch to a header, to data or to what lies below every
+is not known counts as reached: a patch to a header, to data or to what lies below every
 filesystem, and a case that has no trace.
 """
 

@@ -67,7 +67,7 @@ def leave_out_untouched(
     progress: Progress,
 ) -> tuple[Planned, ...]:
     """The cases without those that the patches cannot reach. `kernels` are those before and after
-    them, `testbed` gives that of the kernel before for a filesystem. What is left out is told.
+    them, `testbed` gives that of the kernel before for a filesystem. What is left out is reported.
 
     Raises:
         PatchError: one of them is no patch.

@@ -66,7 +66,7 @@ class Lines:
                 found.append(_Section(name, int(text.decode().strip("\0\n"), 16), size))
         if not found:
             raise InfrastructureError(
-                f"module {self._module.name}: the guest tells no section's address"
+                f"module {self._module.name}: the guest gives no section's address"
             )
         return tuple(found)
 

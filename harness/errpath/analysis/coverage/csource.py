@@ -62,7 +62,7 @@ class Exit:
     function: str
     # The statement, such as `return -EIO;` or `goto out;`.
     statement: str
-    # The condition or label that it stands under, as far as one line tells.
+    # The condition or label that it stands under, as far as one line shows.
     condition: str
 
     def __str__(self) -> str:
@@ -117,7 +117,7 @@ def error_exits(function: Function) -> tuple[Exit, ...]:
     """The exits of a function that stand under a condition and lead out of it with an error.
 
     A plain `return res` counts where a condition guards it; at the function's end it is its only
-    way out and tells nothing.
+    way and says nothing.
     """
     found = []
     lines = function.lines

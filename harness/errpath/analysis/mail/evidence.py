@@ -83,7 +83,7 @@ class Evidence:
 
     @classmethod
     def of(cls, reports: Sequence[CaseReport], cases: Iterable[str] = ()) -> Evidence:
-        """The evidence of some reports, of which the first is told; and of other cases."""
+        """The evidence of some reports, of which the first is shown; and of other cases."""
         names = (*(report.case for report in reports), *cases)
         if not reports:
             return cls(cases=names)

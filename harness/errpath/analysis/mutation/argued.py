@@ -38,7 +38,7 @@ class Argument:
         if self.reason not in REASONS:
             raise ValueError(f"reason {self.reason!r}: expected one of: {', '.join(REASONS)}")
         if not self.why.strip():
-            raise ValueError(f"{self.mutant}: no argument; expected why no test can tell")
+            raise ValueError(f"{self.mutant}: no argument; expected why no test can see it")
 
 
 @dataclass(frozen=True)

@@ -146,13 +146,13 @@ class Case:
             raise ValueError(f"logical_block_size {size}: expected a power of two from 512 on")
 
     def _check_expectations(self) -> None:
-        told = [one.told_by for one in self.expect]
+        marks = [one.mark for one in self.expect]
         said = [{name: getattr(self, name) for name in _EXPECTED}]
         if self.expect and self.any_errno:
             raise ValueError("expect: expected no any_errno beside it: any answer would do")
         for one in self.expect:
-            if told.count(one.told_by) > 1:
-                raise ValueError(f"expect: {one.told_by} twice; expected what tells them apart")
+            if marks.count(one.mark) > 1:
+                raise ValueError(f"expect: {one.mark} twice; expected what distinguishes them")
             if one.values in said:
                 raise ValueError(f"{one.commit}: expected something that differs without it")
             one.of(self)

@@ -28,7 +28,7 @@ _MACROMAN = [
     for code in bytes(range(0x20, 0x100)).decode("mac_roman")
     if code not in "/:" and code != "\x7f"
 ]
-# A change: what is written, the device's new size, and a line that tells it.
+# A change: what is written, the device's new size, and a line that describes it.
 _Change = tuple[tuple[tuple[int, bytes], ...], int | None, str]
 
 
@@ -50,7 +50,7 @@ def _hfsplus_names(last: str) -> st.SearchStrategy[str]:
 
 
 def _folded(name: str, *, plus: bool) -> tuple[int, ...]:
-    """What the volume tells names apart by; empty where no character counts."""
+    """What the volume compares of names; empty where no character counts."""
     if plus:
         return unistr.sort_key(unistr.encode_name(name), case_sensitive=False)
     return macroman.sort_key(macroman.encode_name(name))
@@ -158,8 +158,8 @@ def _boundaries(kind: str, value: int) -> list[int]:
 def _field_change(section: Section, leaf: Leaf, value: Value) -> _Change:
     region = section.region.slice(leaf.offset, leaf.width)
     pieces = tuple(region.patches(encode(leaf.kind, value)))
-    told = f"{value:#x}" if isinstance(value, int) else value.hex()
-    return pieces, None, f"{section.path}.{leaf.path} = {told}"
+    written = f"{value:#x}" if isinstance(value, int) else value.hex()
+    return pieces, None, f"{section.path}.{leaf.path} = {written}"
 
 
 def _fields(base: Image, wanted: Callable[[str], bool]) -> list[tuple[Section, Leaf]]:

@@ -24,7 +24,7 @@ _HFS_DIRECTORY, _HFS_FILE = _S_IFDIR | 0o755, _S_IFREG | 0o644
 
 @dataclass(frozen=True)
 class ExpectedEntry:
-    """One directory entry, as stat(2) and read(2) tell it."""
+    """One directory entry, as stat(2) and read(2) give it."""
 
     # Below the mount point.
     path: bytes

@@ -121,7 +121,9 @@ def identify(entries: Sequence[Entry], *, volume_name: str) -> list[Item]:
         encoded = macroman.encode_name(parts[-1])
         key = (parent, macroman.sort_key(encoded))
         if key in seen:
-            raise UsageError(f"{entry.path}: expected a name that HFS can tell from the others")
+            raise UsageError(
+                f"{entry.path}: expected a name that HFS distinguishes from the others"
+            )
         seen.add(key)
         cnids[parts] = cnid
         valence[parent] = valence.get(parent, 0) + 1

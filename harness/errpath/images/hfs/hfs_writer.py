@@ -68,7 +68,7 @@ def _allocate(volume: HfsParameters, items: list[Item], allocator: Allocator) ->
             extents = allocator.fork(-(-len(data) // volume.block_size), pieces=pieces)
             forks.append(Fork(cnid=item.cnid, type=kind, data=data, extents=extents))
     if volume.embedded is not None:
-        # Bad blocks, as far as a system without HFS+ can tell (TN1150 "HFS Wrapper").
+        # Bad blocks, for a system without HFS+ (TN1150 "HFS Wrapper").
         extent = allocator.take(volume.embedded.size // volume.block_size)
         forks.append(Fork(cnid=BAD_BLOCKS, type=0x00, data=b"", extents=(extent,)))
     return tuple(forks)
@@ -78,7 +78,7 @@ def _plan(volume: HfsParameters, items: list[Item], blocks: int) -> _Plan:
     """Lay out the volume: both trees first, then the forks.
 
     The trees' sizes depend on how many records there are, never on where the forks lie, so a first
-    round at arbitrary places tells them.
+    round at arbitrary places gives them.
     """
     multiple = max(1, volume.block_size // _NODE_SIZE)
     style = Style(date=volume.date, block_size=volume.block_size, file_threads=volume.file_threads)

@@ -97,7 +97,7 @@ def fork_values(
 
     Args:
         clump: bytes.
-        size: the logical size in bytes where `data` does not tell it.
+        size: the logical size in bytes where `data` does not give it.
     """
     values: dict[str, Value] = {
         f"{prefix}.logicalSize": len(fork.data) if size is None else size,

@@ -11,7 +11,7 @@ __all__ = ["BUFFER_NAME", "INFO_NAME", "checksum", "journal_buffer", "journal_in
 INFO_NAME = ".journal_info_block"
 BUFFER_NAME = ".journal"
 
-# "JNLx", and what tells the byte order of the journal's own structures.
+# "JNLx", and what gives the byte order of the journal's own structures.
 _MAGIC, _ENDIAN = 0x4A4E4C78, 0x12345678
 # JournalInfoBlock.flags: the journal lies in this volume.
 _IN_FILESYSTEM = 1

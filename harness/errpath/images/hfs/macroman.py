@@ -42,7 +42,7 @@ _RANKS = _ranks()
 
 
 def sort_key(name: bytes) -> tuple[int, ...]:
-    """What names of one directory are sorted by; equal for names that HFS cannot tell apart."""
+    """What names of one directory are sorted by; equal for names that HFS takes for the same."""
     return tuple(_RANKS[code] for code in name)
 
 

@@ -90,7 +90,7 @@ class HfsPlusParameters(_Parameters):
 
     # blockSize: bytes, a power of two of 512 or more.
     block_size: int = 4096
-    # HFSX: another signature and version; only it can tell names by case.
+    # HFSX: another signature and version; only it can compare names by case.
     hfsx: bool = False
     case_sensitive: bool = False
     # With a journal, which is empty. Bytes of it.

@@ -185,7 +185,7 @@ class Builder:
         pending = dict.fromkeys(wanted)
         for _ in range(_MAX_ROUNDS):
             names = ", ".join(module_name(path) for path in pending)
-            # Undefined symbols only warn: they tell which modules are still to be built.
+            # Undefined symbols only warn: they show which modules are still to be built.
             kbuild.make(
                 [f"{path}.ko" for path in pending],
                 f"building {names}",

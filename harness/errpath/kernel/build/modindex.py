@@ -1,7 +1,7 @@
 """Which modules a configuration has, and where: read from the tree's Makefiles.
 
-kbuild itself only tells after it has compiled everything. Its Makefiles are regular enough to read
-what is needed here: `obj-$(CONFIG_X) += name.o` and `obj-$(CONFIG_X) += directory/`.
+kbuild itself gives them only after it has compiled everything. Its Makefiles are regular enough to
+read what is needed here: `obj-$(CONFIG_X) += name.o` and `obj-$(CONFIG_X) += directory/`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A change of behaviour, and how to tell by its code whether a kernel has it."""
+"""A change of behaviour, and how its code shows whether a kernel has it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Change:
             raise ValueError("commit: got nothing; expected the title of the commit")
         if bool(self.file) != bool(self.pattern) or bool(self.file) == bool(self.function):
             raise ValueError(
-                f"{self.commit}: expected either function, or file and pattern, to tell it by"
+                f"{self.commit}: expected either function, or file and pattern, to recognise it by"
             )
         try:
             re.compile(self.pattern)
@@ -46,13 +46,13 @@ class Change:
             ) from None
 
     @property
-    def told_by(self) -> str:
-        """What it is told by, for readers."""
+    def mark(self) -> str:
+        """What it is recognised by, for readers."""
         return self.function or f"{self.pattern!r} in {self.file}"
 
 
 def has_change(code: Code, change: Change) -> bool | None:
-    """Whether a kernel has a change; None where there is nothing to tell by."""
+    """Whether a kernel has a change; None where there is nothing to decide by."""
     if change.function:
         return code.has_function(change.function)
     text = code.source(change.file)

@@ -89,7 +89,7 @@ def find_suspect(base: GitRevision, diff: str) -> Suspect | None:
     tree does not reach back to it.
 
     Raises:
-        PatchError: git cannot tell; the text is git's.
+        PatchError: git does not know; the text is git's.
     """
     votes: Counter[str] = Counter()
     lines = convicted_lines(diff)

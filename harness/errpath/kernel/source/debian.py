@@ -110,7 +110,7 @@ class DebianSource:
             if not apt.suite and series != "latest":
                 yield apt, candidate
             else:
-                # The machine's own suites always have some series: only all of them tell which is
+                # The machine's own suites always have some series: only all of them say which is
                 # the latest.
                 found.append((apt, candidate))
         # The first of equals stays first.

@@ -145,7 +145,7 @@ def apply_patches(
     tree: Tree, patches: Iterable[Path], tell: Callable[[str], None] = lambda line: None
 ) -> Tree:
     """`tree` with patches laid over it, in order. A hunk whose context does not match in full is
-    told: it may have gone where it was not meant for.
+    reported: it may have gone where it was not meant for.
 
     Raises:
         PatchError: one does not apply; the text names the patch, the file and the hunk.

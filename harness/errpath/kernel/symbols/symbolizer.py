@@ -70,7 +70,7 @@ class Symbolizer:
         """The frames at an offset in a function, innermost first; () if unknown.
 
         `offset` is in bytes from the function's start, `size` the function's length where known
-        (it tells apart functions of one name). A stack trace holds return addresses: they point
+        (it distinguishes functions of one name). A stack trace holds return addresses: they point
         behind the call, and behind the last call of a function may be another function, or another
         line of this one. So the byte before is looked up, for every frame; `exact` is for the
         instruction pointer of a fault, which is not such an address.

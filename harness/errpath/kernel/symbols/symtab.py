@@ -62,8 +62,8 @@ class SymbolTable:
     def find(self, name: str, offset: int, size: int | None) -> Symbol | None:
         """The one function of a name that has code at `offset`.
 
-        `size` is what the console printed behind the slash; it tells namesakes apart. None if there
-        is no such function, or several that fit: a wrong line is worse than none.
+        `size` is what the console printed behind the slash; it distinguishes namesakes. None if
+        there is no such function, or several that fit: a wrong line is worse than none.
         """
         named = self._by_name.get(name, [])
         fit = [symbol for symbol in named if symbol.size == 0 or offset <= symbol.size]

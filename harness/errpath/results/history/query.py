@@ -18,10 +18,10 @@ __all__ = [
     "attempts",
     "cases_like",
     "durations",
+    "judgements",
     "nights",
     "previous_cases",
     "summaries",
-    "told",
     "unit_past",
     "unit_seconds",
     "units",
@@ -196,7 +196,7 @@ def unit_past(
     )
 
 
-def told(
+def judgements(
     history: History, *, run: RunRow | None = None, case: str = ""
 ) -> tuple[RecordedJudgement, ...]:
     """What runs said of cases, the latest run first."""

@@ -109,9 +109,9 @@ def compare(
         if words[0] == words[1]:
             same[words[0]] = same.get(words[0], 0) + 1
             continue
-        told = [a.record for a in (*now, *was) if a.record.reasons]
+        failed = [a.record for a in (*now, *was) if a.record.reasons]
         track = (now or was)[0].track
-        reason = told[0].reasons[0] if told else ""
+        reason = failed[0].reasons[0] if failed else ""
         changes.append(Change(track, place[-1], words[0], words[1], reason))
     return tuple(changes), same
 

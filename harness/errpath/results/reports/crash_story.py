@@ -55,7 +55,7 @@ _HANDS_OVER = re.compile(
     r"_*flush_(?:work|workqueue|delayed_work)\w*|kthread_stop\w*|cancel_\w*work_sync|"
     r"_*wait_for_completion\w*|wait_for_common|_*wait_on_bit\w*|wb_wait_for_completion"
 )
-# Looks at a task that runs: so many that differ tell a loop.
+# Looks at a task that runs: so many that differ are a loop.
 _SAMPLE_HEAD = re.compile(r"(?m)^sample$")
 _LOOKS_MIN = 3
 _TASK_HEAD = re.compile(r"(?m)^task (\S+) \d+$")

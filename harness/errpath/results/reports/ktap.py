@@ -32,7 +32,7 @@ def render(run: JudgedRun) -> str:
         for at, case in enumerate(group, 1):
             result = _result(case)
             good = good and result.startswith("ok")
-            lines += [f"  # {_plain(line)}" for line in _told(case)]
+            lines += [f"  # {_plain(line)}" for line in _described(case)]
             lines.append(f"  {result.format(at=at, name=_plain(case.case))}")
         lines.append(f"{'ok' if good else 'not ok'} {number} {_plain(str(track))}")
     return "\n".join(lines) + "\n"
@@ -55,7 +55,7 @@ def _result(case: JudgedCase) -> str:
     }[status]
 
 
-def _told(case: JudgedCase) -> Iterable[str]:
+def _described(case: JudgedCase) -> Iterable[str]:
     if case.judgement.kind is Kind.PASSING:
         return
     yield f"{case.case}: {case.judgement}"

@@ -1,6 +1,6 @@
 """HTML pages from the templates beside this module.
 
-Colours are Okabe and Ito's, which the colour-blind can tell apart; and nothing is said by colour
+Colours are Okabe and Ito's, which the colour-blind can distinguish; and nothing is shown by colour
 alone: every mark has its word, and fill and outline differ as well. The pages have no script and
 take nothing from elsewhere.
 """

@@ -62,9 +62,9 @@ def render(
     for failure in verdict.failures:
         if failure.evidence and failure.kind not in (LEAK, RESOURCE_LEAK):
             lines += ["", _indent(failure.evidence)]
-    told = [one for one in verdict.failures if one.evidence and not one.follows]
+    shown = [one for one in verdict.failures if one.evidence and not one.follows]
     measured = origin_of(origin, case) if origin is not None else None
-    for failure in told:
+    for failure in shown:
         own, measured = (measured, None) if failure.kind in (OOPS, WARNING) else (None, measured)
         if failure.kind not in (LEAK, RESOURCE_LEAK) and (
             story := crash_lines(failure, decoder, blocked, own)
@@ -92,8 +92,8 @@ def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
     reason = lifetime.reason if lifetime is not None else ""
     stories = (resource_lines(one, verdict.case.filesystem) for one in lost)
     story = next((lines for lines in stories if lines), [])
-    told = [f"  lifetime   not measured: {reason}"] if reason else []
-    return ["", *told, *story] if told or story else []
+    shown = [f"  lifetime   not measured: {reason}"] if reason else []
+    return ["", *shown, *story] if shown or story else []
 
 
 def _indent(text: str) -> str:
@@ -164,7 +164,7 @@ def lifetime_lines(timeline: Timeline) -> list[str]:
 
 
 def _hook(names: Sequence[str]) -> str:
-    """The kill_sb that ran, of the functions on the way out."""
+    """The kill_sb that ran, of the functions of the teardown."""
     before = names[: names.index("kill_block_super")]
     own = [name for name in before if name.endswith(("kill_sb", "kill_super"))]
     return own[-1] if own else "kill_block_super"
@@ -184,7 +184,7 @@ def ownership_lines(
     if lifetime is not None and lifetime.reason:
         lines.append(f"  lifetime   not measured: {lifetime.reason}")
     look = str(timeline.lost) if timeline is not None and not timeline.remaining else ""
-    # Each object in one line, but for the one that has been told.
+    # Each object in one line, but for the one that has been shown.
     for record in records[1 if timeline is not None else 0 :]:
         site = next(
             (s for s in record.backtrace if not is_helper(s.function)),
@@ -207,17 +207,17 @@ def ownership_lines(
     moved = next((name for name in movers if story.ran(name)), None)
     if moved is not None and timeline is None:
         lines.append(
-            f"  taken over {moved} moved fc->s_fs_info to sb->s_fs_info: the superblock owns it"
+            f"  moved      by {moved} from fc->s_fs_info to sb->s_fs_info: the superblock owns it"
         )
     # The fault replaces the function, so that it may be missing from the trace.
     anchor = next((n for n in (forced, "sget_fc", "sget_dev") if story.ran(n)), None)
-    way_out = story.after(anchor) if anchor else story.calls
-    names = list(dict.fromkeys(call.function for call in way_out))
-    lines.append(f"  way out    {' -> '.join(names)}")
+    teardown = story.after(anchor) if anchor else story.calls
+    names = list(dict.fromkeys(call.function for call in teardown))
+    lines.append(f"  teardown   {' -> '.join(names)}")
     if moved is not None and "kill_block_super" in names:
         lines.append(
-            f"  not freed  {case.filesystem}'s kill_sb is {_hook(names)}, and nothing on the "
-            "way out freed it: kill_sb should have"
+            f"  not freed  {case.filesystem}'s kill_sb is {_hook(names)}, and nothing in the "
+            "teardown freed it: kill_sb should have"
         )
         look = f"kill_sb of {case.filesystem}"
     if look:

@@ -78,7 +78,7 @@ def test_a_series_without_the_bug_needs_no_patch() -> None:
     assert exit_status([row]) == 0
 
 
-def test_what_the_patch_leaves_or_breaks_is_told() -> None:
+def test_what_the_patch_leaves_or_breaks_is_reported() -> None:
     still = _row(_series("7.3", _EXACT, a=(_LEAK, _LEAK)))
     assert (still.bug, still.fixed, still.still) == (Answer.YES, 0, 1)
     assert exit_status([still]) == 1

@@ -289,7 +289,7 @@ def test_the_mail_says_what_was_run_on_what(tmp_path: Path) -> None:
         patches=(fix,),
     )
     lines = mail_text(subject, [_compare([LEAK] * 3, [CLEAN] * 3)]).splitlines()
-    assert lines[0].endswith("killsb matrix, 1 min 01 s")
+    assert lines[0].endswith("life-cycle matrix, 1 min 01 s")
     assert lines[1:6] == [
         "before: Linux 7.1.0, linux@v7.1 (123456789abc)",
         "after:  new",
@@ -317,7 +317,7 @@ def test_repeats_are_found_by_their_number() -> None:
     assert group_runs(found, "k", "d") == []
 
 
-def test_least_work_is_told_by_directories() -> None:
+def test_least_work_is_described_by_directories() -> None:
     assert not same_code("hfs", None)
     assert same_code("hfs", frozenset())
     assert same_code("hfs", frozenset({"fs/adfs/"}))
@@ -370,7 +370,7 @@ def test_a_long_note_does_not_break_the_table() -> None:
     assert len(last) < 200
 
 
-def test_points_of_a_sweep_are_compared_by_id_and_those_of_one_kernel_told() -> None:
+def test_points_of_a_sweep_are_compared_by_id_and_those_of_one_kernel_reported() -> None:
     unit = SweepUnit("hfs", "mount-ro", "alloc")
     names = {name: f"{unit.id}-{name}" for name in ("gone", "same", "mended", "new", "worse")}
     before = {names["gone"]: [LEAK], names["same"]: [CLEAN], names["mended"]: [LEAK]}

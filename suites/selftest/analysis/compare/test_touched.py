@@ -199,10 +199,14 @@ class _Store:
     def _text(self, kernel: str) -> str:
         return f"int {self._function}(void)\n{{\n\treturn {kernel};\n}}\n"
 
-    def source(self, kernel: str, path: str) -> str:
+    @property
+    def sources(self) -> _Store:
+        return self
+
+    def text(self, kernel: str, path: str) -> str:
         return self._text(kernel)
 
-    def sources(self, kernel: str, directory: str) -> dict[str, str]:
+    def below(self, kernel: str, directory: str) -> dict[str, str]:
         assert directory == "fs/hfs"
         return {"super.c": self._text(kernel)}
 
@@ -216,7 +220,7 @@ class _Store:
         ("inlined", _FILE, ["a", "b"], "every case of hfs: inlined has no code of its own"),
     ],
 )
-def test_what_a_patch_cannot_reach_is_left_out_and_told(
+def test_what_a_patch_cannot_reach_is_left_out_and_reported(
     bed: _Bed, tmp_path: Path, function: str, path: str, kept: list[str], told: str
 ) -> None:
     patch = tmp_path / "fix.patch"

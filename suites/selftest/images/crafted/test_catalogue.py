@@ -197,7 +197,7 @@ _CHANGE = {"commit": "hfs: check", "function": "check"}
         (
             {},
             [{**_CHANGE, "errno": "EIO"}, {**_CHANGE, "commit": "b", "errno": "EINVAL"}],
-            "check twice; expected what tells them apart",
+            "check twice; expected what distinguishes them",
         ),
         ({}, [{**_CHANGE, "errno": "NOSUCH"}], "expected a name like EINVAL"),
         ({}, [{**_CHANGE, "errno": "EIO", "readonly": True}], "the mount succeeds"),

@@ -135,7 +135,7 @@ def test_failing_file_is_not_blamed_on_its_neighbour(tree: Tree, tmp_path: Path)
         apply_patches(tree, [_write(tmp_path, text)])
 
 
-def test_fuzz_is_told(tree: Tree, tmp_path: Path) -> None:
+def test_fuzz_is_reported(tree: Tree, tmp_path: Path) -> None:
     exact = _hunk("fs/hfs/super.c", 20, "line 20", "new 20")
     # The last line of the context is not what the file has: the hunk still goes there, with fuzz.
     fuzzy = exact.replace(" line 21\n", " line 21\n other\n").replace(",3", ",4")

@@ -268,7 +268,7 @@ def test_every_older_version_is_migrated(path: Path, version: int) -> None:
         run = add_run(history, "n1", ["F", "F", "F"], started=100.0)
         judged = {(j.track, j.case): j.judgement for j in judge_run(history, run)}
         history.add_judgements(run, judged)
-        assert [told.kind for told in query.told(history, run=run)] == ["new case"]
+        assert [one.kind for one in query.judgements(history, run=run)] == ["new case"]
 
 
 def test_a_later_version_is_refused(path: Path) -> None:

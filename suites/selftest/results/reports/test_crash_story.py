@@ -72,7 +72,7 @@ def test_a_double_free_names_who_freed_first() -> None:
     assert lines[-1] == "  look at    hfs_kill_super"
 
 
-def test_bad_pointers_are_told_by_what_they_are() -> None:
+def test_bad_pointers_are_described_by_what_they_are() -> None:
     null = _lines(failure.OOPS, _NULL)
     assert null[0] == "  pointer    0x18: a member of NULL"
     assert null[-1] == "  look at    hfsplus_kill_super"
@@ -93,7 +93,7 @@ def test_a_hang_that_waits_for_a_worker_is_the_workers() -> None:
     assert _lines(failure.HANG, own, _BLOCKED)[-1] == "  look at    hfs_file_fsync"
 
 
-def test_a_task_that_waits_for_itself_is_told_by_its_cycle() -> None:
+def test_a_task_that_waits_for_itself_is_described_by_its_cycle() -> None:
     stack = """\
 [<0>] x_find_init+0x56/0xa0 [x]
 [<0>] x_read+0x42/0x190 [x]
@@ -105,7 +105,7 @@ def test_a_task_that_waits_for_itself_is_told_by_its_cycle() -> None:
     assert _lines(failure.HANG, stack)[-1] == "  look at    the cycle x_read <- x_extend"
 
 
-def test_a_task_that_runs_in_circles_is_told_by_what_every_look_finds() -> None:
+def test_a_task_that_runs_in_circles_is_described_by_what_every_look_finds() -> None:
     looks = "".join(
         f"sample\n[<0>] {name}+0x1/0x2\n[<0>] hfs_part_find+0x1/0x2 [hfs]\n{rest}"
         for name, rest in (
