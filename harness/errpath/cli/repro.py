@@ -13,6 +13,7 @@ from typing import Any
 from errpath.cli.parser import add_groups
 from errpath.errors import NO_ANSWER, UsageError
 from errpath.intake.attempts import REPRO_GUEST, reproduce
+from errpath.intake.config_file import ReportedConfig, read_config
 from errpath.intake.known import issues_of
 from errpath.intake.reproducer import Reproducer, load_reproducer
 from errpath.intake.reproduction import (
@@ -22,6 +23,7 @@ from errpath.intake.reproduction import (
     attempts_after,
     judge_patch,
 )
+from errpath.kernel import BuiltKernel
 from errpath.oracles.failure import Failure
 from errpath.results.session import run_directory
 from errpath.runner.options import (
@@ -78,6 +80,18 @@ def add_parser(
         metavar="FILE",
         help="applied to the kernel before only, such as to put an old bug back",
     )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the report's own kernel configuration, with what errpath needs over it; the first "
+        "time a kernel is built",
+    )
+    parser.add_argument(
+        "--lean",
+        action="store_true",
+        help="of --config only the lines on filesystems, memory and checks",
+    )
     parser.add_argument("--attempts", type=int, default=3, metavar="N", help="runs (default 3)")
     parser.add_argument(
         "--seconds", type=int, default=10, metavar="S", help="of each run, at most (default 10)"
@@ -106,6 +120,7 @@ class _Asked:
     directory: Path
     progress: Progress
     reproduce: Reproduce
+    config: ReportedConfig | None = None
 
 
 def _repro(reproduce: Reproduce, arguments: argparse.Namespace) -> int:
@@ -114,6 +129,8 @@ def _repro(reproduce: Reproduce, arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name}: got {getattr(arguments, name)}; expected at least 1")
     reproducer = load_reproducer(arguments.path, rounds=arguments.rounds, title=arguments.title)
+    if arguments.lean and arguments.config is None:
+        raise UsageError("--lean: of which configuration? expected --config FILE")
     asked = _Asked(
         reproducer,
         arguments.attempts,
@@ -122,6 +139,7 @@ def _repro(reproduce: Reproduce, arguments: argparse.Namespace) -> int:
         run_directory(arguments.artefacts.absolute()),
         Progress(),
         reproduce,
+        read_config(arguments.config, lean=arguments.lean) if arguments.config else None,
     )
     options = RunOptions.from_namespace(arguments)
     if not arguments.json:
@@ -178,6 +196,9 @@ def _on_kernel(
     asked: _Asked, choice: Choice, title: str, expected: Failure | None, attempts: int
 ) -> Reproduction:
     """All attempts on one kernel, what they come to."""
+    if asked.config is not None:
+        choice = asked.config.applied(choice)
+        asked.progress.say(asked.config.announcement)
     return asked.reproduce(
         choice,
         replace(asked.reproducer, title=title, expected=expected),
@@ -186,7 +207,14 @@ def _on_kernel(
         attempts=attempts,
         seconds=asked.seconds,
         output=asked.output,
+        built=lambda kernel: _tell_differences(asked, kernel),
     )
+
+
+def _tell_differences(asked: _Asked, kernel: BuiltKernel) -> None:
+    """Name what is not as the report's configuration has it."""
+    for line in asked.config.differing(kernel) if asked.config is not None else ():
+        asked.progress.say(f"  config     {line}")
 
 
 def _say_of(reproducer: Reproducer) -> None:

@@ -10,6 +10,7 @@ from errpath.errors import ErrpathError
 from errpath.intake.contained import Attempt, run_contained
 from errpath.intake.reproducer import Reproducer
 from errpath.intake.reproduction import Outcome, Reproduction, outcome_of
+from errpath.kernel import BuiltKernel
 from errpath.oracles.failure import LEAK
 from errpath.results.testbeds import Testbeds
 from errpath.runner.guests import PreparedGuest
@@ -34,8 +35,10 @@ def reproduce(
     attempts: int,
     seconds: int,
     output: bool = False,
+    built: Callable[[BuiltKernel], None] = lambda kernel: None,
 ) -> Reproduction:
-    """All attempts on one kernel, what they come to; never an exception for what went wrong."""
+    """All attempts on one kernel, what they come to; never an exception for what went wrong.
+    `built` is told of the kernel before the first attempt."""
     wanted = reproducer.filesystems
     testbeds = Testbeds({choice.name: choice}, directory / "guests", progress)
 
@@ -52,6 +55,7 @@ def reproduce(
     try:
         testbed = testbeds.get(choice.name, wanted[0] if wanted else "")
         filesystems, missing = loadable(testbed, wanted)
+        built(testbed.kernel)
         for line in missing:
             progress.say(line)
         done = run_attempts(
