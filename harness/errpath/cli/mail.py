@@ -25,6 +25,8 @@ from errpath.analysis.mail.evidence import (
     reported_by,
 )
 from errpath.analysis.mail.message import PatchMessage, read_patches
+from errpath.analysis.mail.program import standalone_program
+from errpath.cli.chosen_case import find_case
 from errpath.cli.parser import add_groups
 from errpath.cli.reported_cases import report_cases
 from errpath.errors import InfrastructureError, UsageError
@@ -80,6 +82,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="run this case for the patch's report; may be repeated",
     )
     parser.add_argument(
+        "--program",
+        type=Path,
+        metavar="FILE",
+        help="write a C program that shows the case without errpath, and put it into a report",
+    )
+    parser.add_argument(
         "--record",
         type=Path,
         metavar="FILE",
@@ -112,6 +120,8 @@ class _Material:
     files: tuple[Path, ...]
     evidence: Evidence
     record: Record | None
+    # A program that shows it without errpath; "" for none.
+    program: str = ""
 
 
 def _mail(arguments: argparse.Namespace) -> int:
@@ -179,7 +189,21 @@ def _material(arguments: argparse.Namespace, options: RunOptions) -> _Material:
     patches = () if arguments.bug else read_patches(files)
     if not patches and not evidence.excerpt:
         raise UsageError(f"mail: {what}: no report; expected --case or --record beside --bug")
-    return _Material(patches, files, evidence, record)
+    program = _program(arguments, evidence) if arguments.program is not None else ""
+    return _Material(patches, files, evidence, record, program)
+
+
+def _program(arguments: argparse.Namespace, evidence: Evidence) -> str:
+    """The program of the first case that is told, which is written to its file as well."""
+    if not evidence.cases:
+        raise UsageError("--program: of which case? expected one, or --case")
+    case = find_case(evidence.cases[0].split()[0].strip("'"))
+    text = standalone_program(case, evidence.title)
+    try:
+        arguments.program.write_text(text)
+    except OSError as error:
+        raise UsageError(f"--program {arguments.program}: {error.strerror}") from None
+    return text
 
 
 def _run(cases: Sequence[str], options: RunOptions) -> list[CaseReport]:
@@ -206,7 +230,7 @@ def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> 
         files = _present(tree, material.evidence.files)
         letter = _letter(arguments, material, tree, files, moment)
         prefix = subject_habit(tree, files) or (files[0].split("/")[-2] if files else "fs")
-        return [bug_mail(letter, prefix, material.evidence, tags)]
+        return [bug_mail(letter, prefix, material.evidence, tags, material.program)]
     mails = []
     for number, patch in enumerate(material.patches, 1):
         files = _present(tree, patch.paths)

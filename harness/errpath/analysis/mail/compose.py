@@ -68,13 +68,16 @@ def patch_mail(
     return "\n".join([*lines, *("\n\n".join(notes).split("\n") if notes else ()), "", patch.diff])
 
 
-def bug_mail(letter: Letter, prefix: str, evidence: Evidence, tags: Sequence[str]) -> str:
-    """A report of a bug, without a patch."""
+def bug_mail(
+    letter: Letter, prefix: str, evidence: Evidence, tags: Sequence[str], program: str = ""
+) -> str:
+    """A report of a bug, without a patch; `program` shows it without errpath."""
     parts = [
         _fill(f"errpath sees this on {letter.kernel}:"),
         _indent(evidence.excerpt),
         _reproduction(letter, evidence.cases) if evidence.cases else "",
         "\n".join(tags),
+        f"This program shows it without errpath:\n\n{program.rstrip()}" if program else "",
     ]
     text = "\n\n".join(part for part in parts if part)
     return "\n".join([*_header(letter, f"[BUG] {prefix}: {evidence.title}"), text, ""])
