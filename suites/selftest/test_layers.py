@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -20,14 +22,20 @@ _CLASS_LINES = 200
 _FILES = [path for path in sorted(_PACKAGE.rglob("*.py")) if path != _PACKAGE / "__init__.py"]
 
 
-def _upward(room: str, text: str) -> set[str]:
-    """The packages after `room` that a module of it imports, wherever the import stands."""
+def _imported(text: str) -> set[str]:
+    """What a module imports, wherever the import stands."""
     nodes = list(ast.walk(ast.parse(text)))
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     for node in nodes:
         if isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    rooms = {name.split(".")[1] for name in names if name.startswith("errpath.")} - {"__version__"}
+    return names
+
+
+def _upward(room: str, text: str) -> set[str]:
+    """The packages after `room` that a module of it imports."""
+    names = {name for name in _imported(text) if name.startswith("errpath.")}
+    rooms = {name.split(".")[1] for name in names} - {"__version__"}
     return {name for name in rooms if ORDER.index(name) > ORDER.index(room)}
 
 
@@ -41,6 +49,25 @@ def test_a_module_imports_from_packages_before_its_own(path: Path) -> None:
 def test_an_upward_import_would_be_seen() -> None:
     text = "def f() -> None:\n    from errpath import cli\n    import errpath.results.session\n"
     assert _upward("kernel", text) == {"cli", "results"}
+
+
+def _module(path: Path) -> str:
+    name = ".".join(path.relative_to(_PACKAGE.parent).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def _imports(path: Path, modules: Collection[str]) -> set[str]:
+    """Those of the modules that a module imports, also for types alone."""
+    names = _imported(path.read_text())
+    ends = {name if name in modules else name.rpartition(".")[0] for name in names}
+    return (ends & set(modules)) - {_module(path)}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    files = {_module(path): path for path in _FILES}
+    order = TopologicalSorter({name: _imports(path, files) for name, path in files.items()})
+    # Raises CycleError, which names the circle.
+    assert len(list(order.static_order())) == len(files) > 300
 
 
 def test_no_module_is_loose() -> None:

@@ -65,8 +65,8 @@ class Finding:
     package: str = ""
 
 
-def _program(name: str, package: str) -> Need:
-    return Need(name, package, lambda: program_path(name) is not None)
+def _program(name: str, package: str, *, lost: str = "") -> Need:
+    return Need(name, package, functools.partial(_present, name), lost=lost)
 
 
 def _image_makers() -> tuple[Need, ...]:
@@ -134,17 +134,12 @@ NEEDS: tuple[Need, ...] = (
     _header("libelf.h", "libelf-dev"),
     _header("openssl/ssl.h", "libssl-dev"),
     _header("jansson.h", "libjansson-dev"),
-    Need(
-        "spatch", "coccinelle", lambda: program_path("spatch") is not None, lost="no errpath audit"
-    ),
-    Need("gdb", "gdb", lambda: program_path("gdb") is not None, lost="no errpath debug"),
-    Need(
-        "mmdebstrap",
-        "mmdebstrap",
-        lambda: program_path("mmdebstrap") is not None,
-        lost="no Debian root for errpath suite",
-    ),
-    Need("libc.a", "libc6-dev", lambda: _file("libc.a", "libc6-dev").present()),
+    _program("spatch", "coccinelle", lost="no errpath audit"),
+    _program("gdb", "gdb", lost="no errpath debug"),
+    _program("mmdebstrap", "mmdebstrap", lost="no Debian root for errpath suite"),
+    _program("qemu-img", "qemu-utils", lost="no qcow2 images (--image)"),
+    _program("zstd", "zstd", lost="no .zst images (--image)"),
+    _file("libc.a", "libc6-dev"),
     Need("static busybox", "busybox-static", lambda: find_busybox() is not None),
     Need(
         "Debian archive keys",

@@ -194,17 +194,9 @@ def _apply(
     moved: Callable[[int], None] = lambda lines: None,
 ) -> Tree:
     paths = touched_paths(content, name)
-    before = dict(tree.fetch(paths))
     with tempfile.TemporaryDirectory(prefix="errpath-patch-") as directory:
         scratch = Path(directory)
-        for path, file in before.items():
-            target = scratch / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if file.mode == LINK:
-                target.symlink_to(os.fsdecode(file.content))
-            else:
-                target.write_bytes(file.content)
-                target.chmod(file.mode & 0o777)
+        before = tree.write(paths, scratch)
         argv = [
             *("patch", "-p1", "--forward", "--batch", "--no-backup-if-mismatch"),
             # Rejects go nowhere: what failed is read from the output.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from errpath.errors import PatchError
 from errpath.kernel.source.patches import touched_paths
-from errpath.kernel.source.tree import LINK, Tree
+from errpath.kernel.source.tree import Tree
 from errpath.util.cache import scratch_directory
 from errpath.util.process import Completed, run
 
@@ -75,7 +75,7 @@ def recipients(tree: Tree, paths: Sequence[str]) -> Recipients:
         ToolMissingError: there is no perl.
     """
     with scratch_directory() as scratch:
-        if _GET_MAINTAINER[0] not in _write(tree, (*_GET_MAINTAINER, *paths), scratch):
+        if _GET_MAINTAINER[0] not in tree.write((*_GET_MAINTAINER, *paths), scratch):
             raise PatchError(f"{_GET_MAINTAINER[0]}: this kernel has none; expected its source")
         # No git: who has changed a line once need not hear of it.
         argv: list[str | Path] = ["perl", _GET_MAINTAINER[0], "--no-tree", "--no-git"]
@@ -99,7 +99,7 @@ def checkpatch(tree: Tree, mail: bytes) -> tuple[Complaint, ...]:
         ToolMissingError: there is no perl.
     """
     with scratch_directory() as scratch:
-        if _CHECKPATCH[0] not in _write(tree, _CHECKPATCH, scratch):
+        if _CHECKPATCH[0] not in tree.write(_CHECKPATCH, scratch):
             raise PatchError(f"{_CHECKPATCH[0]}: this kernel has none; expected a kernel source")
         argv: list[str | Path] = ["perl", scratch / _CHECKPATCH[0], "--no-tree", "--terse"]
         # From standard input: a file that a git repository tracks it takes for a source file.
@@ -145,7 +145,7 @@ def git_am(tree: Tree, mails: Sequence[bytes]) -> tuple[str, ...]:
                 raise PatchError(f"git {words[0]}: {_error(done) or done.text.strip()}")
             return done
 
-        _write(tree, tuple(paths), scratch)
+        tree.write(tuple(paths), scratch)
         git("init", "--quiet")
         git("add", "--all", "--force")
         git("commit", "--quiet", "--allow-empty", "--message", "base")
@@ -157,18 +157,3 @@ def git_am(tree: Tree, mails: Sequence[bytes]) -> tuple[str, ...]:
 
 def _error(done: Completed) -> str:
     return done.stderr.decode(errors="replace").strip().partition("\n")[0]
-
-
-def _write(tree: Tree, paths: Sequence[str], directory: Path) -> frozenset[str]:
-    """Write some files of a tree; those that it has."""
-    found = set()
-    for path, file in tree.fetch(paths):
-        target = directory / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if file.mode == LINK:
-            target.symlink_to(os.fsdecode(file.content))
-        else:
-            target.write_bytes(file.content)
-            target.chmod(file.mode & 0o777)
-        found.add(path)
-    return frozenset(found)

@@ -7,6 +7,7 @@ What lies over it (uncommitted changes, patches) is small and kept in memory.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +104,19 @@ class Tree:
     def read(self, path: str) -> File | None:
         """One file, or None if the tree has none at that path."""
         return next((file for _, file in self.fetch([path])), None)
+
+    def write(self, paths: Iterable[str], directory: Path) -> dict[str, File]:
+        """Write some files into a directory; those that the tree has."""
+        found = dict(self.fetch(paths))
+        for path, file in found.items():
+            target = directory / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if file.mode == LINK:
+                target.symlink_to(os.fsdecode(file.content))
+            else:
+                target.write_bytes(file.content)
+                target.chmod(file.mode & 0o777)
+        return found
 
     def over(self, overlay: Overlay) -> Tree:
         """This tree with more laid over it."""

@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from errpath.oracles import timeline
+
 __all__ = ["Decoder", "Frame"]
 
 
-class Frame(Protocol):
+class Frame(timeline.Frame, Protocol):
     """One source position; `errpath.kernel.symbols.symbolizer.Frame` is one."""
 
-    @property
-    def function(self) -> str: ...
-    @property
-    def file(self) -> str: ...
-    @property
-    def line(self) -> int: ...
     @property
     def inlined(self) -> bool: ...
 
