@@ -49,6 +49,8 @@ _ATTRIBUTES = re.compile(
 )
 # Types of the kernel that are ints by another name, and can hold an errno.
 _INTS = frozenset({"int", "long", "ssize_t", "s32", "s64", "loff_t", "signed int", "vm_fault_t"})
+# The head of a definition in kernel style: what is before its name, and the name.
+_ANY_HEAD = r"(?P<before>^[A-Za-z_][\w\s*]*?[\s*])(?P<name>\w+)\s*\((?!\()"
 _ERRNO = re.compile(r"-E[A-Z]{2,}\w*|\bPTR_ERR|\b(?:err|error|ret|retval|rc|res|result|status)\b")
 
 
@@ -75,12 +77,32 @@ def artefact(function: str) -> str:
 
 def definition_at(text: str, function: str, line: int) -> str:
     """The definition of a function, from its return type to the brace at the first column that
-    ends it; "" where none is found. `line` is one of its lines, from 1."""
-    pattern = re.compile(rf"\b{re.escape(function)}\s*\(")
+    ends it; "" where none is found. `line` is one of its lines, from 1. One that a macro renames,
+    as hfsplus does with what it has in common with hfs, is found by its line."""
     lines = text.splitlines()
+    named = _definition(lines, rf"\b{re.escape(function)}\s*\(", line)
+    if named:
+        return named
+    # Of another name: the line must be one of its head, or the opening brace.
+    if any(text.startswith("{") for text in _above(lines, line)):
+        return ""
+    found = _definition(lines, _ANY_HEAD, line)
+    return re.sub(_ANY_HEAD, rf"\g<before>{function}(", found, count=1)
+
+
+def _above(lines: list[str], line: int) -> list[str]:
+    """The lines from the last that begins in the first column, the line itself apart, down to it:
+    what a head is made of."""
+    at = line - 2
+    while at > 0 and lines[at][:1] in ("\t", " "):
+        at -= 1
+    return lines[max(at, 0) : line - 1]
+
+
+def _definition(lines: list[str], pattern: str, line: int) -> str:
     # The line of a function's first instruction is that of its name or of its opening brace.
     for at in range(min(line, len(lines)) - 1, max(-1, line - 16), -1):
-        if lines[at][:1] in ("\t", " ", "") or not pattern.search(lines[at]):
+        if lines[at][:1] in ("\t", " ", "") or not re.search(pattern, lines[at]):
             continue
         first = at
         # The return type may stand on lines of its own.

@@ -68,6 +68,26 @@ def test_what_each_type_can_return() -> None:
 
 def test_a_function_that_is_not_there() -> None:
     assert definition_at(_SOURCE, "nobody", 5) == ""
+    assert definition_at(_SOURCE, "nobody", 1) == ""
+
+
+_RENAMED = """\
+struct hfs_btree *hfs_btree_open(struct super_block *sb, u32 id,
+\t\t\t\t btree_keycmp keycmp)
+{
+\treturn NULL;
+}
+"""
+
+
+@pytest.mark.parametrize("line", [1, 2, 3])
+def test_a_function_that_a_macro_renames_is_found_by_its_line(line: int) -> None:
+    """The debug information has the line of its head, and the name that the macro gave it."""
+    found = definition_at(_RENAMED, "hfsplus_btree_open", line)
+    assert found.startswith("struct hfs_btree *hfsplus_btree_open(struct super_block *sb, u32 id,")
+    assert shape_of(found, "hfsplus_btree_open").retvals == ("NULL",)
+    # Not by a line of its body: that may be another function's.
+    assert definition_at(_RENAMED, "hfsplus_btree_open", 4) == ""
     assert shape_of("", "nobody").reason == "its definition was not found in the source"
 
 
