@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from errpath.analysis.coverage.callees import Coverage
 from errpath.analysis.coverage.collect import Lines, collect
 from errpath.analysis.coverage.csource import (
     Function,
@@ -19,13 +19,15 @@ from errpath.analysis.coverage.csource import (
     only_below,
 )
 from errpath.analysis.coverage.report import judge_exits, render
-from errpath.analysis.coverage.swept import measure, page, shares
+from errpath.analysis.coverage.swept import Swept, measure, page
 from errpath.cases import crafted
 from errpath.cases.case import MountCase
 from errpath.cases.lifecycle import parse_filesystems
+from errpath.cases.steps import Step
+from errpath.cases.sweeping import sequence
 from errpath.cli.parser import add_groups
 from errpath.errors import ErrpathError, InfrastructureError, UsageError
-from errpath.filesystems import load_filesystem
+from errpath.filesystems import SWEEP_DEFAULT, load_filesystem
 from errpath.images.crafted.catalogue import catalogue
 from errpath.kernel import BuiltKernel, KernelStore
 from errpath.results.session import run_directory
@@ -38,6 +40,7 @@ from errpath.runner.options import (
     RunOptions,
     choices,
 )
+from errpath.runner.sweep_units import Recordings, SweepUnit
 from errpath.runner.testbed import Testbed
 from errpath.util.progress import Progress
 from errpath.util.resources import GUESTS
@@ -65,6 +68,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--sweep",
         action="store_true",
         help="tell instead which callees of fill_super, reconfigure and put_super a sweep fails",
+    )
+    parser.add_argument(
+        "--points",
+        action="store_true",
+        help="mount the valid volume as well, with every point of a sweep's usual events failed",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here too")
     parser.add_argument(
@@ -96,7 +104,7 @@ def _coverage(arguments: argparse.Namespace) -> int:
         chosen[0].testbed, store=store, artefacts=directory / "guests", progress=progress
     )
     name = arguments.filesystem[0]
-    cases = _cases(name)
+    cases = (*_cases(name), *(_swept_cases(testbed, name) if arguments.points else ()))
     module = next((module for module in testbed.modules(name) if module.name == name), None)
     if module is None:
         raise InfrastructureError(f"{name}: built into this kernel; expected a module")
@@ -106,7 +114,7 @@ def _coverage(arguments: argparse.Namespace) -> int:
     ):
         run = collect(
             cases,
-            lambda: testbed.guests.prepare((name,), ()),
+            lambda: testbed.guests.prepare((name,), (), points=() if arguments.points else None),
             lines,
             lambda number, note: step.update(number, note=note),
         )
@@ -145,22 +153,21 @@ def _swept(arguments: argparse.Namespace) -> int:
     name = chosen[0].name
     directory = run_directory(arguments.artefacts.absolute()) / "guests"
     beds = Testbeds({name: chosen[0]}, directory, progress)
-    found: list[Coverage] = []
+    found: list[Swept] = []
     lost: dict[str, str] = {}
     try:
         with progress.step("filesystems", total=len(filesystems)) as step:
             for number, filesystem in enumerate(filesystems):
                 step.update(number, note=filesystem)
                 try:
-                    found += measure(beds.get(name, filesystem), store, filesystem)
+                    found.append(measure(beds.get(name, filesystem), store, filesystem))
                 except ErrpathError as error:
                     lost[filesystem] = str(error)
         description = beds.get(name).kernel.description
     finally:
         beds.close()
     _show(page(description, found, lost), arguments.output)
-    low = [one for one, share in shares(found).items() if share < (arguments.fail_under or 0)]
-    return 1 if low else 0
+    return 1 if any(one.share < (arguments.fail_under or 0) for one in found) else 0
 
 
 def _cases(filesystem: str) -> tuple[MountCase, ...]:
@@ -172,6 +179,25 @@ def _cases(filesystem: str) -> tuple[MountCase, ...]:
     known = [case for _, case in crafted.known_issue_cases() if case.filesystem == filesystem]
     # Only the mount: what is done with a volume afterwards is another path.
     return tuple(replace(case, steps=case.steps[:1], checks=()) for case in (*plain, *known))
+
+
+def _swept_cases(testbed: Testbed, filesystem: str) -> tuple[MountCase, ...]:
+    """A sweep's points, up to the step that is armed."""
+    fs = load_filesystem(filesystem)
+    units = [
+        SweepUnit(filesystem, event, kind)
+        for event in SWEEP_DEFAULT
+        if not sequence(fs, event).reason
+        for kind in ("call", "alloc", "io")
+    ]
+    recordings = Recordings(testbed, expected=tuple(units))
+    found = [recordings.case(unit, point) for unit in units for point in recordings.turn(unit)]
+    return tuple(replace(case, steps=_until_armed(case.steps)) for case in found)
+
+
+def _until_armed(steps: Sequence[Step]) -> tuple[Step, ...]:
+    last = max(at for at, step in enumerate(steps) if step.fail is not None)
+    return tuple(steps[: last + 1])
 
 
 def mount_path(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict[str, Function]:

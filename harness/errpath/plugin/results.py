@@ -20,9 +20,9 @@ from errpath import __version__
 from errpath.errors import ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import KernelStore
 from errpath.oracles.failure import TEST, Failure, infrastructure
-from errpath.plugin.cases import case_of, issues_of, kernel_of, session_of
+from errpath.plugin.cases import case_of, issues_of, kernel_of, session_of, unit_of
 from errpath.plugin.known_issues import issue_of
-from errpath.plugin.sweep import POINT_PROPERTY
+from errpath.plugin.sweep import CHOSEN_POINTS, POINT_PROPERTY
 from errpath.results.kernel_record import kernel_record
 from errpath.results.records import (
     CaseRecord,
@@ -109,11 +109,20 @@ def _chosen(path: Path, items: list[pytest.Item]) -> set[int]:
         wanted = set(path.read_text().split("\n")) - {""}
     except OSError as error:
         raise UsageError(f"--cases-from {path}: {error.strerror}; expected a file") from None
-    chosen = [item for item in items if wanted & {_key(item), item.nodeid}]
-    missing = wanted - {name for item in chosen for name in (_key(item), item.nodeid)}
-    if missing:
+    points = {item: _points(item, wanted) for item in items}
+    chosen = [item for item in items if points[item] or wanted & {_key(item), item.nodeid}]
+    found = {name for item in chosen for name in (_key(item), item.nodeid, *points[item])}
+    if missing := wanted - found:
         raise UsageError(f"--cases-from {path}: {min(missing)}: no such case or test")
+    for item in chosen:
+        item.stash[CHOSEN_POINTS] = points[item]
     return {id(item) for item in chosen}
+
+
+def _points(item: pytest.Item, wanted: set[str]) -> tuple[str, ...]:
+    """The points of a sweep's test that are wanted by their ids."""
+    unit = unit_of(item)
+    return tuple(sorted(filter(unit.holds, wanted))) if unit is not None else ()
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], keep: set[int]) -> None:
@@ -305,11 +314,13 @@ class _Recorder:
         found = _from_properties(report.user_properties) if report.when == "teardown" else None
         if found is not None:
             self._note_kernels(_kernels(self._config))
-            self._writer.case(*found)
-            for name, text in report.user_properties:
-                if name == POINT_PROPERTY:
-                    values = json.loads(str(text))
-                    self._writer.case(values.pop("kernel"), from_json(CaseRecord, values))
+            points = [str(text) for name, text in report.user_properties if name == POINT_PROPERTY]
+            for text in points:
+                values = json.loads(text)
+                self._writer.case(values.pop("kernel"), from_json(CaseRecord, values))
+            # What became of a test of a sweep is what became of its points.
+            if not points:
+                self._writer.case(*found)
 
     def _note_kernels(self, kernels: list[dict[str, Any]]) -> None:
         for values in kernels:

@@ -38,6 +38,7 @@ from errpath.util.times import duration
 
 __all__ = [
     "BY_FORCE",
+    "CHOSEN_POINTS",
     "POINT_PROPERTY",
     "UNIT_PROPERTY",
     "Swept",
@@ -53,6 +54,9 @@ UNIT_PROPERTY = "errpath-unit"
 BY_FORCE = IssueRecord(
     ONLY_BY_FORCE, "docs/sweep.md#only-by-force", "forced, and nothing natural leads there"
 )
+
+# Of a test: ids of its points that --cases-from names; none for all of them.
+CHOSEN_POINTS = pytest.StashKey[tuple[str, ...]]()
 
 _NO_FAILURE = (CaseStatus.PASS, CaseStatus.SKIP)
 
@@ -174,7 +178,8 @@ class _Runs:
 
     def __init__(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         self._session = session_of(config)
-        self._wanted = tuple(config.option.case)
+        chosen = (item.stash.get(CHOSEN_POINTS, ()) for item in items)
+        self._wanted = (*config.option.case, *(point for points in chosen for point in points))
         self._sweepers: dict[tuple[str, str], Sweeper] = {}
         self._results: dict[tuple[str, SweepUnit], SweepResult | ErrpathError] = {}
         self._expected = [

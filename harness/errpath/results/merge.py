@@ -59,7 +59,7 @@ def merge(files: Sequence[tuple[str, ResultFile]]) -> Merged:
     ]
     cases: list[tuple[str, CaseRecord]] = []
     kernels: dict[str, KernelRecord] = {}
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str, str], str] = {}
     for name, part in (chosen[index] for index in sorted(chosen)):
         if not part.whole:
             problems.append(f"shard {part.shard}: cut short ({name})")
@@ -71,7 +71,8 @@ def merge(files: Sequence[tuple[str, ResultFile]]) -> Merged:
                     f"tested {known.description}; expected one kernel in all shards"
                 )
         for key, record in part.cases:
-            place = (key, record.nodeid)
+            # A test of a sweep has a record for each of its points.
+            place = (key, record.nodeid, record.case)
             if place in seen:
                 problems.append(f"{record.nodeid}: in {seen[place]} and in {name}")
                 continue

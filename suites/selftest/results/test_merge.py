@@ -177,3 +177,16 @@ def test_a_missing_shard_makes_the_command_fail(
     assert main.main(["merge", str(tmp_path / "none")]) == 2
     with pytest.raises(UsageError, match="no results"):
         find_results([tmp_path / "none"])
+
+
+def test_every_point_of_a_sweep_is_part_of_the_whole() -> None:
+    """They share the node id of their test."""
+    ((name, part),) = _shards(1, "PF")
+    node = "suites/sweep/test_sweep.py::test_sweep[sweep-hfs-mount-rw-alloc]"
+    points = tuple((key, replace(record, nodeid=node)) for key, record in part.cases)
+    merged = merge([(name, replace(part, cases=points, collected=(node,), planned=(node,)))])
+    assert not merged.problems
+    assert [record.case for _, record in merged.results.cases] == [one.case for _, one in points]
+    # The same point twice is one too many all the same.
+    twice = replace(part, cases=(*points, points[0]), collected=(node,), planned=(node,))
+    assert merge([(name, twice)]).problems

@@ -56,7 +56,6 @@ class Callee:
 class Coverage:
     """The callees of one root."""
 
-    filesystem: str
     # Such as `put_super`, and the function.
     operation: str
     root: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from errpath.analysis.coverage.callees import (
@@ -18,7 +18,7 @@ from errpath.analysis.coverage.callees import (
 from errpath.analysis.coverage.csource import Function, functions
 from errpath.cases.sweeping import sequence
 from errpath.errors import ErrpathError
-from errpath.faults.points import LeftOut, Point
+from errpath.faults.points import POINT_KINDS, LeftOut, Point
 from errpath.faults.shapes import artefact, definition_at, shape_of
 from errpath.filesystems import SWEEP_DEFAULT, Filesystem, load_filesystem
 from errpath.kernel import KernelStore
@@ -26,7 +26,7 @@ from errpath.kernel.symbols.elf import function_symbols
 from errpath.runner.sweep_recording import record_events
 from errpath.runner.testbed import Testbed
 
-__all__ = ["measure", "page", "shares"]
+__all__ = ["Swept", "measure", "page"]
 
 _RENAMES = re.compile(r"^#define[ \t]+([a-z]\w*)[ \t]+([a-z]\w*)[ \t]*$", re.MULTILINE)
 _HEAD = """# What the sweeps fail
@@ -43,14 +43,41 @@ What is `not failed` does not run in the sequences: the smallest volume has no n
 """
 
 
-def measure(testbed: Testbed, store: KernelStore, name: str) -> tuple[Coverage, ...]:
-    """The coverage of a filesystem, a root each; its events are recorded in a guest.
+@dataclass(frozen=True)
+class Swept:
+    """What the sweep of a filesystem's usual events fails."""
+
+    filesystem: str
+    # How many points, by kind.
+    points: Mapping[str, int]
+    # By root.
+    roots: tuple[Coverage, ...]
+
+    @property
+    def fallible(self) -> frozenset[str]:
+        """Callees that can fail."""
+        return frozenset(callee.name for one in self.roots for callee in one.fallible)
+
+    @property
+    def failed(self) -> frozenset[str]:
+        """Those that are failed."""
+        return frozenset(callee.name for one in self.roots for callee in one.failed)
+
+    @property
+    def share(self) -> float:
+        """Percent of those that can fail; 100 without any."""
+        return 100 * len(self.failed) / len(self.fallible) if self.fallible else 100.0
+
+
+def measure(testbed: Testbed, store: KernelStore, name: str) -> Swept:
+    """The coverage of a filesystem; its events are recorded in a guest.
 
     Raises:
         ErrpathError: it has no event that can be recorded.
     """
     fs = load_filesystem(name)
-    points, left_out = _points(testbed, fs)
+    kinds, left_out = _points(testbed, fs)
+    points = [point for own in kinds.values() for point in own]
     modules = [one for one in testbed.modules(name) if not one.name.startswith("nls_")]
     compiled = {symbol.name for one in modules for symbol in function_symbols(one.path)}
     calls = {caller: found for one in modules for caller, found in calls_of(one.path).items()}
@@ -61,9 +88,8 @@ def measure(testbed: Testbed, store: KernelStore, name: str) -> tuple[Coverage, 
         for path, text in texts.items()
         for function, found in functions(path, text).items()
     }
-    return tuple(
+    roots = tuple(
         Coverage(
-            name,
             operation,
             root,
             judge_callees(
@@ -73,6 +99,7 @@ def measure(testbed: Testbed, store: KernelStore, name: str) -> tuple[Coverage, 
         )
         for operation, root in _roots(fs, texts.values(), compiled)
     )
+    return Swept(name, {kind: len(own) for kind, own in kinds.items()}, roots)
 
 
 def _renamed(texts: Mapping[str, str]) -> dict[str, str]:
@@ -89,16 +116,25 @@ def _renamed(texts: Mapping[str, str]) -> dict[str, str]:
     return {path: names.sub(lambda match: macros[match[0]], text) for path, text in texts.items()}
 
 
-def _points(testbed: Testbed, fs: Filesystem) -> tuple[list[Point], list[LeftOut]]:
-    """What the usual events fail, and what they do not."""
+def _points(testbed: Testbed, fs: Filesystem) -> tuple[dict[str, list[Point]], list[LeftOut]]:
+    """What the usual events fail, by kind, and what they do not.
+
+    Raises:
+        ErrpathError: none of them can be recorded.
+    """
     events = [event for event in SWEEP_DEFAULT if not sequence(fs, event).reason]
     recorded = record_events(testbed, lambda boot: boot, fs.name, events)
     good = [one for one in recorded.values() if not isinstance(one, ErrpathError)]
     for one in recorded.values():
         if isinstance(one, ErrpathError) and not good:
             raise one
-    both = [kinds for one in good for kinds in one.points.values()]
-    return [p for points, _ in both for p in points], [o for _, left in both for o in left]
+    points: dict[str, list[Point]] = {kind: [] for kind in POINT_KINDS}
+    left_out: list[LeftOut] = []
+    for one in good:
+        for kind, (own, left) in one.points.items():
+            points[kind] += own
+            left_out += left
+    return points, left_out
 
 
 def _roots(
@@ -125,50 +161,32 @@ def _why(texts: Mapping[str, str], sources: Mapping[str, Function]) -> Callable[
     return why
 
 
-def shares(found: Sequence[Coverage]) -> dict[str, float]:
-    """By filesystem, percent of the callees that can fail that are failed; 100 without any."""
-    groups = groupby(found, key=lambda one: one.filesystem)
-    mine = {name: list(group) for name, group in groups}
-    return {
-        name: 100 * len(_failed(own)) / len(_fallible(own)) if _fallible(own) else 100.0
-        for name, own in mine.items()
-    }
-
-
-def _fallible(found: Iterable[Coverage]) -> set[str]:
-    return {callee.name for one in found for callee in one.fallible}
-
-
-def _failed(found: Iterable[Coverage]) -> set[str]:
-    return {callee.name for one in found for callee in one.failed}
-
-
-def page(kernel: str, found: Sequence[Coverage], lost: Mapping[str, str]) -> str:
-    """The whole page."""
+def page(kernel: str, found: Sequence[Swept], lost: Mapping[str, str]) -> str:
+    """The whole page; `lost` says of filesystems why they could not be measured."""
     return _HEAD.format(kernel=kernel) + "\n".join(_lines(found, lost)) + "\n"
 
 
-def _lines(found: Sequence[Coverage], lost: Mapping[str, str]) -> Iterator[str]:
-    yield "| filesystem | callees | can fail | failed | share | inlined |"
-    yield "|---|---|---|---|---|---|"
-    percent = shares(found)
-    for name, group in groupby(found, key=lambda one: one.filesystem):
-        mine = list(group)
-        callees = {callee.name for one in mine for callee in one.callees}
-        inlined = {inlined for one in mine for inlined in one.inlined}
-        fallible, failed = _fallible(mine), _failed(mine)
-        share = f"{percent[name]:.0f} %" if fallible else "–"
-        yield (
-            f"| {name} | {len(callees)} | {len(fallible)} | {len(failed)} | {share} | "
-            f"{len(inlined)} |"
-        )
+def _lines(found: Sequence[Swept], lost: Mapping[str, str]) -> Iterator[str]:
+    kinds = " | ".join(POINT_KINDS)
+    yield f"| filesystem | points | {kinds} | callees | can fail | failed | share | inlined |"
+    yield "|---" * (len(POINT_KINDS) + 7) + "|"
+    for one in found:
+        counts = [one.points[kind] for kind in POINT_KINDS]
+        callees = {callee.name for root in one.roots for callee in root.callees}
+        inlined = {name for root in one.roots for name in root.inlined}
+        share = f"{one.share:.0f} %" if one.fallible else "–"
+        numbers = (sum(counts), *counts, len(callees), len(one.fallible), len(one.failed))
+        yield f"| {one.filesystem} | {' | '.join(map(str, numbers))} | {share} | {len(inlined)} |"
+    sums = [sum(one.points[kind] for one in found) for kind in POINT_KINDS]
+    yield f"| together | {sum(sums)} | {' | '.join(map(str, sums))} | | | | | |"
     for name, reason in lost.items():
-        yield f"| {name} | not measured: {reason} | | | | |"
-    for name, group in groupby(found, key=lambda one: one.filesystem):
         yield ""
-        yield f"## {name}"
-        for one in group:
-            yield from _root_lines(one)
+        yield f"{name} is not measured: {reason}."
+    for one in found:
+        yield ""
+        yield f"## {one.filesystem}"
+        for root in one.roots:
+            yield from _root_lines(root)
 
 
 def _root_lines(one: Coverage) -> Iterator[str]:

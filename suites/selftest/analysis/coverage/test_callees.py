@@ -13,7 +13,7 @@ from errpath.analysis.coverage.callees import (
     operations,
 )
 from errpath.analysis.coverage.csource import functions
-from errpath.analysis.coverage.swept import page, shares
+from errpath.analysis.coverage.swept import Swept, page
 from errpath.faults.model import Alloc, Call
 from errpath.faults.points import LeftOut, Point
 
@@ -103,12 +103,14 @@ def test_a_callee_is_failed_itself_or_below_or_not_at_all() -> None:
 
 
 def test_the_share_is_of_those_that_can_fail() -> None:
-    found = [Coverage("my", "fill_super", "my_fill_super", _judged(), ("my_helper",))]
+    root = Coverage("fill_super", "my_fill_super", _judged(), ("my_helper",))
+    found = Swept("my", {"plain": 1, "call": 2, "alloc": 3, "io": 0}, (root,))
     # read is failed, never is not; the others cannot fail.
-    assert shares(found) == {"my": pytest.approx(50.0)}
-    text = page("Linux 7.2", found, {"other": "nothing here can make a valid image of it"})
-    assert "| my | 5 | 2 | 1 | 50 % | 1 |" in text
-    assert "| other | not measured: nothing here can make a valid image of it |" in text
+    assert found.share == pytest.approx(50.0)
+    text = page("Linux 7.2", [found, found], {"other": "no image can be made"})
+    assert "| my | 6 | 1 | 2 | 3 | 0 | 5 | 2 | 1 | 50 % | 1 |" in text
+    assert "| together | 12 | 2 | 4 | 6 | 0 |" in text
+    assert "\nother is not measured: no image can be made.\n" in text
     assert "  - failed: read\n  - not failed: never\n" in text
     assert "  - cannot fail, returns nothing: frees, start\n" in text
     assert "  - inlined: my_helper\n" in text
