@@ -337,7 +337,10 @@ def swept(request: pytest.FixtureRequest, unit: SweepUnit, kernel_name: str) -> 
     group = session.add(kernel_name, cases, result.results)
     found = Swept(result, session, group, request.node)
     plan = result.plan
-    done = SweptUnit(unit.filesystem, result.seconds, len(plan.left_out), plan.rotated)
+    for case in plan.rotated:
+        # What did not run has not been mended.
+        issues_of(config).note_deselected(request.node, case, kernel_name)
+    done = SweptUnit(unit.filesystem, result.seconds, len(plan.left_out), len(plan.rotated))
     request.node.user_properties.append((UNIT_PROPERTY, json.dumps(asdict(done))))
     yield found
     broken = [

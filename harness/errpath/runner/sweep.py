@@ -45,8 +45,8 @@ class SweepPlan:
     cases: tuple[MountCase, ...]
     # What is not failed.
     left_out: tuple[LeftOut, ...] = ()
-    # How many points have their turn on another day.
-    rotated: int = 0
+    # Those of points that have their turn on another day.
+    rotated: tuple[MountCase, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class Sweeper:
             return SweepPlan(unit, tuple(case for case in cases if case.id in only), left)
         turn = self.recordings.turn(unit)
         cases = tuple(self.recordings.case(unit, point) for point in turn)
-        return SweepPlan(unit, cases, left, len(points) - len(turn))
+        others = tuple(self.recordings.case(unit, one) for one in points if one not in turn)
+        return SweepPlan(unit, cases, left, others)
 
     def again(self) -> Sweeper:
         """A sweeper with the same recordings, to which nothing has been run."""

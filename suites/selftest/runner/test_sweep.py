@@ -186,7 +186,8 @@ def test_points_that_an_earlier_event_has_take_turns_and_the_plan_counts_the_oth
     extra_id = f"{later.id}-fill>more"
     for plan in plans:
         assert extra_id in {case.id for case in plan.cases}
-        assert len(plan.cases) + plan.rotated == 3
+        assert len(plan.cases) + len(plan.rotated) == 3
+        assert not {case.id for case in plan.cases} & {case.id for case in plan.rotated}
     both = [case.id for plan in plans for case in plan.cases if case.id != extra_id]
     assert sorted(both) == sorted({f"{later.id}-{one.name}" for one in (_NEAR, _ELSEWHERE)})
     # What is asked for by its id runs on any day.
