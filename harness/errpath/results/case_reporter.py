@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from errpath.errors import ErrpathError
+from errpath.oracles.message_source import MessageSource
 from errpath.results.artefacts import write_artefacts
 from errpath.results.reports.lifetime_svg import lifetime_svg
 from errpath.results.reports.text import Decoder, render
@@ -32,16 +33,19 @@ class CaseReporter:
         lifetime: Callable[[str, Result], Lifetime | None] = lambda kernel, result: None,
         blocked: Callable[[str, Result], str] = lambda kernel, result: "",
         origin: Callable[[str, Result], Measured | None] = lambda kernel, result: None,
+        message: Callable[[str, Result], MessageSource | None] = lambda kernel, result: None,
     ) -> None:
         """`decoder` takes a kernel and a filesystem; `rerun` gives the command that runs a case of
         a kernel again; `lifetime` measures what became of a leaked object, `blocked` who else waits
-        in a hang, `origin` where a bad value came from. Artefacts go below `directory`."""
+        in a hang, `origin` where a bad value came from, `message` who printed one. Artefacts go
+        below `directory`."""
         self._directory = directory
         self._decoder = decoder
         self._rerun = rerun
         self._lifetime = lifetime
         self._blocked = blocked
         self._origin = origin
+        self._message = message
         self._reports: dict[tuple[str, str], str] = {}
         self._folders: dict[tuple[str, str], Path] = {}
 
@@ -77,6 +81,7 @@ class CaseReporter:
             lifetime=lifetime,
             blocked=self._blocked(kernel, result),
             origin=self._origin(kernel, result),
+            message=self._message(kernel, result),
         )
         text += note
         if folder is not None:

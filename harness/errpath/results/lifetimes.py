@@ -3,11 +3,25 @@ else waits in a hang. Once for each leak, crash and hang."""
 
 from __future__ import annotations
 
+import re
 import threading
+from pathlib import PurePosixPath
 
 from errpath.cases.case import MountCase
+from errpath.errors import ErrpathError
 from errpath.faults.plan import FaultPlan
-from errpath.oracles.failure import HANG, LEAK, OOPS, RESOURCE_LEAK, WARNING, Failure, Kind
+from errpath.filesystems import load_filesystem
+from errpath.oracles.failure import (
+    HANG,
+    KERNEL_LOG,
+    LEAK,
+    OOPS,
+    RESOURCE_LEAK,
+    WARNING,
+    Failure,
+    Kind,
+)
+from errpath.oracles.message_source import MessageSource, find_message
 from errpath.results.testbeds import Testbeds
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.origin import Measured, measure_origin
@@ -72,6 +86,30 @@ class Lifetimes:
                     testbed, (case.filesystem,), *_failing(case), case, crash
                 )
             return self._origins.get(key)
+
+    def message(self, kernel: str, result: Result) -> MessageSource | None:
+        """Which statement of the filesystem printed what nobody expected; None where it printed
+        nothing of the kind."""
+        case, said = result.verdict.case, _first(result, KERNEL_LOG)
+        if said is None:
+            return None
+        try:
+            return self._printed(kernel, case, said)
+        except ErrpathError:
+            # A filesystem of somebody's own, or a kernel without its source: nothing to look in.
+            return None
+
+    def _printed(self, kernel: str, case: MountCase, said: Failure) -> MessageSource | None:
+        directory = PurePosixPath(load_filesystem(case.filesystem).source).parent
+        testbed = self._testbeds.get(kernel, case.filesystem)
+        makefile = testbed.source(f"{directory}/Makefile") or ""
+        names = dict.fromkeys(re.findall(r"([\w-]+)\.o\b", makefile))
+        files = [f"{directory}/{name}.c" for name in names]
+        text = said.detail.partition("; printed after")[0]
+        return find_message(
+            said.title if text.startswith("printed after") else text or said.title,
+            {path: testbed.source(path) or "" for path in files},
+        )
 
     def blocked(self, kernel: str, result: Result) -> str:
         """The other tasks that wait while a case hangs; "" for one that does not."""

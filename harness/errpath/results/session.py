@@ -62,6 +62,7 @@ class RunSession:
             lifetime=lifetimes.of,
             blocked=lifetimes.blocked,
             origin=lifetimes.origin,
+            message=lifetimes.message,
         )
         # Files of cases that are in none of the shipped suites, by the cases' ids.
         self.suites: dict[str, str] = {}

@@ -10,6 +10,7 @@ from errpath.faults.model import Fault
 from errpath.oracles.failure import LEAK, OOPS, RESOURCE_LEAK, WARNING
 from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
+from errpath.oracles.message_source import MessageSource
 from errpath.oracles.ownership import OwnershipTrace
 from errpath.oracles.timeline import Timeline
 from errpath.results.reports.crash_story import crash_lines, origin_of, resource_lines
@@ -46,6 +47,7 @@ def render(
     lifetime: Lifetime | None = None,
     blocked: str = "",
     origin: Measured | None = None,
+    message: MessageSource | None = None,
 ) -> str:
     """The whole report of one case that is not a pass."""
     verdict = result.verdict
@@ -70,6 +72,8 @@ def render(
             story := crash_lines(failure, decoder, blocked, own)
         ):
             lines += ["", *story]
+    if message is not None:
+        lines += ["", *_message_lines(message)]
     lines += _resource_story(result, lifetime)
     if verdict.status is Status.FAIL and verdict.leak is not None and decoder is not None:
         lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder, lifetime)]
@@ -77,6 +81,14 @@ def render(
     if folder is not None:
         lines.append(f"  artefacts  {folder}")
     return "\n".join(lines)
+
+
+def _message_lines(message: MessageSource) -> list[str]:
+    """Who printed a message that nobody expected, and under which condition."""
+    lines = [f"  printed    by {message.place}: {message.place.text}"]
+    if message.condition:
+        lines.append(f"  because    {message.condition}")
+    return [*lines, f"  look at    {message.place}"]
 
 
 def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:

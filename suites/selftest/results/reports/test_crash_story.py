@@ -5,7 +5,9 @@ from __future__ import annotations
 from errpath.oracles import failure
 from errpath.oracles.failure import Failure
 from errpath.oracles.leaks import resource_failures
+from errpath.oracles.message_source import MessageSource
 from errpath.oracles.resources import Resource, ResourceLeak
+from errpath.oracles.timeline import Place
 from errpath.results.reports.crash_story import crash_lines, resource_lines
 from errpath.results.reports.text import render
 from errpath.runner.lifetime import Lifetime
@@ -79,6 +81,20 @@ def test_bad_pointers_are_described_by_what_they_are() -> None:
     freed = _lines(failure.OOPS, _FREED)
     assert freed[0] == "  pointer    0x6b6b6b6b6b6b6b83: memory that was freed (slab poison 0x6b)"
     assert freed[-1] == "  look at    hfs_bnode_put"
+
+
+def test_who_printed_what_nobody_expected() -> None:
+    verdict = Verdict(make_case("c"), Status.FAIL, failures=(Failure(failure.KERNEL_LOG, "x: no"),))
+    place = Place("f", "fs/x/a.c", 3, 'pr_err("no\\n");')
+    text = render(
+        Result(verdict, None, None),
+        None,
+        rerun="",
+        folder=None,
+        message=MessageSource(place, "if (bad)"),
+    )
+    assert '  printed    by f (fs/x/a.c:3): pr_err("no\\n");\n  because    if (bad)\n' in text
+    assert "  look at    f (fs/x/a.c:3)\n" in text
 
 
 def test_a_hang_that_waits_for_a_worker_is_the_workers() -> None:
