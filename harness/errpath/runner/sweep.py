@@ -20,7 +20,7 @@ from errpath.faults.points import UNTOUCHED, LeftOut, Point
 from errpath.filesystems import load_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
-from errpath.runner.result import Result
+from errpath.runner.result import Result, answers_alone
 from errpath.runner.sweep_twins import Twin, find_twin, twin_candidates
 from errpath.runner.sweep_units import Recordings, SweepUnit
 from errpath.runner.testbed import batch_size
@@ -187,7 +187,7 @@ class Sweeper:
                     "a recording reached it, three runs did not: what leads there depends on timing"
                 )
                 found[case.id] = Result(left_out(case, reason))
-        return {case.id: found[case.id] for case in cases}
+        return {case.id: answers_alone(found[case.id]) for case in cases}
 
     def _behind_untouched(self, units: Mapping[SweepUnit, Sequence[MountCase]]) -> list[MountCase]:
         return [

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
-from errpath.cases.case import MountCase
+from errpath.cases.case import MountCase, Outcome
 from errpath.cases.sweeping import sequence
 from errpath.errors import InfrastructureError
 from errpath.faults.model import Alloc, Call, Read
@@ -192,3 +193,23 @@ def test_points_that_an_earlier_event_has_take_turns_and_the_plan_counts_the_oth
     assert sorted(both) == sorted({f"{later.id}-{one.name}" for one in (_NEAR, _ELSEWHERE)})
     # What is asked for by its id runs on any day.
     assert len(sweeper.plan(later, [f"{later.id}-{_NEAR.name}"]).cases) == 1
+
+
+def test_of_points_that_pass_only_their_answers_are_kept() -> None:
+    """Two hundred thousand of them must fit in memory."""
+    said = Outcome("errpath-1", 7, fired=1, kmsg="x" * 4096, counts={"allocations": "y" * 4096})
+
+    def run(cases: Sequence[MountCase]) -> dict[str, Result]:
+        found = {}
+        for case in cases:
+            failures = (_LEAK,) if case.id.endswith("fill>get") else ()
+            result = _verdict(case, *failures)
+            found[case.id] = replace(result, verdict=replace(result.verdict, outcome=said))
+        return found
+
+    sweeper = _sweeper(run)
+    results = sweeper.run(sweeper.plan(_ALLOC)).results
+    kept = {case_id: one.verdict.outcome for case_id, one in results.items()}
+    assert kept["sweep-hfs-mount-ro-alloc-fill"] == Outcome("errpath-1", 7, fired=1)
+    # A failure keeps its evidence.
+    assert kept["sweep-hfs-mount-ro-alloc-fill>get"] == said
