@@ -65,9 +65,10 @@ def _imports(path: Path, modules: Collection[str]) -> set[str]:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     files = {_module(path): path for path in _FILES}
-    order = TopologicalSorter({name: _imports(path, files) for name, path in files.items()})
+    imports = {name: _imports(path, files) for name, path in files.items()}
+    assert sum(map(len, imports.values())) > 1000
     # Raises CycleError, which names the circle.
-    assert len(list(order.static_order())) == len(files) > 300
+    assert len(list(TopologicalSorter(imports).static_order())) == len(files)
 
 
 def test_no_module_is_loose() -> None:

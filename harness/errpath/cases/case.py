@@ -259,7 +259,8 @@ class Outcome:
     # What has changed of what the kernel counts, by source, where it was asked for
     # (`errpath.oracles.counts`).
     counts: Mapping[str, str] = field(default_factory=dict)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    # Of wall time, its transfer to the guest included.
+    seconds: float = 0.0
 
     @classmethod
     def from_reply(cls, task: str, values: Mapping[str, Any], blob: bytes = b"") -> Outcome:

@@ -95,4 +95,4 @@ def put_images(guest: Guest, case: MountCase) -> list[str | None]:
 
 def _outcome(task: str, reply: Reply, began: float) -> Outcome:
     outcome = Outcome.from_reply(task, reply.values, reply.blob)
-    return replace(outcome, extra={"seconds": time.monotonic() - began})
+    return replace(outcome, seconds=time.monotonic() - began)

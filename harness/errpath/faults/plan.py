@@ -49,11 +49,6 @@ class FaultPlan:
         """What is forced, for a report."""
         return f"{self.function} = -{self.errno}"
 
-    @property
-    def retval(self) -> int:
-        """-errno as the unsigned 64-bit value that fail_function's retval takes."""
-        return 2**64 - errno_value(self.errno)
-
     def as_request(self) -> dict[str, Any]:
         """The agent's form. JSON integers are signed there: the value goes as its low 63 bits."""
         return {

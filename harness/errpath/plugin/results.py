@@ -185,7 +185,7 @@ def _record(
         reasons = verdict.reasons
         failures = verdict.failures or failures
         if verdict.outcome is not None:
-            seconds = float(verdict.outcome.extra.get("seconds", seconds))
+            seconds = verdict.outcome.seconds or seconds
         if verdict.leak is not None:
             confirmed, repeats = verdict.leak.confirmed, verdict.leak.repeats
     passed = status is CaseStatus.PASS

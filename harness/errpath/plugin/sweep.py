@@ -148,7 +148,7 @@ class Swept:
         case = verdict.case
         if issue is not BY_FORCE:
             issues_of(self.item.config).note(self.item, case, self.group.kernel, status)
-        seconds = verdict.outcome.extra.get("seconds", 0.0) if verdict.outcome else 0.0
+        seconds = verdict.outcome.seconds if verdict.outcome else 0.0
         folder = self.session.reporter.folder(self.group.kernel, case.id)
         record = CaseRecord(
             case.id,

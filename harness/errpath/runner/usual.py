@@ -54,7 +54,7 @@ class UsualFailures:
     def note_healthy(self, outcome: Outcome) -> None:
         """A case has left its guest usable."""
         with self._lock:
-            self._seconds.append(float(outcome.extra.get("seconds", 0.0)))
+            self._seconds.append(outcome.seconds)
 
     def knows(self, verdict: Verdict) -> bool:
         """Whether a case fails in a usual way."""

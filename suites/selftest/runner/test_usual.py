@@ -85,7 +85,7 @@ def test_the_first_batch_is_small(world: World) -> None:
 
 
 def _took(seconds: float) -> Outcome:
-    return Outcome("t", 1, extra={"seconds": seconds})
+    return Outcome("t", 1, seconds=seconds)
 
 
 def _verdict(*failures: Failure) -> Verdict:

@@ -8,7 +8,7 @@ twice: the bytes of a section are zeros in the rest.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from errpath.errors import UsageError
 from errpath.images.hfs.formats import (
@@ -73,24 +73,6 @@ class Document:
             ):
                 return section.values[path[len(section.path) + 1 :]]
         raise UsageError(f"{path}: expected a field of a section of {self.rest.name}")
-
-    def with_values(self, values: Mapping[str, Value]) -> Document:
-        """The document with these fields changed, by their whole paths."""
-        left = dict(values)
-        sections: list[Section] = []
-        for section in self.sections:
-            mine = {
-                path.removeprefix(section.path + "."): value
-                for path, value in values.items()
-                if path.startswith(section.path + ".")
-                and path.removeprefix(section.path + ".") in section.values
-            }
-            for name in mine:
-                left.pop(f"{section.path}.{name}", None)
-            sections.append(replace(section, values={**section.values, **mine}))
-        if left:
-            raise UsageError(f"{', '.join(left)}: expected fields of {self.rest.name}")
-        return replace(self, sections=tuple(sections))
 
 
 def _section(image: Image, path: str, table: Struct, region: Region) -> Iterator[Section]:

@@ -14,7 +14,7 @@ from errpath.images.hfs.entries import EPOCH
 from errpath.images.hfs.layout import Leaf, Value, decode
 from errpath.images.image import SECTOR, Image
 
-__all__ = ["changed_fields", "render_value", "show"]
+__all__ = ["render_value", "show"]
 
 _DATES = ("Date", "CrDat", "MdDat", "BkDat", "drLsMod", "drVolBkUp")
 _CODES = ("fdType", "fdCreator", "drSigWord", "drEmbedSigWord", "signature", "Sig")
@@ -61,15 +61,6 @@ def _changes(image: Image, base: Image, section: Section) -> dict[str, tuple[byt
         if was != now:
             found[leaf.path] = (was, now)
     return found
-
-
-def changed_fields(image: Image, base: Image) -> list[str]:
-    """The paths of the fields in which an image differs from its base."""
-    return [
-        f"{section.path}.{path}"
-        for section in loads(base).sections
-        for path in _changes(image, base, section)
-    ]
 
 
 def _text(leaf: Leaf, data: bytes) -> str:

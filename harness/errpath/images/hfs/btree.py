@@ -21,7 +21,6 @@ __all__ = [
     "Record",
     "TreeShape",
     "build_tree",
-    "map_record_at",
 ]
 
 # A record of a leaf: its key with the length in front, and its data. Both of even length.
@@ -38,11 +37,6 @@ _MAP_NODE_TAIL = 6
 
 # BTHeaderRec.attributes
 BIG_KEYS, VARIABLE_INDEX_KEYS = 2, 4
-
-
-def map_record_at(node: int) -> int:
-    """Where the map record of a header node (0) or of a map node starts, in bytes."""
-    return NODE_DESCRIPTOR.size if node else _HEADER_MAP
 
 
 @dataclass(frozen=True)

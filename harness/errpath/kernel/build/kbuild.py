@@ -20,7 +20,7 @@ from errpath.kernel.build.kconfig import (
     parse_config,
     verify,
 )
-from errpath.kernel.build.repair import heal
+from errpath.kernel.build.repair import repair
 from errpath.util.process import ProgramError, find_program, program_path, run
 from errpath.util.progress import Progress, Step
 
@@ -103,7 +103,7 @@ class Kbuild:
         """Repair the object tree if the last build in it was cut off; whether it was."""
         if not self._busy.exists():
             return False
-        heal(self.objects, self.progress, since=self._busy.stat().st_mtime)
+        repair(self.objects, self.progress, since=self._busy.stat().st_mtime)
         self._busy.unlink()
         return True
 

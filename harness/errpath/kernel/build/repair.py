@@ -16,7 +16,7 @@ from pathlib import Path
 
 from errpath.util.progress import Progress
 
-__all__ = ["heal"]
+__all__ = ["repair"]
 
 # How far before the last write a file is still distrusted, in seconds.
 _LAST_MOMENTS = 5.0
@@ -26,7 +26,7 @@ _CLOCK_GRAIN = 1.0
 _KEEP = ("errpath.",)
 
 
-def heal(objects: Path, progress: Progress, *, since: float = 0.0) -> int:
+def repair(objects: Path, progress: Progress, *, since: float = 0.0) -> int:
     """Remove what may be half-written below an object tree; the number of files removed.
 
     `since` is when the build began that was cut off, in seconds since the epoch.

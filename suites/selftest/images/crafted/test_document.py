@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,9 +89,11 @@ def test_volumes_of_other_programs_lose_nothing(argv: list[str], tmp_path: Path)
 def test_the_structured_form_is_what_is_written() -> None:
     """What `dumps` writes comes from the values, not from a copy of the image."""
     document = loads(hfsplus.volume().image())
-    changed = dumps(document.with_values({"catalog.header.treeDepth": 7, "vh.version": 9}))
+    header = next(one for one in document.sections if one.path == "vh")
+    others = [one for one in document.sections if one.path != "vh"]
+    written = replace(header, values={**header.values, "version": 9})
+    changed = dumps(replace(document, sections=(written, *others)))
     again = loads(changed)
-    assert again.value("catalog.header.treeDepth") == 7
     assert again.value("vh.version") == 9
     assert changed.delta(hfsplus.volume().image())
     assert document.rest.read(1024, 512) == bytes(512)
@@ -101,8 +104,6 @@ def test_a_field_that_is_not_there_is_refused(path: str) -> None:
     document = loads(hfsplus.volume().image())
     with pytest.raises(UsageError, match="expected"):
         document.value(path)
-    with pytest.raises(UsageError, match="expected fields"):
-        document.with_values({path: 1})
 
 
 _VALUES: dict[str, Value] = {"vh.fileCount": 2, "vh.folderCount": 2, "altvh.blockSize": 4096}

@@ -10,7 +10,7 @@ from errpath.errors import UsageError
 from errpath.images.crafted.catalogue import base_image
 from errpath.images.crafted.document import loads
 from errpath.images.crafted.fields import FieldMap, read_field, write_fields
-from errpath.images.crafted.show import changed_fields, show
+from errpath.images.crafted.show import show
 from errpath.images.hfs.layout import Value
 
 _READ: list[tuple[str, str, Value]] = [
@@ -120,10 +120,6 @@ def test_show_marks_what_was_corrupted_and_nothing_else() -> None:
     assert marked == [
         "! version = 0x0009, was 0x0004",
         "! recordType = 0x0001, was 0x0003",
-    ]
-    assert changed_fields(image, base) == [
-        "vh.version",
-        "catalog.node[1].record[1].data.recordType",
     ]
     assert "!" not in show(base, base=base)
 

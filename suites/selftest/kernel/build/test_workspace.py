@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from errpath.kernel.build.repair import heal
+from errpath.kernel.build.repair import repair
 from errpath.kernel.build.tree_copy import seed
 from errpath.kernel.build.workspace import Workspace
 from errpath.kernel.source.directory import PristineDirectory
@@ -137,7 +137,7 @@ def test_heal_removes_what_was_being_written(tmp_path: Path) -> None:
     torn += [write("fs/c.o", 40), write("fs/built-in.a", 40)]
     # The last command to be written may be half a file.
     torn += [write("fs/d.o", 3), write("fs/.d.o.cmd", 2)]
-    assert heal(tmp_path, silent()) == len(torn)
+    assert repair(tmp_path, silent()) == len(torn)
     assert all(path.exists() for path in good)
     assert not any(path.exists() for path in torn)
 
@@ -148,13 +148,13 @@ def test_heal_leaves_what_is_older_than_the_build(tmp_path: Path) -> None:
     kept = [write("tools/objtool/libsubcmd.a", 500), write("fs/.x.o.cmd", 500)]
     torn = [write("fs/built-in.a", 40), write("fs/y.o", 2), write("fs/.z.o.cmd", 200)]
     torn += [write("fs/z.o", 50)]
-    assert heal(tmp_path, silent(), since=OLD - 300) == len(torn)
+    assert repair(tmp_path, silent(), since=OLD - 300) == len(torn)
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in torn)
 
 
 def test_heal_of_nothing(tmp_path: Path) -> None:
-    assert heal(tmp_path, silent()) == 0
+    assert repair(tmp_path, silent()) == 0
 
 
 def test_second_object_tree_is_a_copy_that_knows_where_it_is(workspace: Workspace) -> None:
