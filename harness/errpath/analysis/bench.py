@@ -61,13 +61,12 @@ def two_scans(guest: LeakGuest) -> tuple[Record, ...]:
     return kmemleak.parse_records(guest.read_file(kmemleak.SCAN_FILE).decode(errors="replace"))
 
 
-def bench_cases(count: int) -> tuple[MountCase, ...]:
-    """So many mounts that fail in setup_bdev_super or fill_super, no two with the same id."""
+def bench_cases(count: int, points: Sequence[str]) -> tuple[MountCase, ...]:
+    """So many mounts of which one of these functions fails, no two with the same id."""
     filesystem = load_filesystem(FILESYSTEM)
     image = hfs.volume().image()
 
     def endless() -> Iterator[MountCase]:
-        points = ("setup_bdev_super", filesystem.fill_super)
         for number in itertools.count():
             for point, errno, step, flags in itertools.product(
                 points, _ERRNOS, _STEPS, ((), ("ro",))
@@ -116,7 +115,7 @@ class Bench:
     def run(self, batch: int, samples: int) -> tuple[tuple[Way, ...], Times]:
         """Figures of each way, from `batch` cases for way (e) and `samples` for each slow one."""
         bed = self._bed
-        cases = bench_cases(max(batch, samples))
+        cases = bench_cases(max(batch, samples), self._bed.functions)
         # Everything that is made once must be there before a clock runs.
         self._bed.clone(fast=True).guest.close()
         slow = kmemleak.slow_check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from errpath.cases.case import MountCase
 from errpath.errors import InfrastructureError
 from errpath.filesystems import load_filesystem
 from errpath.kernel import KernelStore
+from errpath.kernel.features.summary import stand_ins
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.modules import PLANT
 from errpath.runner.batch_runner import BatchRunner
@@ -24,6 +26,8 @@ from errpath.util.progress import Progress, silent
 __all__ = ["FILESYSTEM", "BenchBed", "verdict_seconds"]
 
 FILESYSTEM = "hfs"
+# Fails once the superblock is there; a kernel without it has one that fails in its place.
+_POINT = "setup_bdev_super"
 _FUNCTION = "errpath_plant_lose"
 
 
@@ -37,9 +41,18 @@ class BenchBed:
         self._store = KernelStore(progress=progress)
         options = replace(choice.testbed, plants=(PLANT.name,))
         self.testbed = Testbed(options, store=self._store, artefacts=artefacts, progress=progress)
-        functions = ("setup_bdev_super", load_filesystem(FILESYSTEM).fill_super)
-        self._wanted = ((FILESYSTEM,), functions)
         self._tasks = itertools.count(1)
+
+    @functools.cached_property
+    def functions(self) -> tuple[str, str]:
+        """The functions that fail."""
+        instead = stand_ins(self.testbed.features).get(_POINT)
+        point = instead.instead if instead is not None else _POINT
+        return point, load_filesystem(FILESYSTEM).fill_super
+
+    @property
+    def _wanted(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return (FILESYSTEM,), self.functions
 
     def close(self) -> None:
         """End the guests."""

@@ -313,9 +313,13 @@ def _check_sweep(arguments: argparse.Namespace) -> None:
     if arguments.sweep is None and (arguments.kinds or arguments.volume):
         raise UsageError("--kinds, --volume: parts of a sweep; expected --sweep")
     if arguments.sweep is not None and (
-        arguments.event or arguments.crafted or arguments.each or arguments.kernels
+        arguments.event
+        or arguments.crafted
+        or arguments.each
+        or arguments.kernels
+        or arguments.touched
     ):
-        raise UsageError("--sweep: expected no --event, --crafted, --each or --kernels")
+        raise UsageError("--sweep: expected no --event, --crafted, --each, --kernels or --touched")
 
 
 def _compare_sweeps(request: Request, arguments: argparse.Namespace) -> Summary:

@@ -132,10 +132,11 @@ def _activate(config: pytest.Config) -> None:
     if config.stash.get(_active_key, False):
         return
     config.stash[_active_key] = True
-    from errpath.plugin import cases, lifecycle, results, sweep, sweep_summary
+    from errpath.plugin import cases, lifecycle, results, selection, sweep, sweep_summary
 
-    # lifecycle first: it settles an option that the others read.
-    for plugin in (lifecycle, cases, sweep, results, sweep_summary):
+    # lifecycle first: it settles an option that the others read. Of hooks that come last, that of
+    # the latest registered is the last: results divides what selection leaves.
+    for plugin in (lifecycle, cases, sweep, selection, results, sweep_summary):
         config.pluginmanager.register(plugin, plugin.__name__)
 
 

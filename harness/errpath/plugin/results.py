@@ -20,9 +20,10 @@ from errpath import __version__
 from errpath.errors import ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import KernelStore
 from errpath.oracles.failure import TEST, Failure, infrastructure
-from errpath.plugin.cases import case_of, issues_of, kernel_of, session_of, unit_of
+from errpath.plugin.cases import case_of, issues_of, kernel_of, session_of
 from errpath.plugin.known_issues import issue_of
-from errpath.plugin.sweep import CHOSEN_POINTS, POINT_PROPERTY
+from errpath.plugin.selection import keep_items, key_of
+from errpath.plugin.sweep import POINT_PROPERTY
 from errpath.results.kernel_record import kernel_record
 from errpath.results.records import (
     CaseRecord,
@@ -90,51 +91,16 @@ def _shard_line(config: pytest.Config) -> str | None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """After every other selection, so that all shards divide the same whole."""
     try:
-        if config.option.cases_from is not None:
-            _keep(config, items, _chosen(config.option.cases_from, items))
         config.stash[_collected_key] = [item.nodeid for item in items]
         shard, _ = config.stash[_shard_key]
         if shard.total > 1:
             path = config.option.durations_from
             seconds = load_durations(path) if path is not None else None
-            parts = assign([_key(item) for item in items], shard.total, seconds)
-            here = {id(item) for item in items if parts[_key(item)] == shard.index}
-            _keep(config, items, here)
+            parts = assign([key_of(item) for item in items], shard.total, seconds)
+            here = {id(item) for item in items if parts[key_of(item)] == shard.index}
+            keep_items(config, items, here)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-
-
-def _chosen(path: Path, items: list[pytest.Item]) -> set[int]:
-    try:
-        wanted = set(path.read_text().split("\n")) - {""}
-    except OSError as error:
-        raise UsageError(f"--cases-from {path}: {error.strerror}; expected a file") from None
-    points = {item: _points(item, wanted) for item in items}
-    chosen = [item for item in items if points[item] or wanted & {_key(item), item.nodeid}]
-    found = {name for item in chosen for name in (_key(item), item.nodeid, *points[item])}
-    if missing := wanted - found:
-        raise UsageError(f"--cases-from {path}: {min(missing)}: no such case or test")
-    for item in chosen:
-        item.stash[CHOSEN_POINTS] = points[item]
-    return {id(item) for item in chosen}
-
-
-def _points(item: pytest.Item, wanted: set[str]) -> tuple[str, ...]:
-    """The points of a sweep's test that are wanted by their ids."""
-    unit = unit_of(item)
-    return tuple(sorted(filter(unit.holds, wanted))) if unit is not None else ()
-
-
-def _keep(config: pytest.Config, items: list[pytest.Item], keep: set[int]) -> None:
-    dropped = [item for item in items if id(item) not in keep]
-    if dropped:
-        config.hook.pytest_deselected(items=dropped)
-        items[:] = [item for item in items if id(item) in keep]
-
-
-def _key(item: pytest.Item) -> str:
-    case = case_of(item)
-    return case.id if case is not None else item.nodeid
 
 
 # -- results -------------------------------------------------------------------------------------

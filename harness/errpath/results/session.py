@@ -51,6 +51,7 @@ class RunSession:
         run at once.
         """
         self.choices = choices
+        self.directory = directory
         self.progress = progress
         self.jobs = jobs
         self.testbeds = Testbeds(choices, directory / "guests", progress, make)

@@ -215,6 +215,11 @@ class SelectionOptions(OptionGroup):
         metavar="FILE",
         help="run only the tests whose case ids or node ids are the lines of this file",
     )
+    touched: bool = flag(
+        "--touched",
+        help="with --patch: run only the cases that run a function which it changes, traced on the "
+        "kernel without it; a patch that reaches further than a filesystem means all",
+    )
 
 
 @dataclass(frozen=True)

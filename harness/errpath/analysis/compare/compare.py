@@ -27,6 +27,7 @@ __all__ = [
     "config_hashes",
     "describe",
     "same_code",
+    "without_same",
 ]
 
 
@@ -92,9 +93,7 @@ def compare(
         kernels = {name: session.testbeds.get(name).kernel for name in both}
         store = KernelStore(progress=progress)
         changed = store.sources.changed(kernels["before"], kernels[after])
-        planned = tuple(
-            _unless_same(one, changed) if not request.every else one for one in request.planned
-        )
+        planned = request.planned if request.every else without_same(request.planned, changed)
         for name in both:
             _build_modules(session, name, planned)
         if request.touched:
@@ -159,10 +158,14 @@ def same_code(filesystem: str, changed: frozenset[str] | None) -> bool:
     return not (changed - own) and home_directory(filesystem) not in changed
 
 
-def _unless_same(one: Planned, changed: frozenset[str] | None) -> Planned:
-    if one.case is None or not same_code(one.filesystem, changed):
-        return one
-    return replace(one, case=None, reason=SAME_CODE)
+def without_same(planned: Iterable[Planned], changed: frozenset[str] | None) -> tuple[Planned, ...]:
+    """The cases without those of filesystems of which nothing differs, see `same_code`."""
+    return tuple(
+        replace(one, case=None, reason=SAME_CODE)
+        if one.case is not None and same_code(one.filesystem, changed)
+        else one
+        for one in planned
+    )
 
 
 def _build_modules(session: RunSession, kernel: str, planned: Iterable[Planned]) -> None:

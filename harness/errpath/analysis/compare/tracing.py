@@ -13,17 +13,20 @@ from errpath.analysis.compare.touched import Change, carriers, changed_functions
 from errpath.analysis.coverage.csource import definitions
 from errpath.cases.case import MountCase
 from errpath.cases.lifecycle import Planned
-from errpath.errors import GuestPoisonedError
+from errpath.errors import AbsentError, BuildError, GuestPoisonedError
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import home_directory
 from errpath.guest.channel import AgentError
 from errpath.kernel import BuiltKernel, FunctionKind, KernelStore
+from errpath.kernel.features.summary import stand_ins
 from errpath.kernel.source.patches import touched_paths
 from errpath.oracles.ownership import default_functions, graph_tracer, parse_graph
+from errpath.runner.alternatives import Settler
 from errpath.runner.guests import CurrentGuest
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import cache_root
 from errpath.util.files import replacing
+from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
 
 __all__ = ["leave_out_untouched", "trace_functions"]
@@ -39,23 +42,50 @@ def trace_functions(
     case that takes its guest down, that the guest cannot set up or whose trace is cut has none."""
     modules = testbed.modules(filesystem)
     key = "".join((_VERSION, testbed.kernel.key, *(module.key for module in modules)))
-    file = cache_root() / "functions" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    name = hashlib.sha256(key.encode()).hexdigest()[:24]
+    digests = {case.id: _digest(case) for case in cases}
+    # Workers ask for the same at once: the second finds what the first has traced.
+    with file_lock(
+        cache_root() / "locks" / f"functions-{name}", f"tracing {filesystem}", progress=progress
+    ):
+        known = _traced(
+            testbed,
+            filesystem,
+            {digests[case.id]: case for case in cases},
+            cache_root() / "functions" / f"{name}.json",
+            progress,
+        )
+    return {id: frozenset(known[digest]) for id, digest in digests.items() if digest in known}
+
+
+def _traced(
+    testbed: Testbed,
+    filesystem: str,
+    cases: Mapping[str, MountCase],
+    file: Path,
+    progress: Progress,
+) -> dict[str, list[str]]:
+    """What `file` holds, after the cases that it lacks have been traced; all by digest."""
     known: dict[str, list[str]] = {}
     if file.is_file():
         known = json.loads(file.read_text())
-    digests = {case.id: _digest(case) for case in cases}
-    missing = [case for case in cases if digests[case.id] not in known and not case.exclusive]
+    missing = {
+        case.id: digest
+        for digest, case in cases.items()
+        if digest not in known and not case.exclusive
+    }
     if missing:
         with progress.step(f"tracing {len(missing)} cases of {filesystem}"):
             try:
-                for name, ran in _trace(testbed, filesystem, missing):
-                    known[digests[name]] = sorted(ran)
+                wanted = [cases[digest] for digest in missing.values()]
+                for name, ran in _trace(testbed, filesystem, wanted):
+                    known[missing[name]] = sorted(ran)
             finally:
                 # What was traced before an interruption is not traced again.
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with replacing(file) as part:
                     part.write_text(json.dumps(known))
-    return {name: frozenset(known[digest]) for name, digest in digests.items() if digest in known}
+    return known
 
 
 def leave_out_untouched(
@@ -83,17 +113,22 @@ def leave_out_untouched(
             continue
         texts = [{path: store.sources.text(kernel, path) for path in paths} for kernel in kernels]
         change = changed_functions(*texts)
-        bed = testbed(name)
-        if not change.wide:
-            change = _with_code(
-                change, bed, name, store.sources.below(kernels[0], home.rstrip("/"))
-            )
+        mine = [one for one in result if one.filesystem == name and one.case is not None]
+        cases = [one.case for one in mine if one.case is not None]
+        traced: Mapping[str, frozenset[str]] = {}
+        try:
+            bed = testbed(name)
+            if not change.wide:
+                texts_before = store.sources.below(kernels[0], home.rstrip("/"))
+                change = _with_code(change, bed, name, texts_before)
+            if not change.wide:
+                traced = trace_functions(bed, name, cases, progress)
+        except (AbsentError, BuildError) as error:
+            # Its cases say so themselves.
+            change = Change(wide=str(error))
         if change.wide:
             progress.say(f"touched: every case of {name}: {change.wide}")
             continue
-        mine = [one for one in result if one.filesystem == name and one.case is not None]
-        cases = [one.case for one in mine if one.case is not None]
-        traced = trace_functions(bed, name, cases, progress)
         chosen = choose(mine, change, traced)
         left = {one.id: one for one in chosen if one.case is None}
         progress.say(
@@ -132,8 +167,11 @@ def _trace(
     testbed: Testbed, filesystem: str, cases: Sequence[MountCase]
 ) -> Iterator[tuple[str, frozenset[str]]]:
     testbed.build((filesystem,))
-    current = CurrentGuest(testbed.guest_source((filesystem,), _forced(cases)))
-    waiting = list(cases)
+    # What is forced is what this kernel has in the place of what it lacks.
+    settler = Settler(testbed.code, stand_ins(testbed.features))
+    settled = [settler.settled(case) for case in cases]
+    waiting = [case for case in settled if isinstance(case, MountCase)]
+    current = CurrentGuest(testbed.guest_source((filesystem,), _forced(waiting)))
     try:
         while waiting:
             prepared = current.get()

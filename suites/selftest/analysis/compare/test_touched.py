@@ -10,7 +10,9 @@ from typing import cast
 
 import pytest
 
+from errpath.analysis.compare import tracing
 from errpath.analysis.compare.judge import Comparison, Require, State, compare_case, exit_status
+from errpath.analysis.compare.suites import Untouched, find_untouched
 from errpath.analysis.compare.touched import (
     UNTOUCHED,
     Change,
@@ -24,9 +26,12 @@ from errpath.cases.lifecycle import Planned
 from errpath.cli import main
 from errpath.errors import NO_ANSWER
 from errpath.kernel import BuiltKernel, FunctionKind, KernelStore
-from errpath.runner.testbed import Testbed
+from errpath.kernel.features import Finding, Presence
+from errpath.runner.options import KernelOptions, RunOptions, choices
+from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.util.progress import Progress, silent
 from suites.selftest.runner.simguest import SimChannel, World, make_case
+from suites.selftest.runner.simsession import SimCode
 
 _FILE = "fs/hfs/super.c"
 _OLD = """\
@@ -144,6 +149,13 @@ class _Bed:
     def __init__(self, directory: Path) -> None:
         self.world = World(directory)
         self.kernel = SimpleNamespace(key="k")
+        self.features: tuple[Finding, ...] = ()
+
+    def code(self, filesystem: str) -> SimCode:
+        return SimCode("")
+
+    def close(self) -> None:
+        pass
 
     def modules(self, filesystem: str) -> Sequence[SimpleNamespace]:
         return [SimpleNamespace(key="m", name=filesystem)]
@@ -169,14 +181,31 @@ def _trace(bed: _Bed, *cases: MountCase) -> dict[str, frozenset[str]]:
 
 
 def test_each_case_is_traced_once(bed: _Bed) -> None:
-    found = _trace(bed, make_case("a"), make_case("b", "vanish"), make_case("c"))
+    found = _trace(bed, make_case("a"), make_case("b", "vanish"), make_case("c", "id=c"))
     assert found["a"] >= {"sget_fc", "kill_block_super"}
     assert set(found) == {"a", "c"}
     # One guest was lost on the way, and the case that took it along has no trace.
-    assert bed.world.runs("") == 2
-    again = _trace(bed, make_case("a"), replace(make_case("e", "hang"), exclusive=True))
-    assert again == {"a": found["a"]}
-    assert bed.world.runs("") == 2
+    assert (bed.world.runs(""), bed.world.runs("id=c")) == (1, 1)
+    # What does the same on the same device is the same case, whatever it is called.
+    hangs = replace(make_case("e", "hang"), exclusive=True)
+    again = _trace(bed, make_case("a"), make_case("d"), hangs)
+    assert again == {"a": found["a"], "d": found["a"]}
+    assert (bed.world.runs(""), bed.world.runs("hang")) == (1, 0)
+
+
+def test_a_case_is_traced_as_it_runs_on_the_kernel(
+    bed: _Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bed.features = (Finding("setup_bdev_super", Presence.ABSENT, "no symbol"),)
+    forced: list[Sequence[str]] = []
+
+    def source(filesystems: Sequence[str], functions: Sequence[str]) -> object:
+        forced.append(functions)
+        return bed.world.boot
+
+    monkeypatch.setattr(bed, "guest_source", source)
+    assert set(_trace(bed, make_case("a", fault="setup_bdev_super"))) == {"a"}
+    assert forced == [("blkdev_get_by_path",)]
 
 
 def test_a_trace_that_is_cut_is_none(bed: _Bed) -> None:
@@ -190,7 +219,7 @@ def test_a_trace_that_is_cut_is_none(bed: _Bed) -> None:
     assert bed.world.runs("") == 1
 
 
-class _Store:
+class _Sources:
     """Sources of two kernels in which one function differs."""
 
     def __init__(self, function: str) -> None:
@@ -198,10 +227,6 @@ class _Store:
 
     def _text(self, kernel: str) -> str:
         return f"int {self._function}(void)\n{{\n\treturn {kernel};\n}}\n"
-
-    @property
-    def sources(self) -> _Store:
-        return self
 
     def text(self, kernel: str, path: str) -> str:
         return self._text(kernel)
@@ -231,12 +256,67 @@ def test_what_a_patch_cannot_reach_is_left_out_and_reported(
         [_planned("a"), _planned("b")],
         [patch],
         cast("tuple[BuiltKernel, BuiltKernel]", ("1", "2")),
-        cast(KernelStore, _Store(function)),
+        cast(KernelStore, SimpleNamespace(sources=_Sources(function))),
         lambda filesystem: cast(Testbed, bed),
         cast(Progress, progress),
     )
     assert [one.id for one in chosen if one.case is not None] == kept
     assert [line for line in said if told in line]
+
+
+class _Changed(_Sources):
+    """The same, with what `KernelSources.changed` gives."""
+
+    def __init__(self, function: str, changed: frozenset[str] | None) -> None:
+        super().__init__(function)
+        self._changed = changed
+
+    def changed(self, before: str, after: str) -> frozenset[str] | None:
+        assert (before, after) == ("1", "2")
+        return self._changed
+
+
+@pytest.mark.parametrize(
+    ("path", "changed", "cases", "filesystems"),
+    [
+        (_FILE, frozenset({"fs/hfs/"}), {"b", "c"}, {"ext2"}),
+        # Below every filesystem: all of them.
+        ("fs/super.c", None, set(), set()),
+        ("fs/jbd2/journal.c", frozenset({"fs/jbd2/"}), set(), set()),
+    ],
+)
+def test_of_a_suite_what_a_patch_cannot_reach(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    changed: frozenset[str] | None,
+    cases: set[str],
+    filesystems: set[str],
+) -> None:
+    patch = tmp_path / "fix.patch"
+    patch.write_text(f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n")
+    (choice,) = choices(RunOptions(KernelOptions(kernel=("k",), patch=(str(patch),))))
+
+    def make(options: TestbedOptions, artefacts: Path, progress: Progress) -> Testbed:
+        one = _Bed(artefacts)
+        one.kernel = cast(SimpleNamespace, "2" if options.kernel.patches else "1")
+        return cast(Testbed, one)
+
+    def traced(bed: object, name: str, found: Sequence[MountCase], _: object) -> object:
+        return {case.id: {"sget_fc"} if case.id == "a" else set() for case in found}
+
+    monkeypatch.setattr(tracing, "trace_functions", traced)
+    other = replace(make_case("c"), filesystem="hfsplus")
+    found = find_untouched(
+        [make_case("a"), make_case("b"), other],
+        ["hfs", "ext2"],
+        choice,
+        tmp_path,
+        silent(),
+        make=make,
+        store=lambda: cast(KernelStore, SimpleNamespace(sources=_Changed("sget_fc", changed))),
+    )
+    assert found == Untouched(frozenset(cases), frozenset(filesystems))
 
 
 @pytest.mark.parametrize(
