@@ -1,6 +1,7 @@
 """Reproducers in real guests: what they show, and what hostile ones cost.
 
-Each runs in a clone of its own; the one after it must not notice.
+Each runs in a clone of its own; the one after it must not notice. By hand: the guest of
+reproducers has a kernel of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from errpath.kernel import KernelRequest, KernelStore
 from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.util.progress import silent
 
-pytestmark = [pytest.mark.qemu, pytest.mark.kernel_build, pytest.mark.xdist_group("guests")]
+pytestmark = [
+    *(pytest.mark.qemu, pytest.mark.kernel_build, pytest.mark.by_hand),
+    pytest.mark.xdist_group("guests"),
+]
 
 _HEAD = (
     "#define _GNU_SOURCE\n"
