@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from errpath import __version__
 from errpath.errors import ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import KernelStore
 from errpath.oracles.failure import TEST, Failure, infrastructure
-from errpath.plugin.cases import case_of, issues_of, kernel_of, session_of
+from errpath.plugin.cases import case_of, issues_of, kernel_of, session_of, unit_of
 from errpath.plugin.known_issues import issue_of
 from errpath.plugin.selection import keep_items, key_of
 from errpath.plugin.sweep import POINT_PROPERTY
@@ -36,6 +36,8 @@ from errpath.results.records import (
 )
 from errpath.results.reports.jsonl import ResultWriter
 from errpath.results.shard import assign, from_environment, load_durations, parse_shard
+from errpath.runner.sweep_pace import usual_seconds
+from errpath.runner.sweep_units import SweepUnit
 
 __all__: list[str] = []
 
@@ -95,12 +97,35 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         shard, _ = config.stash[_shard_key]
         if shard.total > 1:
             path = config.option.durations_from
-            seconds = load_durations(path) if path is not None else None
-            parts = assign([key_of(item) for item in items], shard.total, seconds)
-            here = {id(item) for item in items if parts[key_of(item)] == shard.index}
+            known = load_durations(path) if path is not None else {}
+            seconds = {**known, **_sweep_seconds(items, known)}
+            parts = assign([_part(item) for item in items], shard.total, seconds)
+            here = {id(item) for item in items if parts[_part(item)] == shard.index}
             keep_items(config, items, here)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _part(item: pytest.Item) -> str:
+    """What goes to one shard: a case, a test, or the volume of a sweep, whose tests share a
+    recording and guests."""
+    unit = unit_of(item)
+    return unit.volume_id if unit is not None else key_of(item)
+
+
+def _sweep_seconds(items: list[pytest.Item], known: Mapping[str, float]) -> dict[str, float]:
+    """Seconds of the volumes of sweeps: of their points, where these have run before."""
+    groups: dict[str, dict[str, list[SweepUnit]]] = {}
+    for item in items:
+        if (unit := unit_of(item)) is not None:
+            groups.setdefault(unit.volume_id, {}).setdefault(unit.group, []).append(unit)
+    seconds = {}
+    for volume, own in groups.items():
+        usual = sum(map(usual_seconds, own.values()))
+        units = [unit for group in own.values() for unit in group]
+        points = (s for case, s in known.items() if any(unit.holds(case) for unit in units))
+        seconds[volume] = sum(points) or usual
+    return seconds
 
 
 # -- results -------------------------------------------------------------------------------------

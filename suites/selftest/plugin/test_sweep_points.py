@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,11 +26,15 @@ def pytest_collection_finish(session):
 
 
 def _collect(tmp_path: Path, *names: str) -> subprocess.CompletedProcess[str]:
-    (tmp_path / "tell.py").write_text(_TELL)
     chosen = tmp_path / "unsure"
     chosen.write_text("".join(f"{name}\n" for name in names))
+    return _pytest(tmp_path, "--cases-from", str(chosen))
+
+
+def _pytest(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    (tmp_path / "tell.py").write_text(_TELL)
     argv = [sys.executable, "-m", "pytest", "-p", "tell", "--collect-only", "-q", "-s"]
-    argv += ["--cases-from", str(chosen), "--artefacts", str(tmp_path), "suites/sweep"]
+    argv += ["--artefacts", str(tmp_path), *words, "suites/sweep"]
     return subprocess.run(
         argv,
         cwd=ROOT,
@@ -60,3 +66,19 @@ def test_what_no_sweep_can_have_is_refused(tmp_path: Path) -> None:
     done = _collect(tmp_path, "sweep-hfs-mount-sideways-alloc-hfs_init_fs_context")
     assert done.returncode == 4
     assert "no such case or test" in done.stdout + done.stderr
+
+
+def test_all_of_a_volume_is_in_one_shard_and_large_ones_are_spread(tmp_path: Path) -> None:
+    names = ("gfs2", "ext4", "hfs", "minix", "bfs", "affs", "cramfs", "efs")
+    shards = []
+    for index in (1, 2):
+        done = _pytest(tmp_path, "--fs", ",".join(names), "--shard", f"{index}/2")
+        found = re.findall(r"chosen test_sweep\[sweep-(\w+)-", done.stdout)
+        shards.append(Counter(found))
+    assert shards[0].keys() & shards[1].keys() == set()
+    assert shards[0].keys() | shards[1].keys() == set(names)
+    # Each event and kind of each: those that mount read-only alone have fewer events.
+    assert all(one[name] >= 4 for one in shards for name in one)
+    # gfs2 takes as long as all the others together.
+    alone = next(one for one in shards if "gfs2" in one)
+    assert "ext4" not in alone
