@@ -1,4 +1,4 @@
-"""Does a report name the function that the fix changes? Its last word beside the patch. Pure."""
+"""Does a report name the function that the fix changes? Its `look at` and the patch. Pure."""
 
 from __future__ import annotations
 

@@ -61,13 +61,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "filesystem",
+        metavar="FILESYSTEM",
         nargs="*",
         help=f"{' or '.join(_ENTRIES)}: whose crafted images are mounted; with --sweep any, or all",
     )
     parser.add_argument(
         "--sweep",
         action="store_true",
-        help="tell instead which callees of fill_super, reconfigure and put_super a sweep fails",
+        help="report instead which callees of fill_super, reconfigure and put_super a sweep fails",
     )
     parser.add_argument(
         "--points",

@@ -261,9 +261,7 @@ def _letter(
     author = material.patches[0].author if material.patches else ""
     sender = arguments.sender or git_user() or author or "errpath <errpath@localhost>"
     if sender.endswith("@localhost>"):
-        print(
-            "errpath: From: is nobody's yet; expected --from or git's user.email", file=sys.stderr
-        )
+        print("errpath: From: is not set; expected --from or git's user.email", file=sys.stderr)
     address = parseaddr(sender)[1] or "errpath@localhost"
     people = recipients(tree, files) if files else None
     record = material.record.values if material.record is not None else {}

@@ -106,7 +106,7 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpa
         words = (arguments.command, getattr(arguments, "action", None))
         command = " ".join(word for word in words if isinstance(word, str))
         error = UsageError(
-            f"{command}: {others[0]}: not a word of this command (see `errpath {command} --help`)"
+            f"{command}: {others[0]}: unrecognized argument (see `errpath {command} --help`)"
         )
         error.exit_status = getattr(arguments, USAGE_STATUS, error.exit_status)
         raise error

@@ -1,4 +1,4 @@
-"""`errpath repro`: somebody's reproducer, run under our oracles, before and after a patch."""
+"""`errpath repro`: a public reproducer, run under the oracles, before and after a patch."""
 
 from __future__ import annotations
 

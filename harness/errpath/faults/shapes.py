@@ -23,7 +23,7 @@ ARTEFACTS = {
         "takes or drops a lock that its caller counts on"
     ),
     r"\w*_(?:wait|wait_\w+|sleep|schedule)": "waits for something that its caller counts on",
-    r"\w*_(?:end_io|endio|iodone|end_bio)": "ends a request that somebody waits for",
+    r"\w*_(?:end_io|endio|iodone|end_bio)": "ends a request that a task waits for",
     r"\w*_(?:thread|threadfn|kthread|worker|work_fn|daemon)": "is the body of a thread",
     r"\w*_(?:put|free|release|destroy|cleanup|shutdown|stop|close|unregister|exit)(?:_\w+)?": (
         "gives something back; its caller cannot do so in its place"

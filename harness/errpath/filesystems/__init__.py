@@ -55,7 +55,7 @@ SWEEP_EVENTS = {
     "recovery": "mount after a loss of power in the middle of writes",
     "blocks-4096": "mount(2) on a device with logical blocks of 4 KiB",
     "readonly-device": "mount(2) read-write of a read-only device",
-    "held-device": "mount(2) of a device that somebody else holds",
+    "held-device": "mount(2) of a device that is held already",
 }
 SWEEP_DEFAULT = ("mount-ro", "mount-rw", "fsopen", "reconfigure", "reconfigure-ro", "umount")
 

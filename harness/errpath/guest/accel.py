@@ -76,7 +76,7 @@ def probe(accel: str, seconds: float = PROBE_SECONDS) -> KvmVerdict:
     if done.returncode == _STATUS:
         return KvmVerdict(True, "a boot sector ran")
     said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-    return KvmVerdict(False, f"status {done.returncode}: {said[0] if said else 'nothing said'}")
+    return KvmVerdict(False, f"status {done.returncode}: {said[0] if said else 'no output'}")
 
 
 def kvm_verdict(

@@ -165,4 +165,4 @@ def _agent_error(verb: str, error: object) -> InfrastructureError:
     match error:
         case {"errno": int(errno), "what": str(what)}:
             return AgentError(verb, errno, what)
-    return ChannelClosedError(f"agent {verb}: an error that says nothing: {error!r:.60}")
+    return ChannelClosedError(f"agent {verb}: an error without a text: {error!r:.60}")

@@ -1,4 +1,4 @@
-"""What this machine has to give: cores, and memory that nobody uses."""
+"""What this machine has to give: cores, and memory that is free."""
 
 from __future__ import annotations
 

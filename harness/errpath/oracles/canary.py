@@ -1,4 +1,4 @@
-"""The canary: leaks planted on purpose, which a check must find or its word is worth nothing.
+"""The canary: leaks planted on purpose. A check that misses one is discarded.
 
 Since SLUB has per-CPU sheaves, kmemleak on a default boot misses nearly every leak: the sheaf's
 array keeps stale pointers to the objects that it handed out. A verdict therefore stands only where
@@ -87,7 +87,7 @@ class Planted:
         return Checked(
             tuple(rest),
             f"canary: {missed.total()} of {len(self.sizes)} planted leaks were not found "
-            f"(sizes {sizes}); this boot cannot be believed (is slab_debug=U missing?)",
+            f"(sizes {sizes}); leak checks of this boot prove nothing (is slab_debug=U missing?)",
         )
 
 

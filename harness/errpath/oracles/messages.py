@@ -1,4 +1,4 @@
-"""Messages of the kernel log that nobody expects.
+"""Unexpected messages of the kernel log.
 
 A case's messages are its own: the agent reads them by sequence number. A message of level err or
 worse, or one that a subsystem prints when it finds something left over, is a failure, unless the

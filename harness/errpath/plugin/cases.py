@@ -1,4 +1,4 @@
-"""pytest: batching, and what the fixtures do. Thin: what is decided is decided elsewhere.
+"""pytest: batching, and what the fixtures do. Thin: decisions are made below.
 
 Loaded by `errpath.plugin.entry`, which has the options and the fixtures.
 

@@ -99,7 +99,7 @@ class UserGuest:
         """Every object that is unreferenced now, by a check that has just found its canary.
 
         Raises:
-            CanaryMissedError: the check cannot be believed in this guest.
+            CanaryMissedError: the check missed its canary in this guest.
         """
         return canary.check_with_canary(self.machine, kmemleak.slow_check)
 
@@ -109,7 +109,7 @@ class UserGuest:
         leaked again, and where the object changed its owner.
 
         Raises:
-            CanaryMissedError: the check cannot be believed in this guest.
+            CanaryMissedError: the check missed its canary in this guest.
         """
         found = self.leaks()
         if not found:

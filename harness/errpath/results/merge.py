@@ -1,4 +1,4 @@
-"""Shards → one run. Says which shard or case is missing, and is never content without them. Pure,
+"""Shards → one run. Reports which shard or case is missing, and fails without them. Pure,
 but for reading files."""
 
 from __future__ import annotations

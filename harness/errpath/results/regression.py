@@ -1,4 +1,4 @@
-"""A case against its past: what is new, what is not, what is nobody's fault. Pure.
+"""A case against its past: what is new, what is known, what the infrastructure failed. Pure.
 
 Rules, in order:
 

@@ -1,4 +1,4 @@
-"""Known issues: failures that somebody has seen, with a link to where they are being dealt with.
+"""Known issues: failures of a kernel that are reported already, each with a link.
 
     issues:
       - id: adfs-setup-bdev

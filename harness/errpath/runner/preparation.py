@@ -1,4 +1,4 @@
-"""Load into a booted guest what its cases need, and see that its leak check can be believed."""
+"""Load into a booted guest what its cases need, and prove that its leak check finds leaks."""
 
 from __future__ import annotations
 

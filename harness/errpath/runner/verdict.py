@@ -1,7 +1,7 @@
 """Outcome, leaks and what the oracles found → verdict. Pure.
 
 PASS and FAIL are about the kernel, SKIP about what it does not have; ERROR is about the
-infrastructure. The order matters: a crash beats everything, infrastructure that cannot be believed
+infrastructure. The order matters: a crash beats everything, an infrastructure error
 beats the rest.
 """
 

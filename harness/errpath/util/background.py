@@ -1,4 +1,4 @@
-"""Work done ahead in threads; who wants a result waits for just that one.
+"""Work done ahead in threads; a result is waited for by itself.
 
 A guest keeps one processor busy, and a slow leak check none: with as many threads as processors,
 one process uses all of them. Threads do for that, because the work is QEMU's. What they have to

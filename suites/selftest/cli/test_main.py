@@ -99,19 +99,19 @@ def test_a_guest_whose_yaml_is_wrong(capfd: pytest.CaptureFixture[str], tmp_path
     [
         (["bogus"], "argument COMMAND: invalid choice: 'bogus' (choose from "),
         ([], "the following arguments are required: COMMAND (see `errpath --help`)"),
-        (["shell", "--bogus"], "shell: --bogus: not a word of this command (see `errpath shell "),
+        (["shell", "--bogus"], "shell: --bogus: unrecognized argument (see `errpath shell "),
         (["kernel"], "kernel: the following arguments are required: ACTION (see `errpath kernel"),
-        (["kernel", "list", "x"], "kernel list: x: not a word of this command (see `errpath ker"),
+        (["kernel", "list", "x"], "kernel list: x: unrecognized argument (see `errpath ker"),
         (["kernel", "build", "--jobs", "x"], "kernel build: argument --jobs: invalid int value"),
         (["shell", "--accel", "x"], "shell: argument --accel: invalid choice: 'x' (choose from "),
         # What has no meaning for a command, it does not take.
-        (["shell", "--conservation"], "shell: --conservation: not a word of this command"),
-        (["shell", "--isolation=boot"], "shell: --isolation=boot: not a word of this command"),
-        (["bench", "--leak-check", "slow"], "bench: --leak-check: not a word of this command"),
-        (["coverage", "hfs", "--resource-leaks"], "coverage: --resource-leaks: not a word of"),
-        (["audit", "t", "--kernel", "x"], "audit: --kernel: not a word of this command"),
-        (["audit", "t", "--event", "a"], "audit: --event: not a word of this command"),
-        (["nightly", "bisect", "c", "--kernel=x"], "nightly bisect: --kernel=x: not a word of"),
+        (["shell", "--conservation"], "shell: --conservation: unrecognized argument"),
+        (["shell", "--isolation=boot"], "shell: --isolation=boot: unrecognized argument"),
+        (["bench", "--leak-check", "slow"], "bench: --leak-check: unrecognized argument"),
+        (["coverage", "hfs", "--resource-leaks"], "coverage: --resource-leaks: unrecognized arg"),
+        (["audit", "t", "--kernel", "x"], "audit: --kernel: unrecognized argument"),
+        (["audit", "t", "--event", "a"], "audit: --event: unrecognized argument"),
+        (["nightly", "bisect", "c", "--kernel=x"], "nightly bisect: --kernel=x: unrecognized arg"),
     ],
 )
 def test_unknown_words(capfd: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
@@ -126,7 +126,7 @@ def test_wrong_words_are_no_verdict_on_a_revision(
 ) -> None:
     """git bisect run takes every status below 128 but 0 and 125 for a bad revision."""
     status, line = _main(capfd, *words)
-    assert (status, line.partition(": ")[2][:24]) == (125, "--bogus: not a word of t")
+    assert (status, line.partition(": ")[2][:24]) == (125, "--bogus: unrecognized ar")
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_a_hanging_kvm_costs_its_deadline_once(
 
 def test_a_probe_that_ends_well_without_running_proves_nothing(machine: _Machine) -> None:
     machine.qemu("exit 0")
-    assert machine.verdict() == KvmVerdict(False, "status 0: nothing said")
+    assert machine.verdict() == KvmVerdict(False, "status 0: no output")
 
 
 def test_another_qemu_is_asked_again(machine: _Machine) -> None:

@@ -169,8 +169,8 @@ def test_an_error_reply_names_verb_operation_and_errno() -> None:
         (_frame(b""), "agent: not a JSON frame: b''"),
         (_frame(b"\xff\xfe"), "agent: not a JSON frame"),
         (_frame([1]), "agent: not a JSON object: b'[1]'"),
-        (_frame({"id": 1, "error": "x"}), "agent verb: an error that says nothing"),
-        (_frame({"id": 1, "error": {"errno": None, "what": 1}}), "agent verb: an error that says"),
+        (_frame({"id": 1, "error": "x"}), "agent verb: an error without a text"),
+        (_frame({"id": 1, "error": {"errno": None, "what": 1}}), "agent verb: an error without"),
     ],
 )
 def test_an_answer_that_makes_no_sense(frame: bytes, message: str) -> None:

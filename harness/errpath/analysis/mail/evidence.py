@@ -1,4 +1,4 @@
-"""What a mail says of how its bug shows: a report of errpath's, a comparison, somebody's report."""
+"""What a mail says of how its bug shows: a report of errpath's or of others, a comparison."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def reported_by(text: str) -> tuple[str, ...]:
     sender = str(mail.get("From", "")).strip()
     who = named[1] if named else sender
     if not who:
-        raise UsageError("--report: names nobody; expected a mail, or a text with Reported-by:")
+        raise UsageError("--report: no reporter; expected a mail, or a text with Reported-by:")
     link = _LINK.search(text)
     message_id = str(mail.get("Message-ID", "")).strip().strip("<>")
     where = link[0] if link else f"https://lore.kernel.org/r/{message_id}" if message_id else ""

@@ -116,7 +116,7 @@ def read_patches(paths: tuple[Path, ...]) -> tuple[PatchMessage, ...]:
             text = path.read_text(errors="replace").replace("\r\n", "\n")
         except OSError as error:
             raise PatchError(f"{path}: cannot be read: {error.strerror}") from error
-        # A cover letter has no diff, and is nobody's change.
+        # A cover letter has no diff, and changes nothing.
         mails = [one for one in split_mailbox(text) if re.search(r"(?m)^\+\+\+ ", one)]
         found += [parse_patch(mail, path.name) for mail in mails or [text]]
     return tuple(found)

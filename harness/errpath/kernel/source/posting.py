@@ -138,7 +138,7 @@ def git_am(tree: Tree, mails: Sequence[bytes]) -> tuple[str, ...]:
     with scratch_directory() as scratch:
 
         def git(*words: str, stdin: bytes | None = None) -> Completed:
-            # Nobody's settings: a hook or a signing key of the user's has no business here.
+            # No settings of the user's: neither hooks nor signing keys.
             env = {**_SOMEBODY, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
             done = run(["git", *words], cwd=scratch, stdin=stdin, check=False, env=env)
             if done.returncode:

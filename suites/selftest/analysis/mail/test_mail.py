@@ -158,7 +158,7 @@ def test_a_report_names_somebody() -> None:
         "Reported-by: A <a@b.org>",
         "Closes: https://lore.kernel.org/r/7@b.org",
     )
-    with pytest.raises(UsageError, match="names nobody"):
+    with pytest.raises(UsageError, match="no reporter"):
         reported_by("It leaks.\n")
 
 
