@@ -12,7 +12,7 @@ __all__ = ["Row", "changed_functions", "look_at", "markdown"]
 _HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 _FILE = re.compile(r"^--- (?:a/)?([^\t\n]+)")
 # A definition begins in the first column, and its name stands before the first bracket.
-_DEFINITION = re.compile(r"^[A-Za-z_][^;={]*?\b(\w+)\(")
+_DEFINITION = re.compile(r"^(?:[A-Za-z_][^;={]*?\b)?([A-Za-z_]\w*) ?\(")
 # `.kill_sb = adfs_kill_sb`: what a function that the patch adds is called by.
 _HOOK = re.compile(r"^[-+]\s*\.(\w+)\s*=")
 _LOOK = re.compile(r"(?m)^ +look at +(.+)$")

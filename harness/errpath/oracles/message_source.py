@@ -18,7 +18,7 @@ _DIRECTIVE = re.compile(r"%(?:%|[-+ #0]*[\d*]*(?:\.[\d*]+)?(?:hh?|ll?|[zjtLq])?(
 _ESCAPES = {"\\n": "", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
 # Characters of a format that are no directives, at least: less would fit anything.
 _FIXED_MIN = 8
-_DEFINITION = re.compile(r"^[A-Za-z_][^;={]*?\b(\w+)\(")
+_DEFINITION = re.compile(r"^(?:[A-Za-z_][^;={]*?\b)?([A-Za-z_]\w*) ?\(")
 _CONDITION = re.compile(r"^(?:\} else )?(?:if|while|switch|for) \(|^case |^default:|^\}? ?else\b")
 _CONDITION_LINES = 6
 

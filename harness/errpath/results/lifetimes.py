@@ -25,6 +25,7 @@ from errpath.oracles.message_source import MessageSource, find_message
 from errpath.results.testbeds import Testbeds
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.origin import Measured, measure_origin
+from errpath.runner.page_references import measure_pages, pages_of
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
@@ -47,12 +48,13 @@ class Lifetimes:
         self._lock = threading.Lock()
 
     def of(self, kernel: str, result: Result) -> Lifetime | None:
-        """The life of what a case leaked, or who held what a module gave out; None where it lost
-        nothing of these that was confirmed."""
+        """The life of what a case leaked, who held what a module gave out, or who took a page; None
+        where it lost nothing of these that was confirmed."""
         case = result.verdict.case
         leak = _first(result, LEAK) if result.verdict.leak is not None else None
         module = "" if leak is not None else _module(result)
-        leak = leak or (_first(result, RESOURCE_LEAK) if module else None)
+        allocator = "" if leak is not None or module else pages_of(result.verdict.failures)
+        leak = leak or (_first(result, RESOURCE_LEAK) if module or allocator else None)
         if leak is None:
             return None
         key = (kernel, case.filesystem, leak.signature)
@@ -66,6 +68,10 @@ class Lifetimes:
                 if module:
                     self._found[key] = testbed.references(
                         filesystems, functions, points, case, module
+                    )
+                elif allocator:
+                    self._found[key] = measure_pages(
+                        testbed, filesystems, functions, points, case, allocator
                     )
                 else:
                     watch = testbed.watch(filesystems, functions, points=points)

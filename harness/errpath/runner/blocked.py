@@ -12,15 +12,22 @@ from errpath.cases.case import MountCase
 from errpath.cases.run import run_case
 from errpath.errors import ErrpathError
 from errpath.guest.channel import AgentError
+from errpath.guest.lock_owners import find_owners
+from errpath.guest.machine import Guest
+from errpath.kernel.features.probe import symbols_of
 from errpath.runner.lifetime import LifetimeBed
 
-__all__ = ["SAMPLE_LINE", "TASK_LINE", "blocked_tasks"]
+__all__ = ["OWNER_LINE", "SAMPLE_LINE", "TASK_LINE", "blocked_tasks"]
 
 _TASK = "errpath-hanging"
 # What stands in front of each stack of another task, and of each look at the case's own.
 TASK_LINE = "task "
 SAMPLE_LINE = "sample"
+# In front of the names of a task and of the one that holds the lock it waits for.
+OWNER_LINE = "owner "
+_NAME_LINE = "name "
 _SCRIPT = (
+    f'for p in /proc/[0-9]*; do echo "{_NAME_LINE}$(cat $p/comm)"; done; '
     "for p in /proc/[0-9]*; do case $(sed -n 's/^State:[[:space:]]*//p' $p/status) in D*) "
     f'echo "{TASK_LINE}$(cat $p/comm) ${{p#/proc/}}"; cat $p/stack;; '
     # A task that runs is looked at several times: it gets on between two looks.
@@ -48,6 +55,7 @@ def blocked_tasks(
         if not run_case(guest, case, _TASK).hung:
             return ""
         text = guest.run(["sh", "-c", _SCRIPT]).output
+        owners = _owners(guest, bed, text)
     except (ErrpathError, AgentError):
         # No shell in the guest, or the guest is gone: the case's own stack has to do.
         return ""
@@ -57,7 +65,21 @@ def blocked_tasks(
     others = [one for one in found if one.startswith(TASK_LINE)]
     own = f"{TASK_LINE}{_TASK[:15]} "
     looks = [one for one in found if not one.startswith(TASK_LINE)]
-    return "\n".join([*(one for one in others if not one.startswith(own)), *looks])
+    return "\n".join([*owners, *(one for one in others if not one.startswith(own)), *looks])
+
+
+def _owners(guest: Guest, bed: LifetimeBed, text: str) -> list[str]:
+    """A line for each task that waits for a lock which another, or itself, holds."""
+    if guest.ram is None:
+        return []
+    names = [line[len(_NAME_LINE) :] for line in text.splitlines() if line.startswith(_NAME_LINE)]
+    waiting = {line.split()[1] for line in text.splitlines() if line.startswith(TASK_LINE)}
+    found = find_owners(guest.ram, symbols_of(bed.kernel.system_map), names)
+    return [
+        f"{OWNER_LINE}{one.waiter} {one.owner}"
+        for one in dict.fromkeys(found)
+        if one.waiter in waiting
+    ]
 
 
 def _stacks(text: str) -> list[str]:

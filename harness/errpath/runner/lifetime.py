@@ -20,10 +20,11 @@ from errpath.guest.channel import AgentError
 from errpath.guest.clones import Added
 from errpath.guest.holders import Change, plugin_words, read_changes
 from errpath.guest.machine import Guest
-from errpath.kernel import BuiltModule
+from errpath.kernel import BuiltKernel, BuiltModule
 from errpath.kernel.symbols.elf import section_size
 from errpath.kernel.symbols.symbolizer import Frame, Symbolizer
 from errpath.oracles.kmemleak import Record
+from errpath.oracles.page_references import Taker
 from errpath.oracles.timeline import Timeline, make_reference_timeline, make_timeline
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.observation import find_leaks
@@ -56,6 +57,8 @@ class Lifetime:
 
     timeline: Timeline | None
     reason: str = ""
+    # Of a page that is lost instead of an object: who took and who put references to it.
+    takers: tuple[Taker, ...] = ()
 
 
 # Measures what a case leaks.
@@ -67,6 +70,9 @@ class LifetimeBed(Protocol):
 
     @property
     def accel(self) -> str: ...
+
+    @property
+    def kernel(self) -> BuiltKernel: ...
 
     def clone(
         self,

@@ -17,7 +17,7 @@ from errpath.guest.channel import AgentError, Reply
 from errpath.guest.clones import Added
 from errpath.guest.machine import Guest
 from errpath.guest.ram import GuestRam
-from errpath.kernel import BuiltModule
+from errpath.kernel import BuiltKernel, BuiltModule
 from errpath.kernel.symbols.symbolizer import Frame
 from errpath.runner import lifetime
 from errpath.runner.blocked import blocked_tasks
@@ -91,6 +91,10 @@ class _Bed:
     changes: Sequence[tuple[bool, int, int, tuple[int, ...]]] = ()
     accel: str = "tcg"
     made: list[_Channel] = field(default_factory=list)
+
+    @property
+    def kernel(self) -> BuiltKernel:
+        raise AssertionError("no guest here has a memory")
 
     def clone(
         self,

@@ -58,6 +58,9 @@ _HANDS_OVER = re.compile(
 # Looks at a task that runs: so many that differ are a loop.
 _SAMPLE_HEAD = re.compile(r"(?m)^sample$")
 _LOOKS_MIN = 3
+_OWNER = re.compile(r"(?m)^owner (.+) (\S+)$")
+# What the case's own task is called where a hang is looked at (errpath.runner.blocked).
+_CASE_TASK = "errpath-hanging"
 _TASK_HEAD = re.compile(r"(?m)^task (\S+) \d+$")
 
 
@@ -143,6 +146,7 @@ def crash_lines(
             lines.append(f"  loops in   {loop}, whatever it calls")
             lines.append(f"  look at    {loop}")
             return lines
+        lines += _owner_lines(blocked)
         others = list(_others(blocked))
         for name, sites in others:
             way = " <- ".join(dict.fromkeys(base_name(site.name) for site in sites[:4]))
@@ -222,6 +226,16 @@ def _others(blocked: str) -> Iterator[tuple[str, list[_Site]]]:
         sites = _own(dict(_stacks(text)).get("", ()))
         if sites:
             yield name, sites
+
+
+def _owner_lines(blocked: str) -> list[str]:
+    """Who holds the locks that tasks wait for."""
+    lines = []
+    for waiter, owner in _OWNER.findall(blocked):
+        who = "itself" if waiter == owner else owner
+        whose = "its lock is" if waiter.startswith(_CASE_TASK) else f"{waiter}'s lock is"
+        lines.append(f"  owner      {whose} held by {who}")
+    return lines
 
 
 def _instruction(text: str) -> list[_Site]:

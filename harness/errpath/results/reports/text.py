@@ -12,6 +12,7 @@ from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.message_source import MessageSource
 from errpath.oracles.ownership import OwnershipTrace
+from errpath.oracles.page_references import Taker
 from errpath.oracles.timeline import Timeline
 from errpath.results.reports.crash_story import crash_lines, origin_of, resource_lines
 from errpath.results.reports.decoding import Decoder
@@ -101,11 +102,24 @@ def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
     if timeline is not None:
         look = [] if timeline.remaining else [f"  look at    {timeline.lost}"]
         return ["", *lifetime_lines(timeline), *look]
+    if lifetime is not None and lifetime.takers:
+        return ["", *_taker_lines(lifetime.takers)]
     reason = lifetime.reason if lifetime is not None else ""
     stories = (resource_lines(one, verdict.case.filesystem) for one in lost)
     story = next((lines for lines in stories if lines), [])
     shown = [f"  lifetime   not measured: {reason}"] if reason else []
     return ["", *shown, *story] if shown or story else []
+
+
+def _taker_lines(takers: Sequence[Taker]) -> list[str]:
+    """Who took and who put references to a page, and who kept most of them."""
+    lines = []
+    for one in takers:
+        word = "taken in" if one.taken else "put in"
+        text = f": {one.place.text}" if one.place.text else ""
+        counts = f"{one.taken} taken, {one.put} put"
+        lines.append(f"  {word:<10} {one.place}, {counts}{text}")
+    return [*lines, f"  look at    {takers[0].place}"]
 
 
 def _indent(text: str) -> str:

@@ -83,6 +83,14 @@ def test_bad_pointers_are_described_by_what_they_are() -> None:
     assert freed[-1] == "  look at    hfs_bnode_put"
 
 
+def test_who_holds_the_lock_that_is_waited_for() -> None:
+    own = _WAITS.replace("__flush_work", "__mutex_lock")
+    lines = _lines(failure.HANG, own, f"owner errpath-hanging kworker/0:1\n{_BLOCKED}")
+    assert lines[1] == "  owner      its lock is held by kworker/0:1"
+    itself = _lines(failure.HANG, own, "owner errpath-hanging errpath-hanging\n")
+    assert itself[1] == "  owner      its lock is held by itself"
+
+
 def test_who_printed_what_nobody_expected() -> None:
     verdict = Verdict(make_case("c"), Status.FAIL, failures=(Failure(failure.KERNEL_LOG, "x: no"),))
     place = Place("f", "fs/x/a.c", 3, 'pr_err("no\\n");')

@@ -1,0 +1,72 @@
+"""Who took references to a page and who put them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from errpath.guest.holders import Access, What
+from errpath.oracles.page_references import count_takers
+
+
+@dataclass(frozen=True)
+class _Frame:
+    function: str
+    file: str
+    line: int
+
+
+_CODE = {
+    1: [("set_page_refcounted", "include/linux/page_ref.h", 1)],
+    2: [("do_read_cache_folio", "mm/filemap.c", 2)],
+    3: [("x_block_allocate", "fs/x/bitmap.c", 3)],
+    4: [("folio_put", "include/linux/mm.h", 4), ("x_block_allocate", "fs/x/bitmap.c", 5)],
+    5: [("folio_put", "include/linux/mm.h", 4)],
+    6: [("truncate_inode_pages", "mm/truncate.c", 6)],
+    7: [("x_evict_inode", "fs/x/super.c", 7)],
+    8: [("alloc_pages_bulk", "mm/page_alloc.c", 8)],
+}
+
+
+def _resolve(address: int) -> list[_Frame]:
+    return [_Frame(*frame) for frame in _CODE[address]]
+
+
+def _count(count: int, pc: int, *calls: int) -> Access:
+    value = (count & 0xFFFFFFFF) << 32 | 0xFFFFFFFF
+    return Access(What.STORED, pc, 0xFFFFEA0000000070, value, 1, calls)
+
+
+_BORN = _count(1, 1, 2, 3)
+
+
+def _told(*accesses: Access) -> list[tuple[str, int, int]]:
+    takers = count_takers(accesses, "do_read_cache_folio", _resolve, lambda file, line: "")
+    return [(one.place.function, one.taken, one.put) for one in takers]
+
+
+def test_who_keeps_most_comes_first() -> None:
+    # The page cache's and the reader's own; of three of them truncation puts one.
+    lost = (_BORN, _count(2, 1, 2, 3), _count(3, 1, 2, 3), _count(2, 5, 6, 7))
+    assert _told(*lost) == [("x_block_allocate", 3, 0), ("x_evict_inode", 0, 1)]
+    # With the fix it puts what it took.
+    kept = count_takers(
+        (*lost, _count(1, 4), _count(0, 4)), "do_read_cache_folio", _resolve, lambda f, n: ""
+    )
+    assert kept[0].kept == 1
+
+
+def test_who_gives_back_what_it_took_is_not_listed() -> None:
+    looked = (_count(2, 1, 7), _count(1, 5, 7))
+    assert _told(_BORN, *looked) == [("x_block_allocate", 1, 0)]
+
+
+def test_only_the_last_life_of_a_page_counts() -> None:
+    earlier = (_count(1, 1, 8), _count(2, 1, 7), _count(0, 5, 6, 7))
+    assert _told(*earlier, _BORN) == [("x_block_allocate", 1, 0)]
+    # A change of the map count alone is none.
+    assert _told(_BORN, _count(1, 5, 7)) == [("x_block_allocate", 1, 0)]
+
+
+def test_a_page_of_somebody_else() -> None:
+    assert _told(_count(1, 1, 8)) == []
+    assert _told() == []
