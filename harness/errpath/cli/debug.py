@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from errpath.analysis.inspect.core import vmcoreinfo, write_core
@@ -16,22 +15,23 @@ from errpath.analysis.inspect.debugger import (
     module_sections,
     run_gdb,
 )
+from errpath.analysis.inspect.types import types_module
 from errpath.cases.run import run_case
 from errpath.cli.chosen_case import ChosenCase, chosen_case
 from errpath.cli.parser import add_groups
 from errpath.errors import GuestPoisonedError, InfrastructureError, UsageError
 from errpath.guest.machine import Machine
+from errpath.kernel import KernelStore
 from errpath.kernel.symbols.symtab import load_system_map
 from errpath.oracles.timeline import Place
 from errpath.runner.options import RUN_GROUPS, LogOptions, RunOptions
 from errpath.util.cache import scratch_directory
 from errpath.util.process import find_program
+from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
 
 _AT = "fault, alloc, lost, crash, a function or FILE:LINE"
-# Whole types: without it only those that a source file defines itself.
-_TYPES = "CONFIG_DEBUG_INFO_REDUCED=n"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -44,6 +44,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="gdb commands to run there, separated by semicolons, instead of a session",
     )
     debug.add_argument("--script", type=Path, metavar="FILE", help="gdb commands to read first")
+    debug.add_argument(
+        "--types",
+        action="store_true",
+        help="the types of the filesystem's superblock code, for `p *sb` (compiled once)",
+    )
     debug.set_defaults(handler=_debug)
     dump = commands.add_parser("dump", help="write the memory of one case's guest as a core")
     _add_common(dump, "when; without it, after the case")
@@ -54,20 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_common(parser: argparse.ArgumentParser, at: str) -> None:
     parser.add_argument("case", metavar="CASE-ID", help="as in a test's brackets")
     parser.add_argument("--at", default="", metavar="PLACE", help=f"{at}: {_AT}")
-    parser.add_argument(
-        "--types",
-        action="store_true",
-        help="build the kernel with all types (once, some minutes), for `p *sb`",
-    )
     add_groups(parser, *RUN_GROUPS, LogOptions)
-
-
-def _options(arguments: argparse.Namespace) -> RunOptions:
-    options = RunOptions.from_namespace(arguments)
-    if not arguments.types:
-        return options
-    kernel = replace(options.kernel, kconfig_add=(*options.kernel.kconfig_add, _TYPES))
-    return replace(options, kernel=kernel)
 
 
 def _debug(arguments: argparse.Namespace) -> int:
@@ -77,17 +69,22 @@ def _debug(arguments: argparse.Namespace) -> int:
         batch = tuple(word.strip() for word in arguments.batch.split(";") if word.strip())
     if arguments.script is not None and not arguments.script.is_file():
         raise UsageError(f"--script {arguments.script}: no such file")
-    with chosen_case(arguments.case, _options(arguments), command="debug") as chosen:
+    with chosen_case(
+        arguments.case, RunOptions.from_namespace(arguments), command="debug"
+    ) as chosen:
         places = _places(chosen, arguments.at)
-        return _stopped(chosen, places, batch, arguments.script, None)
+        types = _types(chosen) if arguments.types else None
+        return _stopped(chosen, places, batch, arguments.script, None, types)
 
 
 def _dump(arguments: argparse.Namespace) -> int:
-    with chosen_case(arguments.case, _options(arguments), command="dump") as chosen:
+    with chosen_case(
+        arguments.case, RunOptions.from_namespace(arguments), command="dump"
+    ) as chosen:
         if arguments.at:
             find_program("gdb")
             places = _places(chosen, arguments.at)
-            status = _stopped(chosen, places, (), None, arguments.output)
+            status = _stopped(chosen, places, (), None, arguments.output, None)
             if status:
                 return status
         else:
@@ -118,6 +115,7 @@ def _stopped(
     batch: tuple[str, ...] | None,
     script: Path | None,
     core: Path | None,
+    types: Path | None,
 ) -> int:
     """gdb's status; with `core`, the memory is written as gdb leaves it."""
     with scratch_directory() as scratch:
@@ -127,7 +125,7 @@ def _stopped(
             guest = _machine(prepared.guest)
             modules = chosen.testbed.modules(chosen.case.filesystem)
             sections = {module.path: module_sections(guest, module.name) for module in modules}
-            symbols = Symbols(chosen.testbed.kernel.vmlinux, sections)
+            symbols = Symbols(chosen.testbed.kernel.vmlinux, sections, types)
             if core is None:
                 print(_banner(chosen, places, symbols), flush=True)
             session = Session(symbols, places, batch, script)
@@ -137,6 +135,12 @@ def _stopped(
             return status
         finally:
             prepared.guest.close()
+
+
+def _types(chosen: ChosenCase) -> Path:
+    """A file with the types of the case's filesystem."""
+    store = KernelStore(progress=Progress())
+    return types_module(store, chosen.testbed.kernel, chosen.case.filesystem)
 
 
 def _machine(guest: object) -> Machine:

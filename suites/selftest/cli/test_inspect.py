@@ -13,6 +13,7 @@ import pytest
 
 from errpath.analysis.inspect.core import vmcoreinfo, write_core
 from errpath.analysis.inspect.trace import Moment, Span, parse_times, perfetto_json
+from errpath.analysis.inspect.types import types_source
 from errpath.cli import main
 from errpath.errors import InfrastructureError
 from errpath.guest.ram import GuestRam
@@ -98,11 +99,16 @@ def test_without_gdb_there_is_one_line_with_the_package(
 
 
 @pytest.mark.qemu
-def test_gdb_stops_at_the_forced_fault_with_symbols_of_modules(
+@pytest.mark.kernel_build
+def test_gdb_stops_at_the_forced_fault_with_symbols_of_modules_and_types(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    assert main.main(["debug", _CASE, "--batch", "bt 3; info symbol hfs_fill_super"]) == 0
+    commands = "bt 3; info symbol hfs_fill_super; up; p fc->fs_type->name; ptype struct hfs_sb_info"
+    assert main.main(["debug", _CASE, "--types", "--batch", commands]) == 0
     out = capfd.readouterr().out
+    # A member of another structure's, and a structure of the filesystem's own.
+    assert '"hfs"' in out
+    assert "struct hfs_btree *ext_tree;" in out
     assert "#0  setup_bdev_super" in out
     assert "get_tree_bdev_flags" in out
     assert "hfs_fill_super in section .text" in out
@@ -135,6 +141,13 @@ def test_a_case_is_traced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     events = json.loads(file.read_text())["traceEvents"]
     assert {"hfs_init_fs_context", "sget_fc", "kfree"} <= {one["name"] for one in events}
     assert all(one["dur"] >= 0 for one in events if one["ph"] == "X")
+
+
+def test_the_source_of_types_has_the_filesystems_own_includes() -> None:
+    text = types_source('#include <linux/nls.h>\n#include "hfs_fs.h"\n#include "x.c"\nint f;\n')
+    assert text.index("<linux/fs.h>") < text.index("<linux/nls.h>") < text.index('"hfs_fs.h"')
+    assert "x.c" not in text
+    assert "int f" not in text
 
 
 @pytest.mark.qemu

@@ -39,6 +39,8 @@ class Symbols:
     vmlinux: Path
     # Of each module: its file, and the addresses of its sections in the guest.
     modules: Mapping[Path, Mapping[str, int]] = field(default_factory=dict)
+    # A file with types alone (`errpath.analysis.inspect.types`).
+    types: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def _commands(session: Session, socket: Path) -> Iterator[str]:
         rest = " ".join(f"-s {name} {at:#x}" for name, at in sections.items())
         if rest:
             yield f"add-symbol-file {path} {rest}"
+    if session.symbols.types is not None:
+        yield f"add-symbol-file {session.symbols.types}"
     yield f"target remote {socket}"
     for place in session.breakpoints:
         yield f"break {place}"
