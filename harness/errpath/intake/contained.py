@@ -28,6 +28,8 @@ __all__ = ["Attempt", "run_contained"]
 _CONTAIN, _PROGRAM = "/contain", "/repro-program"
 # Of wall time: for a slow guest to end everything, beside the program's own seconds.
 _MORE_SECONDS = 90.0
+# How a program ended whose container did not say it.
+_NO_WORD = "without a word of its container"
 _LAST = re.compile(r"\ncontain: status=(-?\d+) signal=(\d+) late=(\d) stuck=(\d)\n$")
 _STUCK = re.compile(r"(?m)^contain: task (\d+) does not end\n((?:\[<.*\n)*)")
 # What a program does to a small guest, and no bug of a kernel: it had all the memory.
@@ -110,11 +112,21 @@ def _run(
             failures += leak_failures(checked.records)
             if checked.blind and not failures:
                 return Attempt(error=checked.blind, output=output, ended=ended)
+        if ended == _NO_WORD and not failures:
+            # Nothing was run, as far as anybody knows: that is no clean attempt.
+            return Attempt(error=_no_container(output), output=output, ended=ended)
         return Attempt(tuple(failures), output=output, ended=ended)
     except GuestPoisonedError as error:
         return _after_loss(guest, error, output)
     except ErrpathError as error:
         return Attempt(error=str(error), output=output, ended=ended)
+
+
+def _no_container(output: str) -> str:
+    """Why a container did not say how its program ended."""
+    lines = output.strip().splitlines()
+    why = f": {lines[-1][:200]}" if lines else ""
+    return f"the container said nothing of the program's end{why} (namespaces? --guest repro)"
 
 
 def _after_loss(guest: Guest, error: GuestPoisonedError, output: str) -> Attempt:
@@ -129,7 +141,7 @@ def _read_output(text: str) -> tuple[str, str, list[Failure]]:
     """What the program printed, how it ended, and the tasks that do not end."""
     last = _LAST.search(text)
     if last is None:
-        return text, "it was ended with its guest", []
+        return text, _NO_WORD, []
     status, signal, late, stuck = map(int, last.groups())
     # As a shell reports it: the container's own child sees the program's signal.
     signal = signal or max(0, status - 128)

@@ -93,6 +93,13 @@ def test_a_clean_run() -> None:
     assert (attempt.output, attempt.ended) == ("hello", "status 3")
 
 
+def test_a_container_that_does_not_work_is_no_clean_attempt() -> None:
+    """As in a guest without PID namespaces."""
+    attempt = _run(_Guest("contain: clone: Invalid argument\n"), Checked(()))
+    assert attempt.failures == ()
+    assert "contain: clone: Invalid argument (namespaces? --guest repro)" in attempt.error
+
+
 def test_a_program_that_is_killed() -> None:
     assert _run(_Guest(_LAST.format(128 + 11, 0, 0, 0)), Checked(())).ended == "signal 11"
 
