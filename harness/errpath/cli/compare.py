@@ -68,6 +68,18 @@ def add_parser(
         description="Exit status: 0 what --require asks for, 1 not that, or something regressed, "
         "125 no answer is possible.",
     )
+    _add_kernels(parser)
+    _add_answer(parser)
+    _add_selection(parser)
+    add_groups(parser, *RUN_GROUPS, LogOptions, without=("repeats",))
+    add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
+    # Not 2: `git bisect run` would take that for a bad revision.
+    handler = functools.partial(_compare, compare)
+    parser.set_defaults(handler=handler, **{USAGE_STATUS: NO_ANSWER})
+
+
+def _add_kernels(parser: argparse.ArgumentParser) -> None:
+    """Add what is compared."""
     parser.add_argument("--before", metavar="SPEC", help="kernel before (default: --kernel)")
     parser.add_argument(
         "--after", metavar="SPEC", help="kernel after (default: before), --patch applied to it"
@@ -86,6 +98,10 @@ def add_parser(
         metavar="FILE",
         help="applied to the kernel before only, such as to put an old bug back",
     )
+
+
+def _add_answer(parser: argparse.ArgumentParser) -> None:
+    """Add what is said of it, and how surely."""
     parser.add_argument(
         "--repeats",
         dest="runs",
@@ -118,6 +134,14 @@ def add_parser(
         help="write an answer to the mail of --patch to this file (of a series, to the first)",
     )
     parser.add_argument(
+        "--closes", action="append", default=[], metavar="URL", help="report that this closes"
+    )
+    parser.add_argument("--tested-by", default="", metavar="NAME", help="Name <mail>")
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add which cases run."""
+    parser.add_argument(
         "--all", action="store_true", help="also run filesystems whose code is the same"
     )
     parser.add_argument(
@@ -142,15 +166,6 @@ def add_parser(
     parser.add_argument(
         "--volume", default="", metavar="NAMES", help="these further volumes of a sweep"
     )
-    parser.add_argument(
-        "--closes", action="append", default=[], metavar="URL", help="report that this closes"
-    )
-    parser.add_argument("--tested-by", default="", metavar="NAME", help="Name <mail>")
-    add_groups(parser, *RUN_GROUPS, LogOptions, without=("repeats",))
-    add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
-    # Not 2: `git bisect run` would take that for a bad revision.
-    handler = functools.partial(_compare, compare)
-    parser.set_defaults(handler=handler, **{USAGE_STATUS: NO_ANSWER})
 
 
 class _NotWorkers(argparse.Action):

@@ -14,10 +14,11 @@ from typing import Any
 
 from errpath.guest.agent import build_initramfs
 from errpath.guest.definition import GuestDefinition
-from errpath.guest.machine import Machine, resume
+from errpath.guest.machine import Machine
 from errpath.guest.qmp import CloneError
 from errpath.guest.ram import GuestRam
 from errpath.guest.snapshot import Frozen, SnapshotStore, qemu_identity, snapshot_key
+from errpath.guest.start import resume
 
 __all__ = ["Added", "Clones", "MachineSpec"]
 

@@ -2,41 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import signal
-import socket
-import subprocess
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from errpath.errors import BootError, GuestLostError, GuestPoisonedError, InfrastructureError
-from errpath.guest.agent import build_initramfs
+from errpath.errors import GuestLostError, GuestPoisonedError
 from errpath.guest.channel import (
     AgentError,
     Channel,
     ChannelClosedError,
     Pipelined,
     Reply,
-    SocketChannel,
 )
 from errpath.guest.console import Console
-from errpath.guest.definition import GuestDefinition
-from errpath.guest.disk import open_disk
-from errpath.guest.host_log import HostLog
-from errpath.guest.qemu import QEMU, Launch, qemu_argv
-from errpath.guest.qmp import CloneError, Qmp, go_on
+from errpath.guest.qemu_process import QemuProcess
+from errpath.guest.qmp import Qmp
 from errpath.guest.ram import GuestRam
 from errpath.images import Image
-from errpath.util import process
 from errpath.util.deadline import Deadline
 
-__all__ = ["Guest", "GuestSymbol", "Machine", "ProgramOutput", "boot", "resume"]
+__all__ = ["Guest", "GuestSymbol", "Machine", "ProgramOutput"]
 
 # Seconds that an ordinary verb may take under TCG on a busy machine.
 _VERB_SECONDS = 60.0
@@ -267,7 +255,7 @@ class Guest:
 class Machine(Guest):
     """A guest in a QEMU process of ours."""
 
-    def __init__(self, qemu: _Qemu, release: str) -> None:
+    def __init__(self, qemu: QemuProcess, release: str) -> None:
         super().__init__(qemu.channel, release=release, console=qemu.console)
         self._qemu = qemu
         self.ram = qemu.ram
@@ -297,241 +285,3 @@ class Machine(Guest):
 
     def close(self) -> None:
         self._finish()
-
-
-def boot(
-    definition: GuestDefinition,
-    kernel: Path,
-    *,
-    artefacts: Path,
-    accel: str = "tcg",
-    append: Sequence[str] = (),
-    gdb_port: int | None = None,
-) -> Machine:
-    """Boot a guest and wait for its agent.
-
-    `artefacts` gets console.log, host.log (as the guest ends), qemu.log and qemu.argv. QEMU dies
-    with this process, whatever ends it: it is started with a parent-death signal, and all it uses
-    are inherited descriptors.
-
-    Raises:
-        BootError: the kernel did not reach the agent in time; the text has its last console line.
-        InfrastructureError: QEMU itself failed.
-    """
-    ram = GuestRam(definition.memory_mib << 20)
-    start = _Start(definition, kernel, artefacts, accel, tuple(append), gdb_port)
-    try:
-        qemu = _Qemu(start, ram)
-    except BaseException:
-        ram.close()
-        raise
-    try:
-        seconds = definition.boot_seconds
-        hello = qemu.channel.hello(Deadline.after(seconds, "the agent's first word"))
-    except ChannelClosedError as error:
-        console = qemu.console
-        console.wait_end(Deadline.after(1.0, "the console"))
-        said = qemu.said()
-        booted = console.text.strip()
-        last = console.last_line
-        fatal = next((crash.title for crash in console.crashes() if crash.fatal), None)
-        killed = "" if fatal else qemu.killed_by()
-        qemu.end()
-        if killed:
-            raise GuestLostError(f"guest is lost: {killed} before the agent answered") from None
-        if not booted and said:
-            raise InfrastructureError(f"{QEMU}: {said}") from None
-        raise BootError(
-            f"kernel {kernel}: did not reach the agent ({error}): {fatal or last}; "
-            f"see {artefacts / 'console.log'}"
-        ) from None
-    except BaseException:
-        qemu.end()
-        raise
-    return Machine(qemu, str(hello["release"]))
-
-
-# Seconds that a process may take to end once it has closed its sockets.
-_DYING_SECONDS = 0.5
-# Seconds that a frozen guest may take to answer again, on a busy machine.
-_RESUME_SECONDS = 20.0
-
-
-def resume(
-    definition: GuestDefinition,
-    kernel: Path,
-    *,
-    artefacts: Path,
-    ram: GuestRam,
-    fill: Callable[[GuestRam], None],
-    state_fd: int,
-    release: str,
-    images: Iterable[str] = (),
-    accel: str = "tcg",
-    append: Sequence[str] = (),
-    added: Callable[[GuestRam], Sequence[str]] = lambda ram: (),
-) -> Machine:
-    """A guest that goes on where a frozen one stopped; everything but RAM and state as at its boot.
-
-    `ram` becomes its own; `fill` writes the frozen guest's memory into it, while QEMU starts.
-    `state_fd` is read from its beginning. `added` gives words for QEMU's command line that leave
-    the machine what it is, such as a plugin or a debugger's port.
-
-    Raises:
-        CloneError: QEMU does not take the state, or the agent in it does not answer.
-    """
-    try:
-        start = _Start(definition, kernel, artefacts, accel, tuple(append), added=tuple(added(ram)))
-        qemu = _Qemu(start, ram, waits=True)
-    except BaseException:
-        ram.close()
-        raise
-    try:
-        fill(ram)
-        # A description of its own: two clones must not share the offset.
-        incoming = os.open(f"/proc/self/fd/{state_fd}", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            go_on(qemu.monitor, incoming)
-        finally:
-            os.close(incoming)
-    except CloneError as error:
-        killed = qemu.killed_by()
-        qemu.end()
-        if killed:
-            raise GuestLostError(f"guest is lost: {killed} ({error})") from None
-        raise
-    except BaseException:
-        qemu.end()
-        raise
-    machine = Machine(qemu, release)
-    machine.note_images(images)
-    try:
-        machine.call("ping", seconds=_RESUME_SECONDS)
-    except GuestPoisonedError as error:
-        said, killed = qemu.said(), qemu.killed_by()
-        machine.close()
-        if killed:
-            raise
-        raise CloneError(f"{QEMU}: a frozen guest does not go on: {said or error}") from None
-    except BaseException:
-        machine.close()
-        raise
-    return machine
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What every start of a guest's QEMU has."""
-
-    definition: GuestDefinition
-    kernel: Path
-    artefacts: Path
-    accel: str
-    append: tuple[str, ...]
-    gdb_port: int | None = None
-    # Words at the end of QEMU's command line.
-    added: tuple[str, ...] = ()
-
-
-@contextlib.contextmanager
-def _artefact_errors(directory: Path) -> Iterator[None]:
-    """Whoever starts guests may be writing the cache meanwhile: this is another disk, perhaps.
-
-    Raises:
-        InfrastructureError: a file cannot be written there.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise InfrastructureError(
-            f"{directory}: {error.strerror}; expected room for a guest's logs"
-        ) from None
-
-
-class _Qemu:
-    """A QEMU process and our ends of what it inherited."""
-
-    def __init__(self, start: _Start, ram: GuestRam, *, waits: bool = False) -> None:
-        """With `waits`, the guest stands still until a state is loaded."""
-        process.find_program(QEMU)
-        with _artefact_errors(start.artefacts):
-            start.artefacts.mkdir(parents=True, exist_ok=True)
-        initramfs = build_initramfs()
-        disks = [open_disk(disk) for disk in start.definition.disks]
-        host_console, guest_console = socket.socketpair()
-        host_agent, guest_agent = socket.socketpair()
-        host_monitor, guest_monitor = socket.socketpair()
-        launch = Launch(
-            start.kernel,
-            initramfs,
-            start.accel,
-            guest_console.fileno(),
-            guest_agent.fileno(),
-            start.append,
-            start.gdb_port,
-            ram_fd=ram.fd,
-            monitor_fd=guest_monitor.fileno(),
-            disk_fds=tuple(disk.fileno() for disk in disks),
-            incoming=waits,
-        )
-        argv = (
-            process.find_program("setpriv"),
-            *("--pdeathsig", "KILL"),
-            *qemu_argv(start.definition, launch),
-            *start.added,
-        )
-        with _artefact_errors(start.artefacts):
-            (start.artefacts / "qemu.argv").write_text("\n".join(argv) + "\n")
-        self._log = start.artefacts / "qemu.log"
-        inherited = [guest_console.fileno(), guest_agent.fileno(), guest_monitor.fileno(), ram.fd]
-        inherited += [disk.fileno() for disk in disks]
-        with guest_console, guest_agent, guest_monitor, self._log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                pass_fds=inherited,
-                # Ctrl-C is ours to handle: the guest is ended in order.
-                start_new_session=True,
-            )
-        for disk in disks:
-            disk.close()
-        self.ram = ram
-        self.console = Console(host_console, start.artefacts / "console.log")
-        self._host_log = HostLog(start.artefacts.name, start.artefacts / "host.log")
-        self.channel = SocketChannel(host_agent, self._host_log)
-        self.monitor = Qmp(host_monitor, self._host_log)
-
-    def said(self) -> str:
-        """The first line that QEMU itself printed, or nothing."""
-        lines = self._log.read_text(errors="replace").strip().splitlines()
-        return lines[0] if lines else ""
-
-    def killed_by(self) -> str:
-        """What ended QEMU from outside, such as the kernel that was out of memory; "" if QEMU runs
-        or ended by itself."""
-        try:
-            # Its sockets close a little before it can be waited for.
-            status = self._process.wait(_DYING_SECONDS)
-        except subprocess.TimeoutExpired:
-            return ""
-        return f"{QEMU} was killed by signal {-status}" if status < 0 else ""
-
-    def memory_bytes(self) -> tuple[int, int]:
-        rows = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        sizes = {row.split(":")[0]: row.split()[1] for row in rows if row.endswith(" kB")}
-        # Shared memory is the RAM; what is mapped from files is shared with all other clones.
-        return self.ram.allocated, int(sizes["RssAnon"]) << 10
-
-    def end(self) -> None:
-        """End QEMU and take down what watched it. Safe to call for one that has ended."""
-        self.channel.close()
-        self.monitor.close()
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-        self.console.close()
-        self.ram.close()
-        self._host_log.write()

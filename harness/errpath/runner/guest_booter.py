@@ -20,7 +20,7 @@ class GuestBooter:
         self, source: KernelUnderTest, artefacts: Path, boot: Callable[..., Machine]
     ) -> None:
         """Each guest's artefacts get a directory below `artefacts`; `boot` boots a machine
-        (`errpath.guest.machine.boot`)."""
+        (`errpath.guest.start.boot`)."""
         self._source = source
         self._artefacts = artefacts
         self._boot = boot

@@ -10,9 +10,10 @@ from typing import Any
 
 from errpath.faults import injection_list
 from errpath.guest.clones import Added, Clones, MachineSpec
-from errpath.guest.machine import Guest, Machine, boot, resume
+from errpath.guest.machine import Guest, Machine
 from errpath.guest.qmp import CloneError
 from errpath.guest.snapshot import SnapshotStore
+from errpath.guest.start import boot, resume
 from errpath.oracles import kmemleak
 from errpath.oracles.canary import Check
 from errpath.oracles.kmemleak_min_age import MinAge, set_min_age

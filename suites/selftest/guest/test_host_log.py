@@ -14,9 +14,9 @@ from errpath.errors import InfrastructureError
 from errpath.guest.channel import SocketChannel
 from errpath.guest.definition import load_guest
 from errpath.guest.host_log import AGENT, QMP, HostLog
-from errpath.guest.machine import boot
 from errpath.guest.qemu import QEMU
 from errpath.guest.qmp import Qmp
+from errpath.guest.start import boot
 from errpath.util.deadline import Deadline
 from suites.selftest.guest.test_channel import _frame, _take
 from suites.selftest.runner.fakes import FakeMonitor
