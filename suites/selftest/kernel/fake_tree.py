@@ -1,7 +1,8 @@
 """A kernel tree of a dozen lines: it "builds" by concatenating files, without a compiler.
 
 Its Makefile takes the same targets and variables as the kernel's, and its merge script the same
-arguments, so that everything around the compiler can be tested in milliseconds.
+arguments, so that everything around the compiler can be tested in milliseconds. A file
+`foo.modinfo` beside foo's sources is added to the module's `.modinfo`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ probe_%.o:
 \t@mkdir -p $(O)/$(@D)
 \t@cat $(@D)/*.c > $(O)/$@.bin
 \t@printf 'name=$(*F)\\0depends=$(if $(filter bar,$(*F)),barlib)\\0' > $(O)/$@.modinfo
+\t@cat $(wildcard $(@D)/$(*F).modinfo) /dev/null >> $(O)/$@.modinfo
 \t@cd $(O) && objcopy -I binary -O elf64-x86-64 --add-section .modinfo=$@.modinfo $@.bin $@
 \t@echo $(*F) >> $(O)/count
 """

@@ -8,9 +8,10 @@ from errpath.errors import AbsentError
 from errpath.kernel.build.builder import Builder
 from errpath.kernel.build.built import BuiltModule
 from errpath.kernel.build.modindex import module_name
-from errpath.kernel.build.modules import load_module
-from errpath.kernel.build.state import State
+from errpath.kernel.build.modules import is_aliased, load_module, soft_dependencies
+from errpath.kernel.build.state import State, load_tree
 from errpath.kernel.layout import Layout
+from errpath.kernel.symbols.elf import modinfo
 
 __all__ = ["ModuleOrder"]
 
@@ -58,10 +59,29 @@ class ModuleOrder:
                 self._builder.modules(self._state, [path])
                 module = load_module(self._layout, key)
             assert module is not None
-            for dependency in self.paths(module.depends):
+            for dependency in (*self.paths(module.depends), *self._by_alias(module)):
                 visit(dependency)
             order[path] = module
 
         for path in wanted:
             visit(path)
         return tuple(order.values())
+
+    def _by_alias(self, module: BuiltModule) -> tuple[str, ...]:
+        """Paths of modules that a module wants before it by an alias, such as `crypto-crc32c`: a
+        guest has nothing that would load them when they are asked for."""
+        index = self._builder.index(self._state)
+        known = {*index.modules, *index.builtin}
+        soft = soft_dependencies(modinfo(module.stripped))
+        aliases = [word for word in soft if module_name(word) not in known]
+        if not aliases:
+            return ()
+        # What is of one processor may refuse another; a generic one is what always works.
+        places = {f"{path}.c": path for path in index.modules.values()}
+        general = [place for place in places if not place.startswith("arch/")]
+        tree, _ = load_tree(self._layout, self._state.key)
+        return tuple(
+            places[place]
+            for place, file in tree.fetch(general)
+            if any(is_aliased(file.content.decode(errors="replace"), one) for one in aliases)
+        )

@@ -21,12 +21,14 @@ from errpath.util.process import run
 __all__ = [
     "HEADER",
     "compile_sources",
+    "is_aliased",
     "lacking_symbols",
     "load_module",
     "make_external",
     "missing_modules",
     "missing_symbols",
     "save_module",
+    "soft_dependencies",
 ]
 
 # What modules of ours include to learn of the kernel's features.
@@ -44,12 +46,14 @@ def save_module(
     *,
     kernel: str,
     to_path: Callable[[str], str | None],
+    to_soft: Callable[[str], str | None] | None = None,
     prefix: str = "",
 ) -> None:
     """Copy a built module, with and without debug information, and note what it needs.
 
     `to_path` turns the name of a module that it depends on into its path, None if it is built in;
-    `prefix` is the directory of its sources, if they are not the kernel's.
+    `to_soft` does so for what it wants before it, which may be an alias, and is `to_path` unless
+    given; `prefix` is the directory of its sources, if they are not the kernel's.
     """
     target = directory / module.name
     shutil.copyfile(module, target)
@@ -57,19 +61,30 @@ def save_module(
     run(["objcopy", "--strip-debug", target, directory / "stripped" / module.name])
     info = modinfo(target)
     words = [word for text in info.get("depends", ()) for word in text.split(",")]
-    # `softdep=pre: name name post: name`
-    for text in info.get("softdep", ()):
-        if match := re.search(r"pre:(.*?)(?:post:|$)", text):
-            words += match[1].split()
-    paths = [to_path(module_name(word)) for word in dict.fromkeys(words) if word]
+    paths = [to_path(module_name(word)) for word in words if word]
+    paths += map(to_soft or (lambda word: to_path(module_name(word))), soft_dependencies(info))
     meta = {
         "name": module_name(module.name),
         "file": module.name,
-        "depends": [path for path in paths if path is not None],
+        "depends": [path for path in dict.fromkeys(paths) if path is not None],
         "kernel": kernel,
         "source_prefix": prefix,
     }
     write_json(directory / "meta.json", meta)
+
+
+def soft_dependencies(info: Mapping[str, Iterable[str]]) -> list[str]:
+    """What a module's `.modinfo` wants loaded before it: names of modules, or aliases."""
+    # `softdep=pre: name name post: name`
+    found = (re.search(r"pre:(.*?)(?:post:|$)", text) for text in info.get("softdep", ()))
+    return [word for match in found if match for word in match[1].split()]
+
+
+def is_aliased(source: str, alias: str) -> bool:
+    """Whether the source of a module gives it this alias, as an algorithm of crypto or by name."""
+    name = re.escape(alias.removeprefix("crypto-"))
+    macro = "MODULE_ALIAS_CRYPTO" if alias.startswith("crypto-") else "MODULE_ALIAS(?:_CRYPTO)?"
+    return re.search(rf'\b{macro}\("{name}"\)', source) is not None
 
 
 def load_module(layout: Layout, key: str) -> BuiltModule | None:

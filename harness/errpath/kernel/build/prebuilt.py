@@ -17,6 +17,7 @@ from errpath.kernel.build.modindex import module_name
 from errpath.kernel.build.modules import compile_sources, load_module, make_external, save_module
 from errpath.kernel.build.state import combine
 from errpath.kernel.layout import Layout, write_json
+from errpath.kernel.symbols.elf import modinfo
 from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
 
@@ -193,11 +194,34 @@ class Prebuilt:
 
     def _copied(self, file: Path) -> BuiltModule:
         status = file.stat()
-        key = combine("copy", self.key, str(file), f"{status.st_size}:{status.st_mtime_ns}")
+        key = combine("copied", self.key, str(file), f"{status.st_size}:{status.st_mtime_ns}")
         module = load_module(self.layout, key)
         if module is None:
             with self.layout.making(self.layout.modules / key) as directory:
-                save_module(file, directory, kernel=self.key, to_path=lambda name: name)
+                save_module(
+                    file,
+                    directory,
+                    kernel=self.key,
+                    to_path=lambda name: name,
+                    to_soft=self._soft,
+                )
             module = load_module(self.layout, key)
             assert module is not None
         return module
+
+    def _soft(self, word: str) -> str | None:
+        """The module of a name or an alias; None for one that no module here has."""
+        try:
+            find_prebuilt_module(self.objects, word)
+        except SourceError:
+            return _aliased_module(self.objects, word)
+        return module_name(word)
+
+
+def _aliased_module(objects: Path, alias: str) -> str | None:
+    named = (
+        module_name(path.name)
+        for path in sorted(objects.rglob("*.ko"))
+        if alias in modinfo(path).get("alias", ())
+    )
+    return next(named, None)

@@ -23,6 +23,7 @@ from errpath.errors import (
     UsageError,
 )
 from errpath.kernel import KernelRequest, KernelStore
+from errpath.kernel.build.modules import is_aliased
 from errpath.util.progress import Progress
 from suites.selftest.disk import Disk
 from suites.selftest.kernel.fake_tree import fake_store, make_tree, write_fragment
@@ -376,6 +377,35 @@ def test_prebuilt_directory(testbed: Testbed) -> None:
         testbed.store.modules(imported, ["foo"])
     with pytest.raises(UsageError, match="takes no patch"):
         testbed.store.build(dataclasses.replace(request, kconfig_add=("CONFIG_A=y",)))
+
+
+def test_what_a_module_wants_by_an_alias_is_loaded_before_it(testbed: Testbed) -> None:
+    """In a kernel built here and in a finished build; what nothing provides is left out."""
+    (testbed.tree / "fs/foo/foo.modinfo").write_text("softdep=pre: crypto-sum nowhere\0")
+    library = testbed.tree / "fs/bar/barlib.c"
+    library.write_text(f'{library.read_text()}MODULE_ALIAS_CRYPTO("sum");\n')
+    (testbed.tree / "fs/bar/barlib.modinfo").write_text("alias=sum\0alias=crypto-sum\0")
+    kernel = testbed.store.build(testbed.request())
+    assert [one.name for one in testbed.store.modules(kernel, ["foo"])] == ["barlib", "foo"]
+    (objects,) = (testbed.root / "cache/work").glob("*/obj-*")
+    finished = KernelRequest(spec=str(objects), fragments=testbed.request().fragments)
+    imported = testbed.store.build(finished)
+    assert [one.name for one in testbed.store.modules(imported, ["foo"])] == ["barlib", "foo"]
+
+
+@pytest.mark.parametrize(
+    ("alias", "text", "is_it"),
+    [
+        ("crypto-crc32c", 'MODULE_ALIAS_CRYPTO("crc32c");', True),
+        ("crc32c", 'MODULE_ALIAS_CRYPTO("crc32c");', True),
+        ("nls", 'MODULE_ALIAS("nls");', True),
+        # As the kernel asks for an algorithm, a plain alias does not answer.
+        ("crypto-crc32c", 'MODULE_ALIAS("crc32c");', False),
+        ("crc32c", 'MODULE_ALIAS_CRYPTO("crc32c-generic");', False),
+    ],
+)
+def test_aliases_in_sources(alias: str, text: str, is_it: bool) -> None:
+    assert is_aliased(f"x\n{text}\n", alias) is is_it
 
 
 def test_a_finished_build_without_what_tests_need_names_all_of_it(testbed: Testbed) -> None:
