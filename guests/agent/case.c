@@ -366,6 +366,9 @@ int verb_case_run(struct call *call)
 		error = run_attached(call, &devices, &messages);
 	if (!unread)
 		unread = kmsg_read(&messages);
+	/* What came once in this boot, of WARN_ONCE() and the like, comes for the next case as well. */
+	if (before.used || messages.used)
+		write_text("/sys/kernel/debug/clear_warn_once", "1");
 	if (unread)
 		snprintf(call->what, sizeof(call->what), "read /dev/kmsg");
 	/* The reply to a case that could not be set up is not read: the next has its changes. */

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from errpath.cases.case import MountCase, Outcome
@@ -44,11 +44,12 @@ def run_cases(
     count: bool = False,
     settle: bool = False,
     patience: float = 0.0,
+    over: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome | AgentError]:
     """Run cases one after another, each in a task of its name; what each did, in order, or why the
     guest could not set it up. The images of all are brought into the guest first. With `count`,
     each reports what it has changed of what the kernel counts; `settle` and `patience` are
-    `MountCase.as_request`'s.
+    `MountCase.as_request`'s. Once `over`, no more of them begins: those under way are the last.
 
     Raises:
         GuestPoisonedError: at the case that the guest did not survive.
@@ -68,6 +69,7 @@ def run_cases(
                 case.blob,
             )
             for case, task, image_ids in (item for item in ready if isinstance(item, tuple))
+            if not over()
         ),
     )
     began = time.monotonic()
@@ -75,7 +77,9 @@ def run_cases(
         if isinstance(item, AgentError):
             yield item
             continue
-        reply = next(replies)
+        reply = next(replies, None)
+        if reply is None:
+            return
         # Several are under way at once: a case's time is from the answer before to its own.
         yield reply if isinstance(reply, AgentError) else _outcome(item[1], reply, began)
         began = time.monotonic()

@@ -59,6 +59,7 @@ _STARTS: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
         ("slab", r"^\[.+ overwritten\] 0x[0-9a-f]+-0x", True),
         ("slab", r"BUG \S+ \((?:Not tainted|Tainted)", True),
         ("warning", r"^ODEBUG: ", False),
+        ("bug", r"BUG: sleeping function called from invalid context", False),
         ("bug", r"BUG: ", True),
         ("warning", r"WARNING: ", False),
         ("vfs", r"VFS: Busy inodes after unmount|VFS: Close: file count is 0", False),

@@ -25,7 +25,7 @@ from errpath.oracles.failure import (
 from errpath.oracles.frames import base_name, first_named, stack_frames
 from errpath.oracles.titles import report_title
 
-__all__ = ["LOG_KINDS", "hang_failure", "killed_failure", "log_failures"]
+__all__ = ["LOG_KINDS", "hang_failure", "killed_failure", "log_failures", "speaks_once"]
 
 # Kinds of the log's grammar, and of failures.
 LOG_KINDS: dict[str, Kind] = {
@@ -43,6 +43,13 @@ LOG_KINDS: dict[str, Kind] = {
     "warning": WARNING,
 }
 _WHERE = re.compile(r"\b([\w./-]+\.[chS]:\d+)")
+
+
+def speaks_once(crash: Crash) -> bool:
+    """Whether the kernel has less to say after a report than before: lockdep switches itself off,
+    UBSAN reports a place once, DEBUG_OBJECTS five times in a boot. What was said once for other
+    reasons the agent has said again (`clear_warn_once`)."""
+    return crash.kind in ("lockdep", "ubsan") or crash.title.startswith("ODEBUG: ")
 
 
 def log_failures(crashes: Iterable[Crash]) -> tuple[Failure, ...]:

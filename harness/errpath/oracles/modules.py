@@ -9,7 +9,16 @@ from pathlib import Path
 from errpath.guest.machine import Guest
 from errpath.util.resources import GUESTS
 
-__all__ = ["CANARY", "CORRUPT", "HOLD", "PLANT", "PLANTS", "PROBE", "OwnModule"]
+__all__ = [
+    "CANARY",
+    "CORRUPT",
+    "HOLD",
+    "PENDING",
+    "PLANT",
+    "PLANTS",
+    "PROBE",
+    "OwnModule",
+]
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,8 @@ PROBE = OwnModule(
         "alloc_tag_cttype": "tag_type",
     },
 )
+# Timers and work that are armed.
+PENDING = OwnModule("pending")
 # Objects and pages that stay, and leaks.
 PLANT = OwnModule("plant")
 # References to a mounted filesystem that stay.

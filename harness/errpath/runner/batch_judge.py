@@ -43,6 +43,10 @@ class Observed:
     counts: Mapping[str, str] | None = None
     # What ran before those that were asked for, to warm the guest up.
     before: MountCase | None = None
+    # Whether the kernel has made a report that it makes once, and ids of cases that ran after it:
+    # what it says of them counts, its silence does not.
+    spent: bool = False
+    unheard: set[str] = field(default_factory=set)
 
     @property
     def cases(self) -> list[MountCase]:

@@ -5,7 +5,9 @@ once. A canary is found before the first case of a guest and, by the same check,
 of every batch. Where so much leaks that the canary is not seen, what was found counts, and cases in
 which nothing was found run again in halves of the batch, until it is. A guest that crashes or hangs
 costs the case that did it: a new guest goes on behind it, and those before it, whose leaks can no
-longer be looked for, run again at the end. A guest that is lost without a word of its kernel costs
+longer be looked for, run again at the end. Behind a report that a kernel makes once, the next cases
+run in a new guest too. What a batch has left armed fires before it is judged
+(`errpath.runner.pending_work`). A guest that is lost without a word of its kernel costs
 nothing: its cases run again, each three times at most. What is suspected is repeated in a fresh
 guest, by the slow protocol, before it is called a leak.
 """
@@ -24,6 +26,7 @@ from errpath.runner.batch_step import LostGuests, Show, Step
 from errpath.runner.case_loop import CaseLoop
 from errpath.runner.counting import begin_counts
 from errpath.runner.guests import Boot, CurrentGuest
+from errpath.runner.pending_work import PendingWork
 from errpath.runner.result import Result
 from errpath.runner.subset import split_evenly
 from errpath.runner.usual import UsualFailures
@@ -73,6 +76,7 @@ class BatchRunner:
         self._progress = progress
         self._current = CurrentGuest(boot, confirm=confirm)
         self._judge = BatchJudge(self._current, repeats=repeats)
+        self._pending = PendingWork(self._current)
         self._lost = LostGuests()
         self._loop = CaseLoop(
             self._current, usual=usual or UsualFailures(), lost=self._lost, count=count
@@ -153,6 +157,8 @@ class BatchRunner:
                 batch.counts = begin_counts(batch.prepared.guest, possible)
             if not self._loop.run(batch, possible, step, show):
                 return step
+            if self._pending.fire(batch, step, lambda note: show(len(batch.runs), note)):
+                return step
             show(len(batch.runs), "checking for leaks")
             judged = self._judge.judge(batch, lambda note: show(len(batch.runs), note))
         except GuestLostError as error:
@@ -163,7 +169,7 @@ class BatchRunner:
         if any(case.id in self._halved for case in cases):
             # What a half leaked must not hide the canary of the other.
             self.close()
-        step.results += judged.results
+        step.soon += self._unheard(batch, judged, step)
         step.soon += self._halves(judged, step)
         return step
 
@@ -180,6 +186,20 @@ class BatchRunner:
             else:
                 step.results.append(Result(verdict, prepared.artefacts))
         return possible
+
+    def _unheard(self, batch: Observed, judged: Judged, step: Step) -> list[Sequence[MountCase]]:
+        """Take over the results, but for passes behind a report that the kernel makes once: these
+        cases run again, in a guest that has all its reports yet."""
+        if batch.spent:
+            self.close()
+        again = []
+        for result in judged.results:
+            verdict = result.verdict
+            if verdict.status is Status.PASS and verdict.case.id in batch.unheard:
+                again.append(verdict.case)
+            else:
+                step.results.append(result)
+        return [again] if again else []
 
     def _halves(self, judged: Judged, step: Step) -> list[tuple[MountCase, ...]]:
         """Smaller batches of what was not seen. Where nothing is found in large ones of those

@@ -9,7 +9,7 @@ from errpath.errors import GuestLostError, GuestPoisonedError
 from errpath.guest.channel import AgentError
 from errpath.runner.batch_judge import Observed
 from errpath.runner.batch_step import LostGuests, Show, Step
-from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
+from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable, is_kernel_spent
 from errpath.runner.guests import CurrentGuest
 from errpath.runner.observation import observe
 from errpath.runner.result import Result
@@ -40,10 +40,15 @@ class CaseLoop:
         """Run what comes before the cases of a batch, and is not counted; False where it took the
         guest down."""
         before = [batch.before] if batch.before is not None else []
-        return self._run(batch, before, step, show, count=False)
+        if not self._run(batch, before, step, show, count=False):
+            return False
+        if batch.spent:
+            self._current.close()
+        return not batch.spent
 
     def run(self, batch: Observed, cases: Sequence[MountCase], step: Step, show: Show) -> bool:
-        """Run the cases; False where one of them took the guest down, or it was lost."""
+        """Run the cases; False where one of them took the guest down, or it was lost. Behind a
+        report that the kernel makes once, the rest runs in another guest."""
         return self._run(batch, cases, step, show, count=self._count)
 
     def _run(
@@ -57,14 +62,25 @@ class CaseLoop:
     ) -> bool:
         prepared = batch.prepared
         patience = self._patience(cases)
-        outcomes = observe(self._current, prepared, cases, count=count, patience=patience)
+        outcomes = observe(
+            self._current,
+            prepared,
+            cases,
+            count=count,
+            patience=patience,
+            over=lambda: batch.spent,
+        )
         # Cases that took the guest down in a usual way: those behind them run in it all the same,
         # and only the same failure is believed.
         wrecked = 0
         for number, case in enumerate(cases):
             show(number, case.id)
             try:
-                _, outcome = next(outcomes)
+                ran = next(outcomes, None)
+                if ran is None:
+                    step.soon.append(cases[number:])
+                    break
+                outcome = ran[1]
             except GuestLostError as error:
                 # The next attempt is by itself, so that it costs no other case anything.
                 step.soon.append(self._lost.again([case], str(error), step, prepared.artefacts))
@@ -115,6 +131,10 @@ class CaseLoop:
             step.results.append(Result(verdict, batch.prepared.artefacts))
         else:
             self._usual.note_healthy(outcome)
+            before = bool(batch.runs) and is_kernel_spent(outcome.kmsg_before)
+            if batch.spent or before:
+                batch.unheard.add(case.id)
+            batch.spent = batch.spent or before or is_kernel_spent(outcome.kmsg)
             batch.runs.append((case, outcome))
 
     def _took_down(

@@ -9,7 +9,7 @@ from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_cases
 from errpath.errors import GuestPoisonedError, KernelError
 from errpath.guest.channel import AgentError
-from errpath.kernel.log import find_crashes
+from errpath.kernel.log import Crash, find_crashes
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import Record
 from errpath.runner.guest_loss import is_guest_unusable
@@ -22,6 +22,7 @@ __all__ = [
     "Show",
     "check_late_crashes",
     "find_leaks",
+    "late_crashes",
     "observe",
     "repeat_cases",
     "with_late_messages",
@@ -52,16 +53,21 @@ def observe(
     count: bool = False,
     settle: bool = False,
     patience: float = PATIENCE,
+    over: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[MountCase, Outcome | AgentError]]:
     """Run cases one after another, each in a task of its own name; with `count`, each reports what
-    it has changed of what the kernel counts. `settle` and `patience` are `MountCase.as_request`'s.
+    it has changed of what the kernel counts. `settle` and `patience` are `MountCase.as_request`'s,
+    `over` is `run_cases`'s.
 
     Raises:
         GuestPoisonedError: the guest went away with the case that comes next.
     """
     work = [(case, current.task()) for case in cases]
-    outcomes = run_cases(prepared.guest, work, count=count, settle=settle, patience=patience)
-    yield from zip(cases, outcomes, strict=True)
+    yield from zip(
+        cases,
+        run_cases(prepared.guest, work, count=count, settle=settle, patience=patience, over=over),
+        strict=False,
+    )
 
 
 def repeat_cases(
@@ -125,15 +131,22 @@ def check_late_crashes(current: CurrentGuest, outcomes: Sequence[Outcome]) -> No
         KernelError: one came later, from a kernel thread say: no case can be blamed for it.
     """
     prepared = current.get()
+    for crash in late_crashes(current, prepared, outcomes):
+        raise KernelError(
+            f"kernel {crash.kind} outside of every case: {crash.title}; see "
+            f"{prepared.artefacts / 'console.log'} (--isolation=case finds the case)"
+        )
+
+
+def late_crashes(
+    current: CurrentGuest, prepared: PreparedGuest, outcomes: Sequence[Outcome]
+) -> tuple[Crash, ...]:
+    """What the console shows that was logged neither while a case ran nor before the next."""
     current.reported |= {
         crash.title
         for outcome in outcomes
         for crash in (*find_crashes(outcome.kmsg), *find_crashes(outcome.kmsg_after))
     }
     console = prepared.guest.console
-    for crash in console.crashes() if console is not None else ():
-        if crash.title not in current.reported:
-            raise KernelError(
-                f"kernel {crash.kind} outside of every case: {crash.title}; see "
-                f"{prepared.artefacts / 'console.log'} (--isolation=case finds the case)"
-            )
+    crashes = console.crashes() if console is not None else ()
+    return tuple(crash for crash in crashes if crash.title not in current.reported)

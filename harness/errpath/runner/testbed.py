@@ -22,7 +22,7 @@ from errpath.kernel.features import Finding
 from errpath.kernel.features.change import Code
 from errpath.kernel.features.summary import spelled, summary
 from errpath.kernel.symbols.symbolizer import Symbolizer
-from errpath.oracles.modules import CANARY, PLANTS, PROBE, OwnModule
+from errpath.oracles.modules import CANARY, PENDING, PLANTS, PROBE, OwnModule
 from errpath.runner.availability import check_configured, check_symbols
 from errpath.runner.blocked import blocked_tasks
 from errpath.runner.guest_factory import GuestFactory
@@ -173,7 +173,7 @@ class Testbed:
     @functools.cached_property
     def oracle_modules(self) -> tuple[tuple[OwnModule, BuiltModule], ...]:
         """What is loaded into every prepared guest, in load order."""
-        wanted = (CANARY, PROBE, *(PLANTS[name] for name in self.options.plants))
+        wanted = (CANARY, PROBE, PENDING, *(PLANTS[name] for name in self.options.plants))
         return tuple((own, self._store.external(self.kernel, own.directory)) for own in wanted)
 
     @functools.cached_property

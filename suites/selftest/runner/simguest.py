@@ -7,6 +7,7 @@ What a case does in it is written in its first step's `data`, as comma-separated
     worker=64           a kernel worker loses one on the case's behalf
     once                what is lost, or vanishes, does so in the first boot only
     warn                the kernel logs a WARNING meanwhile
+    inversion           lockdep reports it, and nothing any more in this guest
     oops                the kernel logs an oops and kills the task
     panic               the console says so, and the guest is gone
     vanish              the guest is gone without a word
@@ -30,6 +31,7 @@ What a case leaves behind that kmemleak does not see:
     waiting=1           an object that waits for RCU, and goes before the next case is over
     stays               the module hfs does not unload any more
     listed              a superblock stays listed
+    arms=5              a timer that is due in 5 s; with freed, the kernel panics when it fires
 
 `id=NAME` does nothing: it tells cases apart.
 """
@@ -53,6 +55,7 @@ from errpath.guest.channel import AgentError, ChannelClosedError, Reply
 from errpath.guest.console import Console
 from errpath.guest.machine import Guest
 from errpath.oracles import canary, kmemleak
+from errpath.oracles.modules import PENDING
 from errpath.runner.guests import PreparedGuest
 from errpath.util.deadline import Deadline
 from errpath.util.errnos import errno_value
@@ -67,6 +70,7 @@ _WRITABLE = ("/sys/kernel/tracing/", "/proc/sys/vm/", "/sys/kernel/debug/errpath
 PLACE = "fs/hfs/super.c:1 [hfs] func:keeps"
 _REFERENCES = 50
 _WARNING = "WARNING: fs/super.c:638 at generic_shutdown_super+0x10b/0x160, CPU#0: x/33"
+_INVERSION = "WARNING: possible circular locking dependency detected"
 _OOPS = "BUG: kernel NULL pointer dereference, address: 0000000000000318"
 _PANIC = "Kernel panic - not syncing: Fatal exception"
 
@@ -166,6 +170,9 @@ class SimChannel:
         self._left: set[str] = set()
         self._gone = False
         self._crowded = False
+        self._lockdep_off = False
+        # Timers that are armed: seconds until they are due, task, whether their memory is freed.
+        self._timers: list[tuple[float, str, bool]] = []
         self._closed = False
         world.open += 1
 
@@ -220,7 +227,11 @@ class SimChannel:
         if path == kmemleak.SCAN_FILE:
             return Reply({}, self.model.read().encode())
         supers = b"tmpfs tmpfs active\n" + b"hfs loop0 dead\n" * ("listed" in self._left)
-        files = {"/sys/kernel/debug/errpath_supers": supers} | self.files
+        timers = "".join(f"{due * 1000:.0f} {task} f [hfs]\n" for due, task, _ in self._timers)
+        files = {
+            "/sys/kernel/debug/errpath_supers": supers,
+            PENDING.file: timers.encode(),
+        } | self.files
         if path not in files:
             raise AgentError("file.read", errno.ENOENT, path)
         return Reply({}, files[path])
@@ -259,7 +270,16 @@ class SimChannel:
         return [] if self._crowded else [int(word) for word in self.files[path].split()]
 
     def _sleep(self, arguments: Mapping[str, Any], _: bytes) -> Reply:
-        self.model.sleep(arguments["ms"] / 1000)
+        seconds = arguments["ms"] / 1000
+        self.model.sleep(seconds)
+        if any(due <= seconds and freed for due, _, freed in self._timers):
+            self.say(_PANIC)
+            self._gone = True
+            self._hang_up()
+            raise ChannelClosedError("agent: channel closed by the guest")
+        self._timers = [
+            (due - seconds, task, freed) for due, task, freed in self._timers if due > seconds
+        ]
         return Reply({}, b"")
 
     def _done(self, _arguments: Mapping[str, Any], _: bytes) -> Reply:
@@ -297,7 +317,7 @@ class SimChannel:
             self._gone = True
             self._hang_up()
             raise ChannelClosedError("agent: channel closed by the guest")
-        self._keep(does, settle=bool(arguments.get("settle")))
+        self._keep(does, arguments["name"], settle=bool(arguments.get("settle")))
         if first:
             self._lose(does, arguments["name"], pid)
         fault = arguments["fault"]
@@ -317,13 +337,16 @@ class SimChannel:
             values["counts"] = self._counts()
         if "warn" in does:
             values["kmsg"] = _WARNING
+        if "inversion" in does and not self._lockdep_off:
+            self._lockdep_off = True
+            values["kmsg"] = _INVERSION
         if "oops" in does and ends:
             values |= {"kmsg": _OOPS, "signal": 9, "steps": []}
         if "hang" in does and ends:
             values |= {"hung": True, "stack": "[<0>] super_lock+0x6d/0x130", "steps": []}
         return Reply(values | dict(self.world.on_case(self, arguments, values)), b"")
 
-    def _keep(self, does: Mapping[str, str], *, settle: bool) -> None:
+    def _keep(self, does: Mapping[str, str], task: str, *, settle: bool) -> None:
         """What a case keeps of the resources that are counted."""
         name = does.get("id", "")
         self._references += int(does.get("references", 0))
@@ -334,6 +357,8 @@ class SimChannel:
         self._objects += kept + waiting - self._waiting
         self._waiting = waiting
         self._ran.add(name)
+        if "arms" in does:
+            self._timers.append((float(does["arms"]), task, "freed" in does))
         self._left |= does.keys()
 
     def _lose(self, does: Mapping[str, str], task: str, pid: int) -> None:

@@ -125,6 +125,26 @@ def test_a_warning_fails_its_case_and_spares_the_guest(world: World) -> None:
     assert world.boots == 1
 
 
+def test_behind_a_report_that_comes_once_the_others_run_in_a_new_guest(world: World) -> None:
+    cases = _cases(a="id=a", b="inversion,id=b", c="id=c", d="inversion,id=d", e="id=e")
+    results, _ = _run(world, cases)
+    assert _statuses(results) == {"a": _PASS, "b": _FAIL, "c": _PASS, "d": _FAIL, "e": _PASS}
+    assert [number for _, number in world.ran] == [1, 1, 2, 2, 3]
+
+
+def test_a_report_that_comes_late_and_once_is_the_case_before(world: World) -> None:
+    """What ran when it came was not heard: it runs again."""
+    world.on_case = lambda channel, request, _: (
+        {"kmsg_before": "UBSAN: shift-out-of-bounds in fs/hfs/super.c:1:2"}
+        if request["steps"][0].get("data") == "id=b" and channel.number == 1
+        else {}
+    )
+    results, _ = _run(world, _cases(a="id=a", b="id=b", c="id=c"))
+    assert _statuses(results) == {"a": _FAIL, "b": _PASS, "c": _PASS}
+    assert world.runs("id=a") == 1
+    assert world.runs("id=b") == 2
+
+
 def test_a_hang_costs_one_case(world: World) -> None:
     results, _ = _run(world, _cases(a="", b="hang", c=""))
     assert _statuses(results) == {"a": _PASS, "b": _FAIL, "c": _PASS}
