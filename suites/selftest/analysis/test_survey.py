@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from errpath.analysis.survey import FilesystemEntry, KernelSurvey, render, survey, to_json
 from errpath.kernel import KernelRequest
 from errpath.kernel.features.finding import Finding, Presence
@@ -68,12 +66,9 @@ def test_json_has_everything() -> None:
     assert values["canary"].startswith("canary: 3 of 3")
 
 
-def test_a_built_kernel_is_surveyed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "errpath.kernel.build.store.load_table",
-        lambda: (Feature("start", "x", symbol="start_kernel"),),
-    )
-    store = fake_store(tmp_path / "cache")
+def test_a_built_kernel_is_surveyed(tmp_path: Path) -> None:
+    features = (Feature("start", "x", symbol="start_kernel"),)
+    store = fake_store(tmp_path / "cache", table=lambda: features)
     tree = make_tree(tmp_path / "tree")
     (tree / "fs/hfs").mkdir()
     (tree / "fs/hfs/Makefile").write_text("hfs-y := super.o\nhfs-$(CONFIG_X) += test.o\n")

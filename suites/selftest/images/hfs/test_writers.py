@@ -64,7 +64,7 @@ def test_hfs_refuses_what_it_cannot_hold(entry: File | Symlink, error: str) -> N
 
 def test_names_that_are_equal_on_the_volume_are_refused() -> None:
     pair = (File(path="name"), File(path="NAME"))
-    with pytest.raises(UsageError, match="tell from the others"):
+    with pytest.raises(UsageError, match="distinguishes from the others"):
         hfs.volume(entries=pair).image()
     with pytest.raises(UsageError, match="differs from the others"):
         hfsplus.volume(entries=pair).image()
