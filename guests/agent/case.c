@@ -366,7 +366,7 @@ int verb_case_run(struct call *call)
 		error = run_attached(call, &devices, &messages);
 	if (!unread)
 		unread = kmsg_read(&messages);
-	/* What came once in this boot, of WARN_ONCE() and the like, comes for the next case as well. */
+	/* What comes once in a boot, as of WARN_ONCE(), comes for the next case as well. */
 	if (before.used || messages.used)
 		write_text("/sys/kernel/debug/clear_warn_once", "1");
 	if (unread)
