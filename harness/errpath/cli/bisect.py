@@ -17,7 +17,7 @@ from errpath.cli.run import suites_of
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
 from errpath.filesystems.mkfs import use_own_image
 from errpath.intake.attempts import REPRO_GUEST, reproduce
-from errpath.intake.kept import load_kept
+from errpath.intake.kept import find_kept
 from errpath.intake.likeness import same
 from errpath.intake.reproducer import load_reproducer
 from errpath.intake.reproduction import Outcome, Reproduction
@@ -165,7 +165,7 @@ def _check_case(arguments: argparse.Namespace, options: RunOptions) -> int:
     suites = tuple(suites_of([case]))
     if case.endswith(".yaml"):
         file = Path(case).absolute()
-        kept = next((one for one in load_kept(file.parent) if one.name == file.stem), None)
+        kept = find_kept(file)
         if kept is None or kept.case is None:
             raise UsageError(f"--case {case}: no kept case; expected a file of errpath keep")
         case, suites, title = kept.case.id, (str(file.parent),), title or kept.title

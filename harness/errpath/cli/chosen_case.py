@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from errpath.cases.case import MountCase
+from errpath.cases.failing import failing
 from errpath.cli.run import run_cases
 from errpath.errors import UsageError
-from errpath.faults.plan import FaultPlan
 from errpath.guest.clones import Added
 from errpath.results.testbeds import Testbeds
 from errpath.runner.guests import PreparedGuest
@@ -68,12 +68,7 @@ class ChosenCase:
     def functions(self) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
         """What its guest must be able to fail: functions, and functions of which single calls
         fail."""
-        fault = self.case.fault
-        if fault is None:
-            return (), None
-        return (
-            ((fault.function,), None) if isinstance(fault, FaultPlan) else ((), (fault.function,))
-        )
+        return failing([self.case])
 
     def clone(self, added: Added | None = None) -> PreparedGuest:
         """A clone that is ready for it, with `added` on its QEMU's command line.

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from errpath.cases.case import MountCase
+from errpath.cases.failing import failing
 from errpath.cli.keep import find_case
 from errpath.cli.parser import add_groups
 from errpath.errors import InfrastructureError, UsageError
-from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
 from errpath.filesystems.mkfs import VALID, image, image_kinds, unmade, use_own_image
 from errpath.images import Image
 from errpath.images.crafted.show import show
-from errpath.intake.kept import keep_case, load_kept
+from errpath.intake.kept import find_kept, keep_case
 from errpath.intake.minimize import Minimized, minimize
 from errpath.intake.trial import Trials
 from errpath.oracles.failure import LEAK, RESOURCE_LEAK, Failure, worst
@@ -78,12 +78,13 @@ def _minimize(
     chosen = choices(options)
     if len(chosen) != 1:
         raise UsageError(f"minimize: got {len(chosen)} kernels; expected one --kernel")
-    base = _base_of(case := _case(arguments.what, arguments.image))
+    case = _case(arguments.what, arguments.image)
     use_own_image(None)
+    base = _base_of(case)
     progress = Progress()
     directory = run_directory(arguments.artefacts.absolute()) / "guests"
     testbeds = make_testbeds({chosen[0].name: chosen[0]}, directory, progress)
-    functions, points = _faults(case)
+    functions, points = failing([case])
     testbed = testbeds.get(chosen[0].name, case.filesystem)
     testbed.check()
     why_not = testbed.build((case.filesystem,), points=points is not None).get(case.filesystem)
@@ -122,7 +123,7 @@ def _minimize(
 def _case(what: str, image_file: Path | None) -> MountCase:
     path = Path(what)
     if path.suffix == ".yaml":
-        found = next((one for one in load_kept(path.parent) if one.name == path.stem), None)
+        found = find_kept(path)
         if found is None or found.case is None:
             raise UsageError(f"{what}: no kept case; expected one that errpath keep wrote")
         return found.case
@@ -135,20 +136,9 @@ def _base_of(case: MountCase) -> Image | None:
     if case.device.pieces and case.device.image is not None:
         return case.device.image
     filesystem = load_filesystem(case.filesystem)
-    use_own_image(None)
     if filesystem.image is None or VALID not in image_kinds(filesystem) or unmade(filesystem):
         return None
     return image(case.filesystem)
-
-
-def _faults(case: MountCase) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """Functions to be failed whole, and whether single calls are (the names of their functions)."""
-    fault = case.fault
-    if fault is None:
-        return (), None
-    if isinstance(fault, FaultPlan):
-        return (fault.function,), None
-    return (), (fault.function,) if fault.function else ()
 
 
 def _described(small: Minimized, wanted: Failure, runs: int) -> Iterator[str]:

@@ -29,7 +29,7 @@ from errpath.images.file import load_image
 from errpath.intake.case_text import case_from_values, case_to_values
 from errpath.util.files import replacing
 
-__all__ = ["KEPT_TEST", "Kept", "keep_case", "keep_reproducer", "load_kept"]
+__all__ = ["KEPT_TEST", "Kept", "find_kept", "keep_case", "keep_reproducer", "load_kept"]
 
 # The test that runs what is kept in its directory.
 KEPT_TEST = "test_kept.py"
@@ -76,6 +76,15 @@ def load_kept(directory: Path) -> tuple[Kept, ...]:
         DefinitionError: a file is wrong; UsageError: an image cannot be read.
     """
     return tuple(_load(file) for file in sorted(directory.glob("*.yaml")))
+
+
+def find_kept(file: Path) -> Kept | None:
+    """What is kept in a file; None where there is no such file.
+
+    Raises:
+        DefinitionError, UsageError: as `load_kept`, of any file beside it too.
+    """
+    return next((one for one in load_kept(file.parent) if one.name == file.stem), None)
 
 
 def _load(file: Path) -> Kept:

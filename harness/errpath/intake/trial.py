@@ -9,7 +9,6 @@ from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_case
 from errpath.errors import GuestPoisonedError
 from errpath.guest.channel import AgentError
-from errpath.kernel.log import find_crashes
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.failure import Failure
 from errpath.oracles.kernel_log import log_failures
@@ -53,7 +52,7 @@ class Trials:
         except GuestPoisonedError:
             crashes = guest.console.crashes() if guest.console is not None else ()
             self.close()
-            return log_failures(crashes or find_crashes(""))
+            return log_failures(crashes)
 
     def _leaks(self, prepared: PreparedGuest, outcome: Outcome) -> tuple[Failure, ...]:
         checked = canary.check_beside_canary(prepared.guest, prepared.check)

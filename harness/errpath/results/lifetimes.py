@@ -8,8 +8,8 @@ import threading
 from pathlib import PurePosixPath
 
 from errpath.cases.case import MountCase
+from errpath.cases.failing import failing
 from errpath.errors import ErrpathError
-from errpath.faults.plan import FaultPlan
 from errpath.filesystems import load_filesystem
 from errpath.oracles.failure import (
     HANG,
@@ -62,7 +62,7 @@ class Lifetimes:
             if key not in self._found:
                 if len(self._found) >= _MEASURED_MAX:
                     return Lifetime(None, f"{_MEASURED_MAX} leaks of this run are measured already")
-                functions, points = _failing(case)
+                functions, points = failing([case])
                 testbed = self._testbeds.get(kernel, case.filesystem)
                 filesystems = (case.filesystem,)
                 if module:
@@ -89,7 +89,7 @@ class Lifetimes:
             if key not in self._origins and len(self._origins) < _MEASURED_MAX:
                 testbed = self._testbeds.get(kernel, case.filesystem)
                 self._origins[key] = measure_origin(
-                    testbed, (case.filesystem,), *_failing(case), case, crash
+                    testbed, (case.filesystem,), *failing([case]), case, crash
                 )
             return self._origins.get(key)
 
@@ -126,7 +126,7 @@ class Lifetimes:
         with self._lock:
             if key not in self._blocked and len(self._blocked) < _MEASURED_MAX:
                 testbed = self._testbeds.get(kernel, case.filesystem)
-                self._blocked[key] = testbed.blocked((case.filesystem,), *_failing(case), case)
+                self._blocked[key] = testbed.blocked((case.filesystem,), *failing([case]), case)
             return self._blocked.get(key, "")
 
 
@@ -139,11 +139,3 @@ def _module(result: Result) -> str:
     """The module of which a case loses references; "" for none."""
     named = (one.resource.partition(_REFERENCES) for one in result.verdict.failures)
     return next((name for _, mark, name in named if mark), "")
-
-
-def _failing(case: MountCase) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
-    """What a guest must be able to fail: functions, and functions of which single calls fail."""
-    fault = case.fault
-    if fault is None:
-        return (), None
-    return ((fault.function,), None) if isinstance(fault, FaultPlan) else ((), (fault.function,))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from errpath.cases.case import MountCase
+from errpath.cases.failing import failing
 from errpath.errors import ErrpathError, InfrastructureError
-from errpath.faults.plan import FaultPlan
 from errpath.kernel.features.summary import stand_ins
 from errpath.oracles.kmemleak import Record
 from errpath.runner.alternatives import Settler
@@ -116,9 +116,8 @@ class BatchRuns:
         return possible
 
     def _runner(self, kernel: str, testbed: Testbed, cases: Iterable[MountCase]) -> BatchRunner:
-        source = partial(
-            testbed.guest_source, filesystems_of(cases), _functions(cases), points=_points(cases)
-        )
+        functions, points = failing(cases)
+        source = partial(testbed.guest_source, filesystems_of(cases), functions, points=points)
         return BatchRunner(
             self.guests(source()),
             confirm=self.guests(source(confirm=True)),
@@ -140,17 +139,3 @@ class BatchRuns:
 def filesystems_of(cases: Iterable[MountCase]) -> tuple[str, ...]:
     """The filesystems of cases, in the cases' order."""
     return tuple(dict.fromkeys(case.filesystem for case in cases))
-
-
-def _functions(cases: Iterable[MountCase]) -> tuple[str, ...]:
-    """Functions of which cases fail every call."""
-    faults = [fault for case in cases for fault in case.faults]
-    plans = [fault.function for fault in faults if isinstance(fault, FaultPlan)]
-    return tuple(dict.fromkeys(plans))
-
-
-def _points(cases: Iterable[MountCase]) -> tuple[str, ...] | None:
-    """Functions of which cases fail single calls; None where no case does so."""
-    faults = [fault for case in cases for fault in case.faults]
-    single = [fault.function for fault in faults if not isinstance(fault, FaultPlan)]
-    return tuple(dict.fromkeys(single)) if single else None

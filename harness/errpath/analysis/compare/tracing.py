@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from errpath.analysis.compare.touched import Change, carriers, changed_functions, choose
 from errpath.analysis.coverage.csource import definitions
 from errpath.cases.case import MountCase
+from errpath.cases.failing import failing
 from errpath.cases.lifecycle import Planned
 from errpath.errors import AbsentError, BuildError, GuestPoisonedError
-from errpath.faults.plan import FaultPlan
 from errpath.filesystems import home_directory
 from errpath.guest.channel import AgentError
 from errpath.kernel import BuiltKernel, FunctionKind, KernelStore
@@ -171,7 +171,7 @@ def _trace(
     settler = Settler(testbed.code, stand_ins(testbed.features))
     settled = [settler.settled(case) for case in cases]
     waiting = [case for case in settled if isinstance(case, MountCase)]
-    current = CurrentGuest(testbed.guest_source((filesystem,), _forced(waiting)))
+    current = CurrentGuest(testbed.guest_source((filesystem,), failing(waiting)[0]))
     try:
         while waiting:
             prepared = current.get()
@@ -194,8 +194,3 @@ def _trace(
 def _names(text: str) -> frozenset[str]:
     # A part that the compiler split off is the function's own.
     return frozenset(call.function.partition(".")[0] for call in parse_graph(text).calls)
-
-
-def _forced(cases: Iterable[MountCase]) -> tuple[str, ...]:
-    plans = (case.fault for case in cases)
-    return tuple(dict.fromkeys(plan.function for plan in plans if isinstance(plan, FaultPlan)))

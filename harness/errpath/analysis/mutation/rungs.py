@@ -9,8 +9,8 @@ from typing import Protocol
 
 from errpath.cases import crafted
 from errpath.cases.case import MountCase
+from errpath.cases.failing import failing
 from errpath.cases.lifecycle import plan
-from errpath.faults.plan import FaultPlan
 from errpath.filesystems import EVENTS
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
@@ -61,8 +61,7 @@ class CaseRung:
         """Results by case id, unless `look` raises for what is there before."""
         for error in testbed.build((self.filesystem,)).values():
             raise error
-        plans = [case.fault.function for case in self.cases if isinstance(case.fault, FaultPlan)]
-        functions = tuple(dict.fromkeys(plans))
+        functions, _ = failing(self.cases)
         runner = BatchRunner(
             testbed.guest_source((self.filesystem,), functions),
             confirm=testbed.guest_source((self.filesystem,), functions, confirm=True),
