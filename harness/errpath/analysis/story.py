@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from errpath.oracles.message_source import DEFINITION
+
 __all__ = ["Row", "changed_functions", "look_at", "markdown"]
 
 _HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
 _FILE = re.compile(r"^--- (?:a/)?([^\t\n]+)")
-# A definition begins in the first column, and its name stands before the first bracket.
-_DEFINITION = re.compile(r"^(?:[A-Za-z_][^;={]*?\b)?([A-Za-z_]\w*) ?\(")
 # `.kill_sb = adfs_kill_sb`: what a function that the patch adds is called by.
 _HOOK = re.compile(r"^[-+]\s*\.(\w+)\s*=")
 _LOOK = re.compile(r"(?m)^ +look at +(.+)$")
@@ -88,7 +88,7 @@ def _enclosing(lines: list[str], number: int) -> str:
         text = lines[at]
         if text.startswith("}"):
             return ""
-        if (match := _DEFINITION.match(text)) and not text.rstrip().endswith(";"):
+        if (match := DEFINITION.match(text)) and not text.rstrip().endswith(";"):
             return match[1]
     return ""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,24 +123,25 @@ def _words(options: str, out: Path) -> Words:
 
 def read_changes(out: Path) -> tuple[Change, ...]:
     """What the plugin wrote, in order; a record that was cut off is left out."""
-    data = out.read_bytes()
-    whole = len(data) - len(data) % _RECORD.size
-    changes = []
-    for held, frames, pc, address, value, stack, *words in _RECORD.iter_unpack(data[:whole]):
-        calls, jumps = words[:frames], words[_FRAMES : _FRAMES + frames]
-        changes.append(Change(bool(held), pc, address, value, stack, tuple(calls), tuple(jumps)))
-    return tuple(changes)
+    return tuple(Change(bool(held), *rest) for held, rest in _records(out))
 
 
 def read_accesses(out: Path) -> tuple[Access, ...]:
     """What the plugin wrote of a word or an instruction, in order."""
+    return tuple(Access(What(what), *rest) for what, rest in _records(out))
+
+
+# The fields of a `Change` or an `Access` behind the first, in their order.
+_Fields = tuple[int, int, int, int, tuple[int, ...], tuple[int, ...]]
+
+
+def _records(out: Path) -> Iterator[tuple[int, _Fields]]:
+    """What each record is (enum what of the plugin), and the rest of it."""
     data = out.read_bytes()
     whole = len(data) - len(data) % _RECORD.size
-    found = []
     for what, frames, pc, address, value, stack, *words in _RECORD.iter_unpack(data[:whole]):
         calls, jumps = words[:frames], words[_FRAMES : _FRAMES + frames]
-        found.append(Access(What(what), pc, address, value, stack, tuple(calls), tuple(jumps)))
-    return tuple(found)
+        yield what, (pc, address, value, stack, tuple(calls), tuple(jumps))
 
 
 def _plugin() -> Path:

@@ -14,13 +14,11 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from errpath.guest.pages import translate
+from errpath.guest.pages import DIRECT_MAP, IMAGE_MAP, translate
 from errpath.guest.ram import GuestRam, data_extents
 
 __all__ = ["Held", "find_owners"]
 
-_IMAGE_MAP = 0xFFFF_FFFF_8000_0000
-_DIRECT_MAP = 0xFFFF_8880_0000_0000
 _KERNEL = 0xFFFF_8000_0000_0000
 _STACK = 1 << 14
 # Bytes of task_struct that are searched, and of a lock that are looked at.
@@ -51,7 +49,7 @@ def find_owners(
     Raises:
         InfrastructureError: the page tables lead out of the guest's memory.
     """
-    view = _Memory(ram, symbols.get("init_top_pgt", 0) - _IMAGE_MAP)
+    view = _Memory(ram, symbols.get("init_top_pgt", 0) - IMAGE_MAP)
     offsets = _offsets(view, symbols)
     if offsets is None:
         return ()
@@ -110,7 +108,7 @@ def _tasks(ram: GuestRam, names: Iterable[str], comm_at: int) -> Iterator[tuple[
         for match in pattern.finditer(os.pread(ram.fd, length, start)):
             at = start + match.start() - comm_at
             if at >= 0 and not at % 8:
-                yield _DIRECT_MAP + at, wanted[match[1]]
+                yield DIRECT_MAP + at, wanted[match[1]]
 
 
 def _waits(

@@ -12,11 +12,13 @@ import struct
 from errpath.errors import InfrastructureError
 from errpath.guest.ram import GuestRam
 
-__all__ = ["count_word", "held_pages", "translate"]
+__all__ = ["DIRECT_MAP", "IMAGE_MAP", "count_word", "held_pages", "translate"]
 
 _PAGE = 4096
 _VMEMMAP = 0xFFFF_EA00_0000_0000
-_IMAGE_MAP = 0xFFFF_FFFF_8000_0000
+# Where the kernel maps all memory, and its own image.
+DIRECT_MAP = 0xFFFF_8880_0000_0000
+IMAGE_MAP = 0xFFFF_FFFF_8000_0000
 # struct page: flags, compound_head or lru, …, mapping, …, _mapcount, _refcount.
 _STRUCT = struct.Struct("<QQQQQQiiQ")
 _COUNTS = 48
@@ -41,7 +43,7 @@ def held_pages(ram: GuestRam, top: int) -> frozenset[int]:
     held = set()
     per_page = _PAGE // _STRUCT.size
     for first in range(0, ram.size // _PAGE, per_page):
-        physical = translate(ram, top - _IMAGE_MAP, _VMEMMAP + first * _STRUCT.size)
+        physical = translate(ram, top - IMAGE_MAP, _VMEMMAP + first * _STRUCT.size)
         if physical is None:
             # A hole in the memory map.
             continue

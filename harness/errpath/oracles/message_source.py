@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from errpath.oracles.timeline import Place
 
-__all__ = ["MessageSource", "find_message"]
+__all__ = ["DEFINITION", "MessageSource", "find_message"]
 
 # Adjacent string literals, as the compiler joins them.
 _LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:PRI\w+\s*)?"(?:[^"\\\n]|\\.)*")*')
@@ -18,7 +18,8 @@ _DIRECTIVE = re.compile(r"%(?:%|[-+ #0]*[\d*]*(?:\.[\d*]+)?(?:hh?|ll?|[zjtLq])?(
 _ESCAPES = {"\\n": "", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
 # Characters of a format that are no directives, at least: less would fit anything.
 _FIXED_MIN = 8
-_DEFINITION = re.compile(r"^(?:[A-Za-z_][^;={]*?\b)?([A-Za-z_]\w*) ?\(")
+# A definition begins in the first column, and its name stands before the first bracket.
+DEFINITION = re.compile(r"^(?:[A-Za-z_][^;={]*?\b)?([A-Za-z_]\w*) ?\(")
 _CONDITION = re.compile(r"^(?:\} else )?(?:if|while|switch|for) \(|^case |^default:|^\}? ?else\b")
 _CONDITION_LINES = 6
 
@@ -77,7 +78,7 @@ def _function(lines: list[str], number: int) -> str:
     for line in reversed(lines[:number]):
         if line.startswith("}"):
             break
-        if (match := _DEFINITION.match(line)) and not line.rstrip().endswith(";"):
+        if (match := DEFINITION.match(line)) and not line.rstrip().endswith(";"):
             return match[1]
     return "a macro"
 

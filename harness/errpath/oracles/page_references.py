@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from errpath.guest.holders import Access, What
 from errpath.oracles.frames import base_name
-from errpath.oracles.timeline import Frame, Place, Resolve, Source, call_chain
+from errpath.oracles.timeline import Frame, Place, Resolve, Source, call_chain, own_place
 
 __all__ = ["Taker", "count_takers"]
 
@@ -54,7 +54,7 @@ def count_takers(
         change, before = count - before, count
         if not change:
             continue
-        place = _place(tuple(call_chain(one, resolve)), source)
+        place = own_place(tuple(call_chain(one, resolve)), source, _of_filesystem)
         old = found.get(place.function, Taker(place, 0, 0))
         found[place.function] = Taker(
             old.place if old.taken or change < 0 else place,
@@ -71,13 +71,6 @@ def _count(value: int) -> int:
     return count - (1 << 32) if count >> 31 else count
 
 
-def _place(chain: Sequence[Frame], source: Source) -> Place:
-    """The first position of a filesystem or of the VFS; the outermost where all are of the core."""
-    for frame in chain:
-        if frame.file.startswith("fs/") and not frame.file.startswith(_GENERIC):
-            text = source(frame.file, frame.line)
-            return Place(base_name(frame.function), frame.file, frame.line, text)
-    if not chain:
-        return Place("unknown", "", 0)
-    last = chain[-1]
-    return Place(base_name(last.function), last.file, last.line)
+def _of_filesystem(frame: Frame) -> bool:
+    """Whether a position is of a filesystem or of the VFS."""
+    return frame.file.startswith("fs/") and not frame.file.startswith(_GENERIC)

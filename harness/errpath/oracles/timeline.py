@@ -22,6 +22,7 @@ __all__ = [
     "Resolve",
     "Timeline",
     "call_chain",
+    "is_own",
     "make_reference_timeline",
     "make_timeline",
     "own_place",
@@ -259,10 +260,17 @@ class _Decoded:
         return own_place(self.chain, source)
 
 
-def own_place(chain: Sequence[Frame], source: Source) -> Place:
+def is_own(frame: Frame) -> bool:
+    """Whether a position is of whoever wanted a store, and not of code that stores for others."""
+    return not (frame.file.startswith(_GENERIC) or is_helper(frame.function))
+
+
+def own_place(
+    chain: Sequence[Frame], source: Source, own: Callable[[Frame], bool] = is_own
+) -> Place:
     """The first position of a stack that is of whoever wanted what the innermost did."""
     for frame in chain:
-        if not (frame.file.startswith(_GENERIC) or is_helper(frame.function)):
+        if own(frame):
             text = source(frame.file, frame.line)
             return Place(base_name(frame.function), frame.file, frame.line, text)
     if not chain:

@@ -17,9 +17,10 @@ from errpath.guest.machine import Guest
 from errpath.kernel.features.probe import symbols_of
 from errpath.runner.lifetime import LifetimeBed
 
-__all__ = ["OWNER_LINE", "SAMPLE_LINE", "TASK_LINE", "blocked_tasks"]
+__all__ = ["HANGING_TASK", "OWNER_LINE", "SAMPLE_LINE", "TASK_LINE", "blocked_tasks"]
 
-_TASK = "errpath-hanging"
+# Of the case.
+HANGING_TASK = "errpath-hanging"
 # What stands in front of each stack of another task, and of each look at the case's own.
 TASK_LINE = "task "
 SAMPLE_LINE = "sample"
@@ -31,7 +32,7 @@ _SCRIPT = (
     "for p in /proc/[0-9]*; do case $(sed -n 's/^State:[[:space:]]*//p' $p/status) in D*) "
     f'echo "{TASK_LINE}$(cat $p/comm) ${{p#/proc/}}"; cat $p/stack;; '
     # A task that runs is looked at several times: it gets on between two looks.
-    f"R*) case $(cat $p/comm) in {_TASK[:15]}) for n in 1 2 3 4 5 6 7 8; do "
+    f"R*) case $(cat $p/comm) in {HANGING_TASK[:15]}) for n in 1 2 3 4 5 6 7 8; do "
     f"echo {SAMPLE_LINE}; cat $p/stack; sleep 0.05; done;; esac;; esac; done 2>/dev/null"
 )
 
@@ -52,7 +53,7 @@ def blocked_tasks(
         return ""
     guest = prepared.guest
     try:
-        if not run_case(guest, case, _TASK).hung:
+        if not run_case(guest, case, HANGING_TASK).hung:
             return ""
         text = guest.run(["sh", "-c", _SCRIPT]).output
         owners = _owners(guest, bed, text)
@@ -63,7 +64,7 @@ def blocked_tasks(
         guest.close()
     found = _stacks(text)
     others = [one for one in found if one.startswith(TASK_LINE)]
-    own = f"{TASK_LINE}{_TASK[:15]} "
+    own = f"{TASK_LINE}{HANGING_TASK[:15]} "
     looks = [one for one in found if not one.startswith(TASK_LINE)]
     return "\n".join([*owners, *(one for one in others if not one.startswith(own)), *looks])
 

@@ -31,6 +31,7 @@ from errpath.runner.observation import find_leaks
 from errpath.util.cache import scratch_directory
 
 __all__ = [
+    "WATCHED_TASK",
     "Lifetime",
     "LifetimeBed",
     "LifetimeWatch",
@@ -41,8 +42,8 @@ __all__ = [
     "resolver",
 ]
 
-# The same in every clone: its length alone may move what lies behind it.
-_TASK = "errpath-watched"
+# Of the case. The same in every clone: its length alone may move what lies behind it.
+WATCHED_TASK = "errpath-watched"
 # How often the object may lie elsewhere than expected, or turn out to be held by another.
 _TRIES = 4
 # Sections with code.
@@ -174,8 +175,8 @@ def _holds(record: Record, timeline: Timeline) -> bool:
 
 def _leaks(prepared: PreparedGuest, case: MountCase) -> list[Record]:
     try:
-        outcome = run_case(prepared.guest, case, _TASK)
-        return find_leaks(prepared, [outcome]).own.get(_TASK, [])
+        outcome = run_case(prepared.guest, case, WATCHED_TASK)
+        return find_leaks(prepared, [outcome]).own.get(WATCHED_TASK, [])
     finally:
         prepared.guest.close()
 
@@ -214,7 +215,7 @@ def _changes(
         out = scratch / "changes"
         prepared = clone(plugin_words(address, size, out))
         try:
-            run_case(prepared.guest, case, _TASK)
+            run_case(prepared.guest, case, WATCHED_TASK)
             # What is put off, such as an RCU callback, is part of the teardown.
             prepared.guest.quiesce()
             # Not before: whatever else is done moves what is allocated behind it.

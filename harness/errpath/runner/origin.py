@@ -21,12 +21,10 @@ from errpath.guest.holders import Access, read_accesses, watch_instruction, watc
 from errpath.oracles.failure import Failure
 from errpath.oracles.origin import Crash, Origin, choose_load, crash_of, make_origin
 from errpath.runner.guests import PreparedGuest
-from errpath.runner.lifetime import LifetimeBed, Statements, code_sections, resolver
+from errpath.runner.lifetime import WATCHED_TASK, LifetimeBed, Statements, code_sections, resolver
 from errpath.util.cache import scratch_directory
 
 __all__ = ["Measured", "measure_origin"]
-
-_TASK = "errpath-watched"
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _watched(
         prepared = clone(words(out))
         try:
             with contextlib.suppress(AgentError, GuestPoisonedError):
-                run_case(prepared.guest, case, _TASK)
+                run_case(prepared.guest, case, WATCHED_TASK)
         finally:
             prepared.guest.close()
         return read_accesses(out) if out.exists() else ()

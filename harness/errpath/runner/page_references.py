@@ -24,12 +24,18 @@ from errpath.oracles.failure import Failure
 from errpath.oracles.page_references import count_takers
 from errpath.oracles.resources import settle
 from errpath.runner.guests import PreparedGuest
-from errpath.runner.lifetime import Lifetime, LifetimeBed, Statements, code_sections, resolver
+from errpath.runner.lifetime import (
+    WATCHED_TASK,
+    Lifetime,
+    LifetimeBed,
+    Statements,
+    code_sections,
+    resolver,
+)
 from errpath.util.cache import scratch_directory
 
 __all__ = ["measure_pages", "pages_of"]
 
-_TASK = "errpath-watched"
 # Pages that are looked at until one has the allocation in question.
 _TRIES = 6
 _FILE_PAGES = re.compile(r"^allocations: mm/filemap\.c:\d+ .*func:(\w+)")
@@ -72,7 +78,7 @@ def _measure(
             out = scratch / "accesses"
             prepared = clone(watch_word(count_word(frame), out))
             try:
-                run_case(prepared.guest, case, _TASK)
+                run_case(prepared.guest, case, WATCHED_TASK)
                 settle(prepared.guest)
                 sections = code_sections(prepared)
             finally:
@@ -91,7 +97,7 @@ def _lost(prepared: PreparedGuest, case: MountCase, top: int) -> list[int]:
     guest = prepared.guest
     try:
         before = held_pages(_ram(guest), top)
-        run_case(guest, case, _TASK)
+        run_case(guest, case, WATCHED_TASK)
         settle(guest)
         return sorted(held_pages(_ram(guest), top) - before)
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from errpath.oracles.failure import OOPS, WARNING, Failure
 from errpath.oracles.origin import Crash, choose_load, crash_of, make_origin
 from errpath.results.reports.crash_story import origin_of
 from errpath.runner.origin import Measured
+from suites.selftest.oracles.source_frames import SourceFrame
 from suites.selftest.runner.simguest import make_case
 
 _WORD, _OTHER, _STACK = 0xFFFF888000002008, 0xFFFF888000003010, 0xFFFF888000008010
@@ -37,13 +37,6 @@ _CONDITION = Failure(
 )
 
 
-@dataclass(frozen=True)
-class _Frame:
-    function: str
-    file: str
-    line: int
-
-
 _CODE = {
     1: [("x_statfs", "fs/x/super.c", 12)],
     2: [("other", "fs/x/super.c", 20)],
@@ -56,8 +49,8 @@ _CODE = {
 _TEXT = {"fs/x/super.c:12": "imap = sbi->imap;", "fs/x/imap.c:30": "sbi->imap = NULL;"}
 
 
-def _resolve(address: int) -> list[_Frame]:
-    return [_Frame(*frame) for frame in _CODE[address]]
+def _resolve(address: int) -> list[SourceFrame]:
+    return [SourceFrame(*frame) for frame in _CODE[address]]
 
 
 def _source(file: str, line: int) -> str:

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from errpath.guest.holders import Access, What
 from errpath.oracles.page_references import count_takers
-
-
-@dataclass(frozen=True)
-class _Frame:
-    function: str
-    file: str
-    line: int
-
+from suites.selftest.oracles.source_frames import SourceFrame
 
 _CODE = {
     1: [("set_page_refcounted", "include/linux/page_ref.h", 1)],
@@ -27,8 +18,8 @@ _CODE = {
 }
 
 
-def _resolve(address: int) -> list[_Frame]:
-    return [_Frame(*frame) for frame in _CODE[address]]
+def _resolve(address: int) -> list[SourceFrame]:
+    return [SourceFrame(*frame) for frame in _CODE[address]]
 
 
 def _count(count: int, pc: int, *calls: int) -> Access:

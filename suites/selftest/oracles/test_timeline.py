@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,16 +11,10 @@ from errpath.guest.holders import Change, read_changes
 from errpath.oracles.timeline import Timeline, make_reference_timeline, make_timeline
 from errpath.results.reports.lifetime_svg import lifetime_svg
 from errpath.results.reports.text import lifetime_lines
+from suites.selftest.oracles.source_frames import SourceFrame
 
 _AT, _SIZE = 0xFFFF888000001000, 64
 _FC, _SB = 0xFFFF888000002008, 0xFFFF888000003010
-
-
-@dataclass(frozen=True)
-class _Frame:
-    function: str
-    file: str
-    line: int
 
 
 # What stands where, by address: innermost first, inlined functions before those that hold them.
@@ -50,12 +43,12 @@ _BIRTH = Change(True, 1, 0xFFFF888000009000, _AT, 1, (2, 3, 4))
 _ALLOCATOR = ("__kmalloc_cache", "x_init_fs_context", "alloc_fs_context")
 
 
-def _resolve(address: int) -> tuple[_Frame, ...]:
+def _resolve(address: int) -> tuple[SourceFrame, ...]:
     frames = []
     for text in _CODE[address]:
         function, place = text.split()
         file, line = place.split(":")
-        frames.append(_Frame(function, file, int(line)))
+        frames.append(SourceFrame(function, file, int(line)))
     return tuple(frames)
 
 

@@ -12,13 +12,11 @@ import struct
 from pathlib import Path
 
 from errpath.errors import InfrastructureError
+from errpath.guest.pages import DIRECT_MAP, IMAGE_MAP
 from errpath.guest.ram import GuestRam, data_extents
 
 __all__ = ["vmcoreinfo", "write_core"]
 
-# Where the kernel maps all memory, and where its own image (Documentation/arch/x86/x86_64/mm.rst).
-_DIRECT_MAP = 0xFFFF_8880_0000_0000
-_IMAGE_MAP = 0xFFFF_FFFF_8000_0000
 _IMAGE_SIZE = 512 << 20
 _PAGE = 4096
 _EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -55,8 +53,8 @@ def write_core(ram: GuestRam, note: str, path: Path) -> None:
     ident = b"\x7fELF" + bytes((2, 1, 1)) + b"\0" * 9
     header = _EHDR.pack(ident, 4, 62, 1, 0, _EHDR.size, 0, 0, _EHDR.size, _PHDR.size, 3, 0, 0, 0)
     header += _PHDR.pack(4, 0, offset, 0, 0, len(notes), len(notes), 0)
-    header += _PHDR.pack(1, 7, start, _DIRECT_MAP, 0, ram.size, ram.size, _PAGE)
-    header += _PHDR.pack(1, 7, start, _IMAGE_MAP, 0, image, image, _PAGE)
+    header += _PHDR.pack(1, 7, start, DIRECT_MAP, 0, ram.size, ram.size, _PAGE)
+    header += _PHDR.pack(1, 7, start, IMAGE_MAP, 0, image, image, _PAGE)
     try:
         with path.open("wb") as file:
             file.write(header + notes)

@@ -11,6 +11,7 @@ from errpath.cases.case import MountCase
 from errpath.oracles.failure import HANG, Failure
 from errpath.oracles.frames import base_name, is_helper
 from errpath.results.reports.decoding import Decoder
+from errpath.runner.blocked import HANGING_TASK, OWNER_LINE, SAMPLE_LINE, TASK_LINE
 from errpath.runner.origin import Measured
 
 __all__ = ["OriginStory", "crash_lines", "origin_of", "resource_lines"]
@@ -56,12 +57,10 @@ _HANDS_OVER = re.compile(
     r"_*wait_for_completion\w*|wait_for_common|_*wait_on_bit\w*|wb_wait_for_completion"
 )
 # Looks at a task that runs: so many that differ are a loop.
-_SAMPLE_HEAD = re.compile(r"(?m)^sample$")
+_SAMPLE_HEAD = re.compile(rf"(?m)^{SAMPLE_LINE}$")
 _LOOKS_MIN = 3
-_OWNER = re.compile(r"(?m)^owner (.+) (\S+)$")
-# What the case's own task is called where a hang is looked at (errpath.runner.blocked).
-_CASE_TASK = "errpath-hanging"
-_TASK_HEAD = re.compile(r"(?m)^task (\S+) \d+$")
+_OWNER = re.compile(rf"(?m)^{OWNER_LINE}(.+) (\S+)$")
+_TASK_HEAD = re.compile(rf"(?m)^{TASK_LINE}(\S+) \d+$")
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ def _owner_lines(blocked: str) -> list[str]:
     lines = []
     for waiter, owner in _OWNER.findall(blocked):
         who = "itself" if waiter == owner else owner
-        whose = "its lock is" if waiter.startswith(_CASE_TASK) else f"{waiter}'s lock is"
+        whose = "its lock is" if waiter.startswith(HANGING_TASK) else f"{waiter}'s lock is"
         lines.append(f"  owner      {whose} held by {who}")
     return lines
 
