@@ -93,7 +93,8 @@ def _mutate(arguments: argparse.Namespace) -> int:
     store = KernelStore(progress=progress)
     kernel = store.build(chosen[0].testbed.kernel)
     every = mutants_of(store, kernel, name)
-    mutants = _chosen(mutants_of(store, kernel, name, arguments.function), arguments)
+    wanted = arguments.function
+    mutants = _chosen(mutants_of(store, kernel, name, wanted) if wanted else every, arguments)
     if arguments.list:
         for mutant in mutants:
             print(f"{mutant.kind:8} {mutant.id}")

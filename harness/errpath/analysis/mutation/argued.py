@@ -74,9 +74,9 @@ def argued(
         raise UsageError(f"arguments: {min(gone)}: no such mutant any more; expected it gone too")
     found = []
     for one in judged:
-        if one.mutant in ours and one.fate == Fate.KILLED.value:
+        if one.mutant in ours and one.fate == Fate.KILLED:
             raise UsageError(f"arguments: {one.mutant}: argued, and killed by {one.case}")
-        if one.mutant in ours and one.fate == Fate.SURVIVED.value:
-            one = dataclasses.replace(one, fate=Fate.EQUIVALENT.value)
+        if one.mutant in ours and one.fate == Fate.SURVIVED:
+            one = dataclasses.replace(one, fate=Fate.EQUIVALENT)
         found.append(one)
     return tuple(found)

@@ -14,7 +14,7 @@ from errpath.errors import UsageError
 __all__ = ["Fate", "Judged", "ResultFile", "read_head", "read_results"]
 
 
-class Fate(enum.Enum):
+class Fate(enum.StrEnum):
     """What became of a mutant."""
 
     KILLED = "killed"
@@ -33,6 +33,7 @@ class Judged:
 
     mutant: str
     kind: str
+    # One of `Fate`.
     fate: str
     # Case, kind and title of the failure that killed it, or why there is no answer.
     case: str = ""

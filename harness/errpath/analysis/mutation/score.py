@@ -7,6 +7,7 @@ appended to a file one by one: a run that was cut short goes on from there.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import time
@@ -100,6 +101,11 @@ class Score:
         """A `ResultFile`."""
         return self.directory / "mutants.jsonl"
 
+    @functools.cached_property
+    def _kernel(self) -> BuiltKernel:
+        """The kernel without a mutant."""
+        return self._store.build(self.options.kernel)
+
     def run(self, mutants: Sequence[Mutant], *, jobs: int) -> tuple[Judged, ...]:
         """The fate of each mutant, `jobs` at once; those of an earlier run are not judged again.
 
@@ -107,7 +113,7 @@ class Score:
             ErrpathError: the kernel without a mutant cannot be tested.
             UsageError: the directory holds results of something else.
         """
-        kernel = self._store.build(self.options.kernel)
+        kernel = self._kernel
         by = {
             "kernel": kernel.description,
             "configuration": kernel.key,
@@ -126,7 +132,7 @@ class Score:
         ):
             for number, one in enumerate(pool.map(self._judge, left), total - len(left) + 1):
                 file.add(one)
-                killed = sum(found.fate == Fate.KILLED.value for found in file.known.values())
+                killed = sum(found.fate == Fate.KILLED for found in file.known.values())
                 step.update(number, note=f"{killed} killed")
         return tuple(file.known[one.id] for one in mutants)
 
@@ -155,7 +161,7 @@ class Score:
         return Judged(
             mutant.id,
             mutant.kind,
-            fate.value,
+            fate,
             case=verdict.case.id if verdict is not None else "",
             oracle=failure.kind.name if failure is not None else "",
             title=failure.title if failure is not None else why,
@@ -165,7 +171,7 @@ class Score:
 
     def _fate(self, mutant: Mutant) -> tuple[Fate, str, Verdict | None, str]:
         """Fate, the rung and the verdict that killed it, why there is no answer."""
-        text = self._store.sources.text(self._store.build(self.options.kernel), mutant.file) or ""
+        text = self._store.sources.text(self._kernel, mutant.file) or ""
         patch = self.directory / f"mutant-{next(self._numbers)}.patch"
         patch.write_text(patch_text(mutant, text))
         testbed = self._testbed((patch,))

@@ -22,41 +22,42 @@ class _Counted:
         self.controls = [one for one in judged if one.kind == CONTROL]
         self.mutants = [one for one in judged if one.kind != CONTROL]
         self.fates = Counter(one.fate for one in self.mutants)
-        killed = [one for one in self.mutants if one.fate == Fate.KILLED.value]
+        killed = [one for one in self.mutants if one.fate == Fate.KILLED]
         self.oracles = Counter(one.oracle for one in killed)
         self.rungs = Counter(one.rung for one in killed)
         # Those that a test could have killed.
-        self.possible = sum(self.fates[fate.value] for fate in _FATES[:2])
-        self.possible += self.fates[Fate.NO_ANSWER.value]
+        self.possible = sum(self.fates[fate] for fate in _FATES[:2])
+        self.possible += self.fates[Fate.NO_ANSWER]
         self.seconds = sum(one.seconds for one in self.mutants) / max(1, len(self.mutants))
 
     @property
     def share(self) -> str:
-        return f"{self.fates[Fate.KILLED.value] / max(1, self.possible):.0%}"
+        return f"{self.fates[Fate.KILLED] / max(1, self.possible):.0%}"
 
     @property
     def false_alarms(self) -> str:
-        killed = sum(one.fate == Fate.KILLED.value for one in self.controls)
+        killed = sum(one.fate == Fate.KILLED for one in self.controls)
         return f"{killed} of {len(self.controls)}"
 
 
 def summary(judged: Sequence[Judged]) -> str:
     """For the terminal: what was not killed, and counts."""
     counted = _Counted(judged)
-    lines = [f"{one.fate:10} {one.mutant}" for one in counted.mutants if one.fate != "killed"]
+    lines = [f"{one.fate:10} {one.mutant}" for one in counted.mutants if one.fate != Fate.KILLED]
     lines += [
         f"FALSE ALARM {one.mutant}: {one.case}: {one.title}"
         for one in counted.controls
-        if one.fate == Fate.KILLED.value
+        if one.fate == Fate.KILLED
     ]
     by = [*counted.oracles.most_common(), *counted.rungs.most_common()]
-    killed = counted.fates[Fate.KILLED.value]
+    killed = counted.fates[Fate.KILLED]
     lines += [
         "",
         f"{killed} of {counted.possible} killed ({counted.share}): "
         + ", ".join(f"{count} by {name}" for name, count in by),
-        f"{counted.fates['survived']} survived, {counted.fates['no answer']} without an answer, "
-        f"{counted.fates['equivalent']} equivalent, {counted.fates['not built']} not built; "
+        f"{counted.fates[Fate.SURVIVED]} survived, "
+        f"{counted.fates[Fate.NO_ANSWER]} without an answer, "
+        f"{counted.fates[Fate.EQUIVALENT]} equivalent, {counted.fates[Fate.NOT_BUILT]} not built; "
         f"{counted.seconds:.1f} s each",
         f"controls that were killed, which change nothing: {counted.false_alarms}",
     ]
@@ -68,12 +69,12 @@ def page(found: Mapping[str, Sequence[Judged]], notes: Mapping[str, str]) -> str
     counted = {name: _Counted(judged) for name, judged in found.items()}
     lines = [
         "",
-        "| filesystem | " + " | ".join(fate.value for fate in _FATES) + " | score | false alarms "
+        "| filesystem | " + " | ".join(_FATES) + " | score | false alarms "
         "(controls) | seconds a mutant |",
         "|---" * (len(_FATES) + 4) + "|",
     ]
     for name, one in counted.items():
-        fates = " | ".join(str(one.fates[fate.value]) for fate in _FATES)
+        fates = " | ".join(str(one.fates[fate]) for fate in _FATES)
         lines.append(f"| {name} | {fates} | {one.share} | {one.false_alarms} | {one.seconds:.1f} |")
     oracles = sorted({name for one in counted.values() for name in one.oracles})
     rungs = sorted({name for one in counted.values() for name in one.rungs}, reverse=True)
@@ -89,6 +90,6 @@ def page(found: Mapping[str, Sequence[Judged]], notes: Mapping[str, str]) -> str
         lines.append(f"| {name} | " + " | ".join(map(str, cells)) + " |")
     for name, one in counted.items():
         lines += ["", f"### {name}", "", notes[name] + ".", ""]
-        left = [x for x in one.mutants if x.fate != Fate.KILLED.value]
+        left = [x for x in one.mutants if x.fate != Fate.KILLED]
         lines += [f"- {x.fate}: `{x.mutant}`" for x in left] or ["Nothing is left."]
     return "\n".join(lines) + "\n"
