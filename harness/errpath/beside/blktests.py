@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from errpath.beside.shell import TEST_DISK, GuestShell
 from errpath.beside.suites import Answer, Said, Selection, select
 from errpath.errors import InfrastructureError
+from errpath.util.process import last_line
 
 __all__ = ["Blktests", "blktests_answer"]
 
@@ -52,7 +53,7 @@ def blktests_answer(test: str, output: str) -> Answer:
     """
     found = [match for match in _STATUS.finditer(output) if match["test"] == test]
     if not found:
-        said = (output.strip().splitlines() or ["it printed nothing"])[-1]
+        said = last_line(output)
         raise InfrastructureError(f"{test}: `check` ended without a result: {said}")
     for one in found:
         if one["status"] == "failed":

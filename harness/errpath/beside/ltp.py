@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from errpath.beside.shell import SCRATCH_DISK, TEST_DISK, GuestShell
-from errpath.beside.suites import MKFS_FORCE, Answer, Said, Selection, select
+from errpath.beside.suites import Answer, Said, Selection, fresh_volume, select
 from errpath.errors import InfrastructureError, UsageError
+from errpath.util.process import last_line
 
 __all__ = ["Ltp", "ltp_answer", "read_runtest"]
 
@@ -36,10 +37,7 @@ class Ltp:
     def prepare(self, shell: GuestShell) -> None:
         script = "mkdir -p /mnt/test /tmp/ltp && chmod 1777 /tmp/ltp"
         if self.filesystem:
-            device = shell.disks[TEST_DISK]
-            words = f"mkfs.{self.filesystem} {MKFS_FORCE.get(self.filesystem, '')}"
-            # What a first mount takes for good is none of a test's.
-            script += f" && {words} {device} && mount {device} /mnt/test && umount /mnt/test"
+            script += f" && {fresh_volume(self.filesystem, shell.disks[TEST_DISK])}"
         shell.check(script, seconds=_SECONDS)
 
     def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
@@ -101,7 +99,7 @@ def ltp_answer(status: int, output: str) -> Answer:
     if status == 0:
         return Answer(Said.PASS, "", output)
     if status == 127:
-        said = (output.strip().splitlines() or ["it printed nothing"])[-1]
+        said = last_line(output)
         raise InfrastructureError(f"the test was not built: {said}")
     found = [(match[1], match[2].strip()) for match in _RESULT.finditer(output)]
     if status == _TCONF:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from errpath.errors import InfrastructureError
 from errpath.guest.machine import Guest, ProgramOutput
+from errpath.util.process import last_line
 
 __all__ = ["ROOT_DISK", "SCRATCH_DISK", "TEST_DISK", "GuestShell", "enter_initramfs", "enter_root"]
 
@@ -76,7 +77,7 @@ class GuestShell:
         """
         done = self.run(script, seconds=seconds)
         if done.status != 0:
-            said = (done.output.strip().splitlines() or ["it printed nothing"])[-1]
+            said = last_line(done.output)
             raise InfrastructureError(f"in the guest: {script.splitlines()[0]}: {said}")
         return done.output
 

@@ -42,7 +42,6 @@ class SuiteCounts:
         Raises:
             ErrpathError: the guest went away meanwhile.
         """
-        settle(self.prepared.guest)
         now = read_counts(self.prepared.guest)
         settle(self.prepared.guest)
         settled = read_counts(self.prepared.guest)

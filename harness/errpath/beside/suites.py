@@ -12,14 +12,15 @@ from typing import Protocol
 
 from errpath.beside.shell import SCRATCH_DISK, TEST_DISK, GuestShell
 from errpath.errors import InfrastructureError, UsageError
+from errpath.util.process import last_line
 
 __all__ = [
-    "MKFS_FORCE",
     "Answer",
     "Said",
     "Selection",
     "Suite",
     "Xfstests",
+    "fresh_volume",
     "ktap_answer",
     "select",
 ]
@@ -127,7 +128,14 @@ export SCRATCH_MNT=/mnt/scratch
 export RESULT_BASE=/tmp/results
 """
 # Words that mkfs wants for a device that has a filesystem already.
-MKFS_FORCE = {"btrfs": "-f", "ext2": "-F", "ext3": "-F", "ext4": "-F", "f2fs": "-f", "xfs": "-f"}
+_FORCE = {"btrfs": "-f", "ext2": "-F", "ext3": "-F", "ext4": "-F", "f2fs": "-f", "xfs": "-f"}
+
+
+def fresh_volume(fs: str, device: str, mkfs: str = "") -> str:
+    """The command that makes a filesystem on a device and mounts it once below /mnt/test: what a
+    first mount takes for good is none of a test's."""
+    make = mkfs or f"mkfs.{fs} {_FORCE.get(fs, '')}"
+    return f"{make} {device} && mount -t {fs} {device} /mnt/test && umount /mnt/test"
 
 
 @dataclass(frozen=True)
@@ -148,11 +156,9 @@ class Xfstests:
         fs = self.filesystem
         disks = {"test": shell.disks[TEST_DISK], "scratch": shell.disks[SCRATCH_DISK]}
         shell.write("/suite/local.config", _CONFIG.format(fs=fs, **disks))
-        make = f"{self.mkfs or f'mkfs.{fs} {MKFS_FORCE.get(fs, str())}'} {disks['test']}"
-        # What a first mount takes for good is none of a test's.
         script = f"""mkdir -p /mnt/test /mnt/scratch /tmp/results
 echo errpath > /proc/sys/kernel/hostname
-{make} && mount -t {fs} {disks["test"]} /mnt/test && umount /mnt/test"""
+{fresh_volume(fs, disks["test"], self.mkfs)}"""
         shell.check(script, seconds=_PREPARE_SECONDS)
 
     def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
@@ -166,7 +172,7 @@ echo errpath > /proc/sys/kernel/hostname
         output = self._check(shell, ["-n", *words, *selection.tests], _LIST_SECONDS)
         found = dict.fromkeys(match["test"] for match in _TEST_LINE.finditer(output))
         if not found:
-            said = (output.strip().splitlines() or ["it printed nothing"])[-1]
+            said = last_line(output)
             raise UsageError(f"suite xfstests: no test is selected; `check` says: {said}")
         return tuple(found)
 
@@ -190,7 +196,7 @@ def check_answer(test: str, output: str) -> Answer:
     """
     line = next((m["rest"].strip() for m in _TEST_LINE.finditer(output) if m["test"] == test), None)
     if line is None:
-        said = (output.strip().splitlines() or ["it printed nothing"])[-1]
+        said = last_line(output)
         raise InfrastructureError(f"{test}: `check` did not run it: {said}")
     not_run = _NOT_RUN.search(line)
     if not_run is not None:

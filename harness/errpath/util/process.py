@@ -21,7 +21,15 @@ from typing import BinaryIO
 from errpath.errors import InfrastructureError, ToolMissingError
 from errpath.util.deadline import Deadline
 
-__all__ = ["PACKAGES", "Completed", "ProgramError", "find_program", "program_path", "run"]
+__all__ = [
+    "PACKAGES",
+    "Completed",
+    "ProgramError",
+    "find_program",
+    "last_line",
+    "program_path",
+    "run",
+]
 
 # Debian package that brings each host program.
 PACKAGES: Mapping[str, str] = {
@@ -158,7 +166,7 @@ def run(
         except subprocess.TimeoutExpired:
             out, err = _kill_group(child)
             done = Completed(tuple(words), -signal.SIGKILL, out, err)
-            said = f"; see {log}" if log else f"; its last words: {_last_line(done)}"
+            said = f"; see {log}" if log else f"; its last words: {_last_words(done)}"
             raise ProgramError(f"{name}: timed out waiting for {deadline}{said}", done) from None
         except BaseException:
             _kill_group(child)
@@ -166,7 +174,7 @@ def run(
     done = Completed(tuple(words), child.returncode, out or b"", err or b"")
     _LOG.debug("status %d after %.2f s: %s", done.returncode, time.monotonic() - began, words)
     if check and done.returncode != 0:
-        where = f"; see {log}" if log else f": {_last_line(done)}"
+        where = f"; see {log}" if log else f": {_last_words(done)}"
         raise ProgramError(f"{name}: failed with status {done.returncode}{where}", done)
     return done
 
@@ -211,6 +219,11 @@ def _kill_group(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     return out or b"", err or b""
 
 
-def _last_line(done: Completed) -> str:
-    lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+def _last_words(done: Completed) -> str:
+    return last_line((done.stderr or done.stdout).decode(errors="replace"))
+
+
+def last_line(text: str) -> str:
+    """What a program printed last, for an error's line."""
+    lines = text.strip().splitlines()
     return lines[-1] if lines else "it printed nothing"
