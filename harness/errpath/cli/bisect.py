@@ -16,7 +16,7 @@ from errpath.cli.parser import USAGE_STATUS, add_groups
 from errpath.cli.run import suites_of
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
 from errpath.filesystems.mkfs import use_own_image
-from errpath.intake.attempts import REPRO_GUEST, reproduce
+from errpath.intake.attempts import REPRO_GUEST, ROUNDS, SECONDS, reproduce
 from errpath.intake.kept import find_kept
 from errpath.intake.likeness import same
 from errpath.intake.reproducer import load_reproducer
@@ -39,8 +39,6 @@ from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
 
-# Of a reproducer: seconds of each run, and rounds.
-_SECONDS, _ROUNDS = 10, 20
 _STATUS = {Answer.GOOD: 0, Answer.BAD: 1, Answer.SKIP: NO_ANSWER}
 
 
@@ -185,7 +183,7 @@ def _check_reproducer(
     reproduce: Callable[..., Reproduction], arguments: argparse.Namespace, options: RunOptions
 ) -> int:
     """Bad is what the reproducer should show, or anything where nothing says what that is."""
-    reproducer = load_reproducer(arguments.reproducer, rounds=_ROUNDS, title=arguments.title)
+    reproducer = load_reproducer(arguments.reproducer, rounds=ROUNDS, title=arguments.title)
     if options.guest == GuestOptions():
         options = replace(options, guest=GuestOptions(guest=REPRO_GUEST))
     (chosen,) = choices(options)
@@ -195,7 +193,7 @@ def _check_reproducer(
         run_directory(arguments.artefacts.absolute()),
         Progress(),
         attempts=arguments.attempts,
-        seconds=_SECONDS,
+        seconds=SECONDS,
     )
     print(found.line())
     if found.outcome is Outcome.NOT_REPRODUCED:

@@ -49,8 +49,6 @@ __all__ = ["add_parser", "mount_path"]
 
 # The kernel with KCOV, and what makes both filesystems record their exits.
 _GUEST = "coverage"
-# Where sweeps run.
-_USUAL_GUEST = "microvm"
 _PATCH = GUESTS / "patches" / "coverage.patch"
 
 
@@ -145,7 +143,7 @@ def _swept(arguments: argparse.Namespace) -> int:
     filesystems = parse_filesystems(",".join(arguments.filesystem))
     if arguments.guest == _GUEST:
         # No coverage of code is wanted: the guest of every other run.
-        arguments.guest = _USUAL_GUEST
+        arguments.guest = GuestOptions().guest
     chosen = choices(RunOptions.from_namespace(arguments))
     if len(chosen) != 1:
         raise UsageError(f"coverage: got {len(chosen)} kernels; expected one")

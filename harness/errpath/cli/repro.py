@@ -12,7 +12,7 @@ from typing import Any
 
 from errpath.cli.parser import add_groups
 from errpath.errors import NO_ANSWER, UsageError
-from errpath.intake.attempts import REPRO_GUEST, reproduce
+from errpath.intake.attempts import ATTEMPTS, REPRO_GUEST, ROUNDS, SECONDS, reproduce
 from errpath.intake.config_file import ReportedConfig, read_config
 from errpath.intake.known import issues_of
 from errpath.intake.reproducer import Reproducer, load_reproducer
@@ -92,16 +92,22 @@ def add_parser(
         action="store_true",
         help="of --config only the lines on filesystems, memory and checks",
     )
-    parser.add_argument("--attempts", type=int, default=3, metavar="N", help="runs (default 3)")
     parser.add_argument(
-        "--seconds", type=int, default=10, metavar="S", help="of each run, at most (default 10)"
+        "--attempts", type=int, default=ATTEMPTS, metavar="N", help=f"runs (default {ATTEMPTS})"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=int,
+        default=SECONDS,
+        metavar="S",
+        help=f"of each run, at most (default {SECONDS})",
     )
     parser.add_argument(
         "--rounds",
         type=int,
-        default=20,
+        default=ROUNDS,
         metavar="N",
-        help="rounds of a reproducer that repeats itself for ever (default 20)",
+        help=f"rounds of a reproducer that repeats itself for ever (default {ROUNDS})",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     parser.add_argument("--output", action="store_true", help="show what the program printed")

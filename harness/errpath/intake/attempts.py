@@ -18,10 +18,21 @@ from errpath.runner.options import Choice
 from errpath.runner.testbed import Testbed
 from errpath.util.progress import Progress
 
-__all__ = ["REPRO_GUEST", "confirm_leaks", "loadable", "reproduce", "run_attempts"]
+__all__ = [
+    "ATTEMPTS",
+    "REPRO_GUEST",
+    "ROUNDS",
+    "SECONDS",
+    "confirm_leaks",
+    "loadable",
+    "reproduce",
+    "run_attempts",
+]
 
 # The guest, and with it the kernel, that reproducers need.
 REPRO_GUEST = "repro"
+# Runs of a reproducer, seconds of each at most, and rounds of one that repeats itself for ever.
+ATTEMPTS, SECONDS, ROUNDS = 3, 10, 20
 # Slow checks that may confirm what fast ones suspect.
 _CONFIRMATIONS = 2
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errpath.errors import UsageError
+from errpath.guest.definition import load_guest
+from errpath.intake.attempts import REPRO_GUEST
 from errpath.intake.report_config import differences, estimate, report_fragment, summary
 from errpath.kernel import BuiltKernel
 from errpath.kernel.build.kconfig import FRAGMENTS, load_requested, parse_config
 from errpath.runner.options import Choice
+from errpath.util.background import processors
 from errpath.util.cache import cache_root, store_bytes
 
 __all__ = ["ReportedConfig", "read_config"]
 
 # What a kernel needs of errpath's own where the report's whole configuration is taken.
 _NEEDED = ("base", "checks", "filesystems")
-# What reproducers get of it in any other case.
-_USUAL = ("base", "checks", "lean", "filesystems", "repro")
 # Differences that are told by name.
 _TOLD_MAX = 60
 
@@ -48,18 +48,19 @@ class ReportedConfig:
     def announcement(self) -> str:
         """What is taken of it, and how long that takes to compile, in one line."""
         count = len(parse_config(self._fragment))
-        processors = len(os.sched_getaffinity(0))
-        minutes = estimate(self._fragment, processors, whole=not self.lean)
+        count_on = processors()
+        minutes = estimate(self._fragment, count_on, whole=not self.lean)
         what = "its lines on filesystems, memory and checks" if self.lean else "all of it"
         hint = "" if self.lean else "; --lean takes less"
         return (
             f"{self.name}: {what}, {count} lines; unless it is in the cache, compiling takes about "
-            f"{minutes:.0f} min on {processors} processors{hint}"
+            f"{minutes:.0f} min on {count_on} processors{hint}"
         )
 
     def differing(self, kernel: BuiltKernel) -> list[str]:
         """What is otherwise in a kernel that was built with it, in lines."""
-        own = load_requested(_fragments(_USUAL if self.lean else _NEEDED), ())
+        usual = load_guest(REPRO_GUEST).fragments if self.lean else _fragments(_NEEDED)
+        own = load_requested(usual, ())
         final = parse_config(kernel.config.read_text())
         found = list(differences(parse_config(self.text), final, own, lean=self.lean))
         return summary(found, _TOLD_MAX)

@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 
 from errpath.errors import ErrpathError
-from errpath.intake.attempts import loadable, run_attempts
+from errpath.intake.attempts import ATTEMPTS, ROUNDS, SECONDS, loadable, run_attempts
 from errpath.intake.kept import Kept, load_kept
 from errpath.intake.reproducer import load_reproducer
 from errpath.intake.reproduction import Outcome, outcome_of
 from errpath.runner.testbed import Testbed
 
 __all__ = ["expect_not_reproduced", "kept_cases", "kept_reproducers"]
-
-_ATTEMPTS, _SECONDS, _ROUNDS = 3, 10, 20
 
 
 def kept_cases(test_file: str) -> list[object]:
@@ -58,10 +56,10 @@ def expect_not_reproduced(testbed: Testbed, kept: Kept) -> None:
     """Fail the test if a reproducer shows anything; an error where there is no verdict."""
     assert kept.reproducer is not None
     try:
-        reproducer = load_reproducer(kept.reproducer, rounds=_ROUNDS, title=kept.title)
+        reproducer = load_reproducer(kept.reproducer, rounds=ROUNDS, title=kept.title)
         filesystems, _ = loadable(testbed, reproducer.filesystems)
         attempts = run_attempts(
-            testbed, reproducer, filesystems, attempts=_ATTEMPTS, seconds=_SECONDS
+            testbed, reproducer, filesystems, attempts=ATTEMPTS, seconds=SECONDS
         )
     except ErrpathError as error:
         raise AssertionError(f"{kept.name}: no answer: {error}") from None

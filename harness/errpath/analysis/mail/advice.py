@@ -23,7 +23,7 @@ _PREFIX = re.compile(r"([^:]+(?::[^: ]+)*): ")
 
 def fixes_tag(tree: Tree, patch: PatchMessage, tell: Callable[[str], None]) -> list[str]:
     """`Fixes:` of the commit that brought what the patch takes away; none without a git tree, or
-    where its history is too short. `say` gets what a person should look at.
+    where its history is too short. `tell` gets what a person should look at.
 
     Raises:
         PatchError: git does not know.

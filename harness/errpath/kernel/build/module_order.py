@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from errpath.errors import AbsentError
@@ -76,12 +77,20 @@ class ModuleOrder:
         aliases = [word for word in soft if module_name(word) not in known]
         if not aliases:
             return ()
-        # What is of one processor may refuse another; a generic one is what always works.
-        places = {f"{path}.c": path for path in index.modules.values()}
+        return tuple(
+            path
+            for path, text in self._general.items()
+            if any(is_aliased(text, one) for one in aliases)
+        )
+
+    @functools.cached_property
+    def _general(self) -> dict[str, str]:
+        """Sources of modules by the modules' paths. What is of one processor may refuse another; a
+        generic one is what always works."""
+        places = {f"{path}.c": path for path in self._builder.index(self._state).modules.values()}
         general = [place for place in places if not place.startswith("arch/")]
         tree, _ = load_tree(self._layout, self._state.key)
-        return tuple(
-            places[place]
+        return {
+            places[place]: file.content.decode(errors="replace")
             for place, file in tree.fetch(general)
-            if any(is_aliased(file.content.decode(errors="replace"), one) for one in aliases)
-        )
+        }
