@@ -1,4 +1,4 @@
-"""What ordinary use of a valid volume does to its catalog."""
+"""What ordinary use of a valid volume does to its trees."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from errpath.cases.case import Device, MountCase
+from errpath.cases.growth import growth_cases
 from errpath.cases.steps import Mount, Umount
 from errpath.cases.volume_steps import Mkdir, Unlink, WriteFile
 from errpath.filesystems.mkfs import image
@@ -31,7 +32,7 @@ def _case(filesystem: str) -> MountCase:
     )
 
 
-CASES = [_case("hfs"), _case("hfsplus")]
+CASES = [_case("hfs"), _case("hfsplus"), *growth_cases()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])

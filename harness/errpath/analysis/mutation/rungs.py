@@ -10,6 +10,7 @@ from typing import Protocol
 from errpath.cases import crafted
 from errpath.cases.case import MountCase
 from errpath.cases.failing import failing
+from errpath.cases.growth import growth_cases
 from errpath.cases.lifecycle import plan
 from errpath.filesystems import EVENTS
 from errpath.runner.batch_runner import BatchRunner
@@ -109,7 +110,8 @@ def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
     sweeps."""
     cycle = [one.case for one in plan((filesystem,), tuple(EVENTS)) if one.case is not None]
     made = [case for case in crafted.crafted_cases() if case.filesystem == filesystem]
-    cases = [*cycle, *(case for case in made if not case.exclusive)]
+    grown = [case for case in growth_cases() if case.filesystem == filesystem]
+    cases = [*grown, *cycle, *(case for case in made if not case.exclusive)]
     rungs: list[Rung] = [CaseRung("suites", filesystem, cases)]
     for event, kinds in _SWEEPS if sweeps else ():
         units = tuple(SweepUnit(filesystem, event, kind) for kind in kinds)
