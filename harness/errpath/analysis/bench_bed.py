@@ -94,7 +94,11 @@ class BenchBed:
         return verdict_seconds(source, cases, batch, confirm=confirm)
 
     def edit_to_verdict(self, cases: Sequence[MountCase]) -> float:
-        """Seconds from a new line in the filesystem's main file to the verdict on every case."""
+        """Seconds from a new line in the filesystem's main file to the verdict on every case.
+
+        Raises:
+            InfrastructureError: the kernel's sources do not have that file.
+        """
         path = load_filesystem(FILESYSTEM).source
         text = self._store.sources.text(self.testbed.kernel, path)
         if text is None:

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 
 from errpath.beside.shell import TEST_DISK, GuestShell
-from errpath.beside.suites import Answer, Said, Selection, select
+from errpath.beside.suites import Answer, Said, Selection, Suite, select
 from errpath.errors import InfrastructureError
 from errpath.util.process import last_line
 
@@ -21,7 +21,7 @@ _STATUS = re.compile(r"^(?P<test>[a-z0-9_-]+/\d+)\b.*\[(?P<status>passed|failed|
 
 
 @dataclass(frozen=True)
-class Blktests:
+class Blktests(Suite):
     """blktests in /suite, with the test disk as its device."""
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from errpath.beside.shell import GuestShell
-from errpath.beside.suites import Answer, Selection, ktap_answer, select
+from errpath.beside.suites import Answer, Selection, Suite, ktap_answer, select
 from errpath.guest.channel import AgentError
 from errpath.kernel import BuiltModule
 
@@ -17,7 +17,7 @@ _LIST_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Kselftest:
+class Kselftest(Suite):
     """kselftest as `make install` leaves it in /suite/kselftest."""
 
     @property
@@ -51,7 +51,7 @@ _RESULTS = "cat /sys/kernel/debug/kunit/*/results"
 
 
 @dataclass(frozen=True)
-class Kunit:
+class Kunit(Suite):
     """KUnit's tests in modules: each is loaded, has its results read, and is unloaded."""
 
     # By the name of the test: its module, after those that it needs.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from errpath.beside.shell import SCRATCH_DISK, TEST_DISK, GuestShell
-from errpath.beside.suites import Answer, Said, Selection, fresh_volume, select
+from errpath.beside.suites import Answer, Said, Selection, Suite, fresh_volume, select
 from errpath.errors import InfrastructureError, UsageError
 from errpath.util.process import last_line
 
@@ -23,7 +23,7 @@ _SLOWER = 10
 
 
 @dataclass
-class Ltp:
+class Ltp(Suite):
     """LTP as `make install` leaves it in /opt/ltp. A test is FILE:NAME, as fs:gf01."""
 
     # Where the tests have their files, and the only one that those for every filesystem take.
@@ -41,6 +41,11 @@ class Ltp:
         shell.check(script, seconds=_SECONDS)
 
     def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
+        """See `Suite.tests`.
+
+        Raises:
+            UsageError: nothing is selected; LTP has no list of all.
+        """
         if not (selection.tests or selection.groups):
             raise UsageError("suite ltp: expected tests, such as fs:gf01, or -g FILE of runtest/")
         script = f'cd {_PREFIX}/runtest && for f in *; do echo "== $f"; cat $f; done'

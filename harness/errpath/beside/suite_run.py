@@ -54,6 +54,7 @@ class SuiteResult:
 
     @property
     def status(self) -> CaseStatus:
+        """FAIL for a bug or a failed test, ERROR for any other failure."""
         kernel = [one for one in self.failures if one.kind.bug or one.kind is TEST]
         if kernel:
             return CaseStatus.FAIL

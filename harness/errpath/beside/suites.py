@@ -65,7 +65,8 @@ class Suite(Protocol):
     """A suite in a guest. Tests are run by their names, one at a time."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """For records, such as `xfstests-ext4`."""
 
     def prepare(self, shell: GuestShell) -> None:
         """Make a fresh guest ready for tests."""
@@ -139,7 +140,7 @@ def fresh_volume(fs: str, device: str, mkfs: str = "") -> str:
 
 
 @dataclass(frozen=True)
-class Xfstests:
+class Xfstests(Suite):
     """xfstests, or a suite with its `check`, in /suite."""
 
     filesystem: str
@@ -162,6 +163,11 @@ echo errpath > /proc/sys/kernel/hostname
         shell.check(script, seconds=_PREPARE_SECONDS)
 
     def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
+        """See `Suite.tests`.
+
+        Raises:
+            UsageError: nothing is selected, or no test is found.
+        """
         words = [word for group in selection.groups for word in ("-g", group)]
         words += [word for group in selection.not_groups for word in ("-x", group)]
         if selection.excluded:

@@ -136,17 +136,20 @@ class Call:
 
     @property
     def errno(self) -> str:
+        """Name of the errno in the value, "" where the value has none."""
         match = re.search(r"E[A-Z]+\d*\b(?!_)", self.value.removeprefix("ERR_PTR"))
         return match[0] if match else ""
 
     @property
     def id(self) -> str:
+        """Such as `sb_bread-NULL-2-below-hfs_mdb_get`: a part of case ids."""
         below = f"-below-{self.caller}" if self.caller else ""
         value = re.sub(r"\W+", "-", self.value).strip("-")
         return f"{self.function}-{value}{_id(self.nth, self.times)}{below}"
 
     @property
     def text(self) -> str:
+        """For reports, such as `sb_bread = NULL, 2nd call below hfs_mdb_get`."""
         value = f"-{self.value}" if re.fullmatch(r"E\w+", self.value) else self.value
         if (self.nth, self.times, self.caller) == (1, 1, ""):
             return f"{self.function} = {value}"
@@ -154,6 +157,7 @@ class Call:
         return f"{self.function} = {value}, {_nth(self.nth, self.times)} call{below}"
 
     def as_request(self) -> dict[str, Any]:
+        """The agent's form (docs/agent-protocol.md)."""
         value = return_value(self.value)
         return _command("call", self.function, self.nth, self.times, "", value, self.caller)
 
@@ -183,13 +187,16 @@ class Alloc:
 
     @property
     def id(self) -> str:
+        """Such as `slab-alloc-3`: a part of case ids."""
         return f"{self.kind}-alloc-{self.nth}{_id(1, self.times)}{_chain_id(self.chain)}"
 
     @property
     def text(self) -> str:
+        """For reports, such as `3rd slab allocation fails`."""
         return f"{_nth(self.nth, self.times)} {self.kind} allocation{_of(self.chain)} fails"
 
     def as_request(self) -> dict[str, Any]:
+        """The agent's form (docs/agent-protocol.md)."""
         retval = _HOOK_RETVAL[self.kind]
         return _command(self.kind, "", self.nth, self.times, self.chain, retval)
 
@@ -252,6 +259,7 @@ class Recording:
     text: ClassVar[str] = "nothing: a recording"
 
     def as_request(self) -> dict[str, Any]:
+        """The agent's form: a mask of kinds, bit n the nth of KINDS."""
         return {"arm": f"record {sum(1 << KINDS.index(kind) for kind in self.kinds)}"}
 
 

@@ -56,7 +56,8 @@ class Channel(Protocol):
             ChannelClosedError: no answer by the deadline, or no guest any more.
         """
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Hang up; the guest goes on."""
 
 
 @runtime_checkable
@@ -72,7 +73,7 @@ class Pipelined(Protocol):
         """The answer to a request; they come in the order of the requests."""
 
 
-class SocketChannel:
+class SocketChannel(Channel, Pipelined):
     """The channel over a connected stream socket."""
 
     def __init__(self, connection: socket.socket, log: HostLog | None = None) -> None:
@@ -81,6 +82,11 @@ class SocketChannel:
         self._log = log or HostLog()
 
     def hello(self, deadline: Deadline) -> Mapping[str, Any]:
+        """Wait for the agent's first word.
+
+        Raises:
+            InfrastructureError: it is no agent of this protocol.
+        """
         values, _ = self._receive(deadline)
         if values.get("hello") != 1:
             raise InfrastructureError(f"agent: got {values!r}; expected a hello of protocol 1")
@@ -105,6 +111,12 @@ class SocketChannel:
         return self._last
 
     def collect(self, number: int, verb: str, deadline: Deadline) -> Reply:
+        """The answer to a request; they come in the order of the requests.
+
+        Raises:
+            AgentError: the verb failed in the guest.
+            ChannelClosedError: no answer by the deadline, or to another request.
+        """
         values, out = self._receive(deadline)
         if values.get("id") != number:
             raise ChannelClosedError(

@@ -82,6 +82,7 @@ class Console:
 
     @property
     def last_line(self) -> str:
+        """The last line that is not blank."""
         with self._changed:
             lines = [line for line in self._lines if line.strip()]
         return lines[-1] if lines else "nothing was printed"

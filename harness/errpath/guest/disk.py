@@ -34,6 +34,7 @@ class Disk:
 
     @property
     def readonly(self) -> bool:
+        """Whether the guest may not write it: a file of the user's."""
         return self.path is not None
 
 

@@ -29,14 +29,17 @@ class Entry:
 
 
 def directory(name: str) -> Entry:
+    """A directory; `name` has no leading slash."""
     return Entry(name, stat.S_IFDIR | 0o755)
 
 
 def file(name: str, data: bytes, *, mode: int = 0o644) -> Entry:
+    """A regular file."""
     return Entry(name, stat.S_IFREG | mode, data)
 
 
 def symlink(name: str, target: str) -> Entry:
+    """A symbolic link to `target`."""
     return Entry(name, stat.S_IFLNK | 0o777, target.encode())
 
 

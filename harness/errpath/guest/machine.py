@@ -208,6 +208,7 @@ class Guest:
         self.call("module.load", {"name": name, "parameters": parameters}, blob=image)
 
     def unload_module(self, name: str) -> None:
+        """Unload a module, as delete_module(2) does."""
         self.call("module.unload", {"name": name})
 
     def symbols(self, names: Iterable[str], *, data: bool = False) -> tuple[GuestSymbol, ...]:
@@ -249,6 +250,7 @@ class Guest:
         self.call("quiesce")
 
     def close(self) -> None:
+        """Hang up; the guest goes on."""
         self._channel.close()
 
 

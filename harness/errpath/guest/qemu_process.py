@@ -128,6 +128,7 @@ class QemuProcess:
         return f"{QEMU} was killed by signal {-status}" if status < 0 else ""
 
     def memory_bytes(self) -> tuple[int, int]:
+        """Bytes that only this guest takes: its RAM, and QEMU's RssAnon (proc_pid_status(5))."""
         rows = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
         sizes = {row.split(":")[0]: row.split()[1] for row in rows if row.endswith(" kB")}
         # Shared memory is the RAM; what is mapped from files is shared with all other clones.

@@ -89,6 +89,7 @@ class Qmp:
         return data
 
     def close(self) -> None:
+        """Hang up; QEMU goes on."""
         self._socket.close()
 
     def _until(

@@ -52,6 +52,7 @@ class GuestRam:
         return os.fstat(self.fd).st_blocks * 512
 
     def close(self) -> None:
+        """Give the descriptor back; QEMU's mapping stays."""
         with contextlib.suppress(OSError):
             os.close(self.fd)
         self.fd = -1

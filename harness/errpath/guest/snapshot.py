@@ -67,6 +67,7 @@ class Frozen:
             ) from None
 
     def close(self) -> None:
+        """Give the descriptors back; twice does no harm."""
         for descriptor in (self.ram_fd, self.state_fd):
             with contextlib.suppress(OSError):
                 os.close(descriptor)
@@ -106,6 +107,7 @@ class SnapshotStore:
 
         Raises:
             CloneError: this machine cannot be frozen.
+            GuestLostError: its QEMU was killed from outside while it was frozen.
             InfrastructureError: no room for it.
         """
         directory = self._root / key

@@ -170,7 +170,11 @@ class Image:
         return Image.of(name or self.name, self.size, [*self.extents, *pieces])
 
     def truncated(self, size: int, *, name: str | None = None) -> Image:
-        """The first `size` bytes, as a device that was cut short."""
+        """The first `size` bytes, as a device that was cut short.
+
+        Raises:
+            UsageError: the image has fewer.
+        """
         if not 0 <= size <= self.size:
             raise UsageError(f"cannot cut to {size} bytes: expected 0 to {self.size}")
         pieces = [(o, d[: size - o]) for o, d in self.extents if o < size]

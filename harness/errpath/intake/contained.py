@@ -57,6 +57,7 @@ class Attempt:
 
     @property
     def leaks(self) -> bool:
+        """Whether a leak was found."""
         return any(failure.kind is LEAK for failure in self.failures)
 
 

@@ -135,7 +135,11 @@ def keep_case(
 def keep_reproducer(
     source: Path, directory: Path, name: str, *, title: str = "", link: str = "", known: bool
 ) -> Path:
-    """The same for a reproducer's source."""
+    """The same for a reproducer's source.
+
+    Raises:
+        UsageError: as `keep_case`, or the source cannot be read.
+    """
     file = _new(directory, name)
     copy = directory / f"{name}{source.suffix}"
     try:

@@ -37,30 +37,37 @@ class Layout:
 
     @property
     def sources(self) -> Path:
+        """Sources as they were fetched, unchanged."""
         return self.root / "sources"
 
     @property
     def work(self) -> Path:
+        """Workspaces, one for each lineage of sources."""
         return self.root / "work"
 
     @property
     def states(self) -> Path:
+        """What was asked for, and the key of the kernel that it led to."""
         return self.root / "states"
 
     @property
     def builds(self) -> Path:
+        """Finished kernels, one directory each."""
         return self.root / "builds"
 
     @property
     def modules(self) -> Path:
+        """Modules that were built against those kernels."""
         return self.root / "modules"
 
     @property
     def locks(self) -> Path:
+        """Files that are locked, and nothing else."""
         return self.root / "locks"
 
     @property
     def tmp(self) -> Path:
+        """What is being written; renamed once it is whole."""
         return self.root / "tmp"
 
     @contextlib.contextmanager

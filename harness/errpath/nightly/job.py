@@ -113,14 +113,17 @@ class Job:
 
     @property
     def history_path(self) -> Path:
+        """The store, absolute: the job's own `history`, else one in its `root`."""
         chosen = self.path.parent / self.history if self.history else self.root / "history.sqlite"
         return chosen.absolute()
 
     @property
     def known_path(self) -> Path | None:
+        """The file of known issues, absolute; None where the job names none."""
         return (self.path.parent / self.known).absolute() if self.known else None
 
     def patch_paths(self, kernel: JobKernel) -> tuple[Path, ...]:
+        """The patches of one of its kernels, absolute, in their order."""
         return tuple((self.path.parent / patch).absolute() for patch in kernel.patches)
 
     def spec(self, kernel: JobKernel) -> str:

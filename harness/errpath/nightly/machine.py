@@ -40,4 +40,5 @@ def available_mib(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgrou
 
 
 def host_name() -> str:
+    """The machine's name as the kernel has it, `unknown` without one."""
     return platform.node() or "unknown"

@@ -44,6 +44,9 @@ def open_run(
 
     An earlier run of the same job that was interrupted and is too old, or not wanted (`fresh`), is
     marked as partial.
+
+    Raises:
+        ErrpathError: a hundred runs have the name that this second gives.
     """
     digest, harness = job.digest(), harness_digest()
     for row in history.runs(job=job.name):

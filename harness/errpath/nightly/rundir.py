@@ -21,7 +21,11 @@ class RunDirectory:
         self._descriptor = -1
 
     def take(self) -> bool:
-        """Make the directory and take the lock; False if somebody else has it."""
+        """Make the directory and take the lock; False if somebody else has it.
+
+        Raises:
+            InfrastructureError: the directory cannot be written.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             descriptor = try_lock(self.path / RUN_MARK)

@@ -37,7 +37,8 @@ class Running(Protocol):
 class Launcher(Protocol):
     """Starts units."""
 
-    def start(self, unit: Unit) -> Running: ...
+    def start(self, unit: Unit) -> Running:
+        """Start one; it runs beside the caller."""
 
 
 @dataclass(frozen=True)

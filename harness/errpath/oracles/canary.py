@@ -93,7 +93,11 @@ class Planted:
 
 def plant(guest: LeakGuest, *, task: str | None = None) -> Planted:
     """Leak one object of each size, in a task that ends at once; `task` distinguishes its records
-    from those of a canary that was planted before and not reaped."""
+    from those of a canary that was planted before and not reaped.
+
+    Raises:
+        InfrastructureError: the module gives no sizes.
+    """
     sizes = tuple(int(word) for word in guest.read_file(CANARY_FILE).decode().split())
     if not sizes:
         raise InfrastructureError(f"{CANARY_FILE}: gives no sizes; expected one a line")

@@ -86,15 +86,19 @@ class Record:
 class LeakGuest(Protocol):
     """What a leak check needs of a guest."""
 
-    def read_file(self, path: str) -> bytes: ...
+    def read_file(self, path: str) -> bytes:
+        """The content of a file in the guest."""
 
     def write_file(
         self, path: str, data: bytes | str, *, mode: int | None = None, task: str | None = None
-    ) -> None: ...
+    ) -> None:
+        """Write a file, in a task of that name; with `mode` it is created or truncated."""
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> None:
+        """Let this many seconds pass in the guest."""
 
-    def quiesce(self) -> None: ...
+    def quiesce(self) -> None:
+        """Let the kernel finish what it put off (guests/agent/system.c)."""
 
 
 def parse_records(text: str) -> tuple[Record, ...]:

@@ -34,6 +34,7 @@ class OwnModule:
 
     @property
     def directory(self) -> Path:
+        """Where its source lies."""
         return GUESTS / "modules" / self.name
 
     @property

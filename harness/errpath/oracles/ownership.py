@@ -72,6 +72,7 @@ class OwnershipTrace:
     lost: int = 0
 
     def ran(self, function: str) -> bool:
+        """Whether a function was called."""
         return any(call.function == function for call in self.calls)
 
     def after(self, function: str) -> tuple[Call, ...]:

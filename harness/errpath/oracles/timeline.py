@@ -33,11 +33,16 @@ class Frame(Protocol):
     """One source position; `errpath.kernel.symbols.symbolizer.Frame` is one."""
 
     @property
-    def function(self) -> str: ...
+    def function(self) -> str:
+        """The function's name."""
+
     @property
-    def file(self) -> str: ...
+    def file(self) -> str:
+        """The file, below the root of the kernel's source."""
+
     @property
-    def line(self) -> int: ...
+    def line(self) -> int:
+        """The line in the file, from 1."""
 
 
 # An absolute address, and whether it is the instruction itself → frames, innermost first.

@@ -53,7 +53,11 @@ def _marks(kept: Kept) -> tuple[pytest.MarkDecorator, ...]:
 
 
 def expect_not_reproduced(testbed: Testbed, kept: Kept) -> None:
-    """Fail the test if a reproducer shows anything; an error where there is no verdict."""
+    """Fail the test if a reproducer shows anything.
+
+    Raises:
+        AssertionError: there is no verdict.
+    """
     assert kept.reproducer is not None
     try:
         reproducer = load_reproducer(kept.reproducer, rounds=ROUNDS, title=kept.title)

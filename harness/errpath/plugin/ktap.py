@@ -33,11 +33,13 @@ class KtapReporter:
         self._planned = False
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write the plan, where this process runs the tests."""
         # Where workers run the tests, the process that reports has collected none.
         if session.items:
             self._plan(len(session.items))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count the result of a test, and write it."""
         status = _status(report)
         if status is None:
             return
@@ -47,6 +49,7 @@ class KtapReporter:
             self._ktap.result(CaseRecord(_name(report), status, (reason,) if reason else ()))
 
     def pytest_sessionfinish(self) -> None:
+        """Write the plan if none was written."""
         self._plan(self.counts.total())
 
     def _plan(self, tests: int) -> None:

@@ -85,6 +85,11 @@ class UserGuest:
         return self.machine.run(argv, seconds=seconds)
 
     def read_file(self, path: str) -> bytes:
+        """The content of a file in the guest.
+
+        Raises:
+            AgentError: it cannot be read.
+        """
         return self.machine.read_file(path)
 
     def write_file(self, path: str, data: bytes | str, *, mode: int | None = None) -> None:

@@ -68,14 +68,17 @@ class Night:
 
     @property
     def fails(self) -> int:
+        """How many attempts failed."""
         return sum(attempt.failing for attempt in self.attempts)
 
     @property
     def passes(self) -> int:
+        """How many attempts passed."""
         return self.attempts.count(CaseStatus.PASS)
 
     @property
     def conclusive(self) -> bool:
+        """Whether an attempt passed or failed, not all were errors."""
         return bool(self.fails or self.passes)
 
 

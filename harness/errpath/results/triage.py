@@ -189,6 +189,7 @@ class JudgedRun:
 
     @property
     def counts(self) -> Counter[Kind]:
+        """How many cases have each kind of judgement."""
         return Counter(case.judgement.kind for case in self.cases)
 
     @property

@@ -50,6 +50,7 @@ class Observed:
 
     @property
     def cases(self) -> list[MountCase]:
+        """Those that ran, in their order."""
         return [case for case, _ in self.runs]
 
     @property

@@ -83,7 +83,10 @@ class BatchRuns:
             runner.close()
 
     def guests(self, boot: Boot) -> Boot:
-        """`boot`, until the run is ended."""
+        """`boot`, until the run is ended.
+
+        What it gives raises InfrastructureError from then on.
+        """
 
         def guest() -> PreparedGuest:
             if self._ended:

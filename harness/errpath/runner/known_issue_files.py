@@ -97,6 +97,7 @@ class OldText(FailurePattern):
     """A regular expression that is found in what was said then."""
 
     def matches(self, failure: Failure) -> bool:
+        """Whether what was said of such a failure has the expression."""
         return any(re.search(self.text, text) for text in old_texts(failure))
 
     def matches_texts(self, texts: tuple[str, ...]) -> bool:

@@ -147,6 +147,7 @@ class KnownIssue:
 
     @property
     def patterns(self) -> tuple[FailurePattern, ...]:
+        """What a failure must match one of."""
         return self.failure if isinstance(self.failure, tuple) else (self.failure,)
 
     @property
@@ -163,6 +164,7 @@ class KnownIssue:
         )
 
     def expired(self, today: datetime.date) -> bool:
+        """Whether `until` lies before a day; never without `until`."""
         return self.until is not None and today > self.until
 
     def explains(self, failure: Failure) -> bool:

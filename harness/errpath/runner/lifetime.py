@@ -70,10 +70,12 @@ class LifetimeBed(Protocol):
     """What a measurement needs of a test bed."""
 
     @property
-    def accel(self) -> str: ...
+    def accel(self) -> str:
+        """ "kvm" or "tcg"."""
 
     @property
-    def kernel(self) -> BuiltKernel: ...
+    def kernel(self) -> BuiltKernel:
+        """The built kernel."""
 
     def clone(
         self,
@@ -81,13 +83,17 @@ class LifetimeBed(Protocol):
         functions: Sequence[str],
         points: Sequence[str] | None,
         added: Added | None,
-    ) -> PreparedGuest: ...
+    ) -> PreparedGuest:
+        """A fresh clone with QEMU's words in addition that `added` gives."""
 
-    def symbolizer(self, filesystems: Sequence[str], /) -> Symbolizer: ...
+    def symbolizer(self, filesystems: Sequence[str], /) -> Symbolizer:
+        """Source positions in the kernel and in the modules of these filesystems."""
 
-    def source(self, path: str, /) -> str | None: ...
+    def source(self, path: str, /) -> str | None:
+        """The text of a file of the kernel's source; None where it is missing."""
 
-    def modules(self, filesystem: str, /) -> tuple[BuiltModule, ...]: ...
+    def modules(self, filesystem: str, /) -> tuple[BuiltModule, ...]:
+        """A filesystem's modules with what they depend on, in load order."""
 
 
 def measure_lifetime(

@@ -38,14 +38,16 @@ class KernelUnderTest(Protocol):
         """ "kvm" or "tcg"."""
 
     @property
-    def kernel(self) -> BuiltKernel: ...
+    def kernel(self) -> BuiltKernel:
+        """The built kernel."""
 
     @property
     def append(self) -> tuple[str, ...]:
         """Kernel command line words after the guest definition's."""
 
     @property
-    def may_clone(self) -> bool: ...
+    def may_clone(self) -> bool:
+        """Whether guests are clones of a frozen one, not boots."""
 
     @property
     def oracle_modules(self) -> tuple[tuple[OwnModule, BuiltModule], ...]:
@@ -62,7 +64,8 @@ class KernelUnderTest(Protocol):
     def modules(self, filesystem: str, /) -> tuple[BuiltModule, ...]:
         """The modules of a filesystem with what they depend on, in load order."""
 
-    def symbolizer(self, filesystems: Sequence[str], /) -> Symbolizer: ...
+    def symbolizer(self, filesystems: Sequence[str], /) -> Symbolizer:
+        """Source positions in the kernel and in the modules of these filesystems."""
 
 
 def load_all(

@@ -67,10 +67,12 @@ class Pace(Generic[Group]):
         self._lock = threading.Lock()
 
     def begin(self, group: Group) -> None:
+        """Note that a group begins now."""
         with self._lock:
             self._began[group] = self._clock()
 
     def end(self, group: Group, points: int) -> None:
+        """Note that a group is over now, and how many points it had."""
         with self._lock:
             self._took[group] = self._clock() - self._began[group]
             self._points += points

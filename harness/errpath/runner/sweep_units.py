@@ -45,6 +45,7 @@ class SweepUnit:
 
     @property
     def id(self) -> str:
+        """Such as `sweep-hfs-mount-alloc`: its event and kind."""
         return f"{self.event_id}-{self.kind}"
 
     @property

@@ -89,10 +89,12 @@ class Testbed:
 
     @functools.cached_property
     def definition(self) -> GuestDefinition:
+        """The guest's, with the disks that the options add."""
         return load_guest(self.options.guest).with_disks(self.options.disks)
 
     @functools.cached_property
     def accel(self) -> str:
+        """ "kvm" or "tcg", as chosen and as this machine allows."""
         return accel.choose(self.options.accel)
 
     @property
@@ -208,8 +210,7 @@ class Testbed:
         points: Sequence[str] | None = None,
         confirm: bool = False,
     ) -> Boot:
-        """What gives a batch runner fresh guests; with `confirm`, such as are checked by the slow
-        protocol."""
+        """What gives a batch runner fresh guests; with `confirm`, they are checked slowly."""
         fast = self.options.leak_check == "fast" and not confirm
         return functools.partial(
             self.guests.prepare, tuple(filesystems), tuple(functions), points=points, fast=fast

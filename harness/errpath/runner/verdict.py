@@ -33,6 +33,8 @@ NOT_REACHED = "never reached"
 
 
 class Status(enum.Enum):
+    """How a case ended."""
+
     PASS = "pass"
     FAIL = "fail"
     ERROR = "error"

@@ -84,6 +84,7 @@ class Apt:
 
         Raises:
             ProgramError: apt failed.
+            InfrastructureError: apt left no package.
         """
         word = f"{candidate.package}={candidate.version}"
         deadline = Deadline.after(_DOWNLOAD_SECONDS, f"the download of {word}")

@@ -50,6 +50,9 @@ def scratch_directory() -> Iterator[Path]:
 
     Each is locked while it is in use; whoever makes one removes those that nobody holds any more,
     so that not even `kill -9` leaves one for long.
+
+    Raises:
+        InfrastructureError: the cache cannot be written.
     """
     # Not `tmp`, which is the kernel builds' and holds no locks of this kind.
     parent = cache_root() / "scratch"

@@ -43,6 +43,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
+        """Whether the point has passed."""
         return self.clock() >= self.at
 
     def __str__(self) -> str:

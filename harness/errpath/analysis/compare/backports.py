@@ -48,6 +48,7 @@ class Series:
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
+        """One for each case; none where nothing was compared."""
         return self.summary.comparisons if self.summary is not None else ()
 
 

@@ -204,6 +204,7 @@ class Line:
     words: tuple[str, ...]
 
     def text(self, widths: Sequence[int]) -> str:
+        """The row, each cell padded to its width."""
         padded = [word.ljust(width) for word, width in zip(self.words, widths, strict=True)]
         return "  ".join(padded).rstrip()
 

@@ -50,6 +50,7 @@ class Observed:
 
     @property
     def worst(self) -> Failure | None:
+        """The failure to show first; None without any."""
         return worst(self.failures)
 
     @property

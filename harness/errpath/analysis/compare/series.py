@@ -32,6 +32,7 @@ class Step:
 
     @property
     def line(self) -> str:
+        """For reports, such as `2/5 hfs: free the bitmap: builds, nothing regressed`."""
         return f"{self.number}/{self.of} {self.subject}: {self.note or 'builds, nothing regressed'}"
 
 

@@ -57,7 +57,11 @@ class Lines:
         self._programs.clear()
 
     def sections(self, guest: Guest) -> tuple[_Section, ...]:
-        """Where the module's code lies in a guest."""
+        """Where the module's code lies in a guest (/sys/module/*/sections).
+
+        Raises:
+            InfrastructureError: the guest gives no address.
+        """
         found = []
         for name, size in self._sizes.items():
             # Code that ran once at its loading has been given back.

@@ -50,6 +50,7 @@ class Function:
 
     @property
     def lines(self) -> tuple[str, ...]:
+        """The text's lines, without their ends."""
         return tuple(self.body.split("\n"))
 
 

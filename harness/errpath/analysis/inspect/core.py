@@ -26,7 +26,12 @@ _SYMBOLS = ("init_uts_ns", "_stext", "swapper_pg_dir", "init_top_pgt", "node_onl
 
 
 def vmcoreinfo(release: str, symbols: dict[str, int]) -> str:
-    """The text that kdump's kernel would have left, as far as readers ask for it."""
+    """The text that kdump's kernel would have left, as far as readers ask for it
+    (kernel/vmcore_info.c).
+
+    Raises:
+        InfrastructureError: System.map has no page table.
+    """
     lines = [f"OSRELEASE={release}", f"PAGESIZE={_PAGE}"]
     top = symbols.get("swapper_pg_dir", symbols.get("init_top_pgt"))
     if top is None:

@@ -46,7 +46,11 @@ class Allocator:
         return start, count
 
     def reserve(self, start: int, count: int) -> Extent:
-        """These blocks, which lie behind all that is handed out in order."""
+        """These blocks, which lie behind all that is handed out in order.
+
+        Raises:
+            UsageError: some are handed out already, or lie behind the last.
+        """
         if start < self._next or start + count > self._total:
             raise UsageError(f"blocks {start} to {start + count - 1} cannot be reserved")
         self._used.append((start, count))

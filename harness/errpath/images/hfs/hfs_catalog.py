@@ -108,7 +108,11 @@ class Style:
 
 
 def identify(entries: Sequence[Entry], *, volume_name: str) -> list[Item]:
-    """Every entry with its CNID, the root directory first."""
+    """Every entry with its CNID, the root directory first.
+
+    Raises:
+        UsageError: HFS does not distinguish two names of a directory.
+    """
     root = Directory(path="")
     name = macroman.encode_name(volume_name, limit=27)
     cnids: dict[tuple[str, ...], int] = {(): ROOT}
@@ -149,6 +153,7 @@ def overflow_records(forks: Iterable[Fork]) -> list[Record]:
 
 
 def catalog_records(items: Iterable[Item], forks: Iterable[Fork], style: Style) -> list[Record]:
+    """The catalog's records in key order: thread, directory and file records (fs/hfs/hfs.h)."""
     by_file = {(fork.cnid, fork.type): fork for fork in forks}
     records: list[tuple[tuple[int, tuple[int, ...]], Record]] = []
     for item in items:

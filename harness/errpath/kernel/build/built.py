@@ -50,6 +50,7 @@ class BuiltKernel:
 
     @property
     def bzimage(self) -> Path:
+        """The image that QEMU boots."""
         return self.directory / "bzImage"
 
     @property
@@ -59,6 +60,7 @@ class BuiltKernel:
 
     @property
     def system_map(self) -> Path:
+        """Addresses of the kernel's symbols."""
         return self.directory / "System.map"
 
     @property

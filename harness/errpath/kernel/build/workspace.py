@@ -38,10 +38,12 @@ class Workspace:
 
     @classmethod
     def of(cls, layout: Layout, lineage: str) -> Workspace:
+        """The workspace of sources of this lineage."""
         return cls(layout.work / lineage)
 
     @property
     def source(self) -> Path:
+        """The source tree."""
         return self.directory / "src"
 
     @property

@@ -9,6 +9,8 @@ __all__ = ["Finding", "Presence"]
 
 
 class Presence(enum.Enum):
+    """Whether a kernel has a feature."""
+
     PRESENT = "present"
     # The kernel has no such thing.
     ABSENT = "absent"
@@ -28,6 +30,7 @@ class Finding:
 
     @property
     def present(self) -> bool:
+        """Whether the kernel has it."""
         return self.presence is Presence.PRESENT
 
     def __str__(self) -> str:

@@ -58,13 +58,16 @@ class PristineDirectory:
 
     @property
     def identity(self) -> str:
+        """The directory's name, after `tar:`; what lies in it never changes."""
         return f"tar:{self.root.name}"
 
     @property
     def description(self) -> str:
+        """As it was asked for."""
         return self.label
 
     def manifest(self) -> dict[str, str]:
+        """Path → the identity, for every file: all change together or not at all."""
         listing = self.root.with_name(f"{self.root.name}.files")
         try:
             paths = listing.read_text().splitlines()
@@ -76,6 +79,7 @@ class PristineDirectory:
         return dict.fromkeys(paths, self.identity)
 
     def fetch(self, paths: Iterable[str]) -> Iterator[tuple[str, File]]:
+        """The content of some files; paths that do not exist are left out."""
         for path in paths:
             if (file := _read(self.root / path)) is not None:
                 yield path, file
@@ -91,6 +95,7 @@ class PristineDirectory:
                 os.link(self.root / path, target, follow_symlinks=False)
 
     def describe(self) -> dict[str, str]:
+        """What `spec.load_base` needs to find the directory again."""
         return {
             "kind": "pristine",
             "root": self.root.name,
@@ -114,14 +119,21 @@ class PlainDirectory:
         self.description = str(self.root)
 
     def manifest(self) -> dict[str, str]:
+        """Path → token of every file, as they were when the directory was read."""
         return dict(self._tokens)
 
     def fetch(self, paths: Iterable[str]) -> Iterator[tuple[str, File]]:
+        """The content of some files; paths that do not exist are left out."""
         for path in paths:
             if (file := _read(self.root / path)) is not None:
                 yield path, file
 
     def populate(self, directory: Path) -> None:
+        """Write every file into an empty directory.
+
+        Raises:
+            SourceError: a file vanished meanwhile.
+        """
         for path in self._tokens:
             target = directory / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -131,4 +143,5 @@ class PlainDirectory:
                 raise SourceError(f"{self.root}: {path} vanished while it was copied") from error
 
     def describe(self) -> dict[str, str]:
+        """What `spec.load_base` needs; only a record, since the files may change."""
         return {"kind": "directory", "root": str(self.root), "identity": self.identity}

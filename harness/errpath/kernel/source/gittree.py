@@ -58,20 +58,24 @@ class GitRevision:
 
     @property
     def identity(self) -> str:
+        """The commit, after `git:`."""
         return f"git:{self.commit}"
 
     @property
     def lineage(self) -> str:
+        """The tree's name and a digest of its path."""
         # One workspace for all revisions of a tree, so that a bisection builds incrementally.
         name = hashlib.sha256(str(self.root).encode()).hexdigest()[:10]
         return f"git-{self.root.name}-{name}"
 
     @property
     def description(self) -> str:
+        """The tree, the revision as it was asked for, and the commit."""
         at = f"@{self.revision}" if self.revision else ""
         return f"{self.root}{at} ({self.commit[:12]})"
 
     def manifest(self) -> dict[str, str]:
+        """Path → mode and blob of every file; submodules have none."""
         listing = _git(self.root, "ls-tree", "-r", "-z", "--full-tree", self.commit) or b""
         tokens = {}
         for line in listing.decode(errors="surrogateescape").split("\0"):
@@ -83,6 +87,7 @@ class GitRevision:
         return tokens
 
     def fetch(self, paths: Iterable[str]) -> Iterator[tuple[str, File]]:
+        """The content of some files; paths that the commit lacks are left out."""
         tokens = self.manifest()
         wanted = [path for path in paths if path in tokens]
         # Two revisions may differ in most of their files: not all of them at once in memory.
@@ -108,6 +113,7 @@ class GitRevision:
             _git(self.root, "checkout-index", "-a", "-f", f"--prefix={directory}/", env=env)
 
     def describe(self) -> dict[str, str]:
+        """What `spec.load_base` needs to find the commit again."""
         return {
             "kind": "git",
             "root": str(self.root),

@@ -49,6 +49,7 @@ class Complaint(str):
 
     @property
     def error(self) -> bool:
+        """Whether checkpatch calls it an error, not a warning or a check."""
         return self.startswith("ERROR:")
 
     @property

@@ -31,6 +31,9 @@ def prebuilt_directory(spec: str) -> Path | None:
     """The build directory that a spec names, or None if it names something else.
 
     A source tree that was built in place counts as a source tree.
+
+    Raises:
+        SourceError: only some of a build directory's parts are there.
     """
     directory = Path(spec)
     parts = ("vmlinux", ".config", "arch/x86/boot/bzImage")

@@ -75,6 +75,7 @@ class Tree:
 
     @property
     def identity(self) -> str:
+        """The base's, with a digest of what lies over it."""
         if not self.overlay:
             return self.base.identity
         tokens = {path: file.token if file else "-" for path, file in self.overlay.items()}

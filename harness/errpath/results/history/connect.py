@@ -74,7 +74,12 @@ def _open(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """SQLite's and the system's errors as ours, one line each."""
+    """SQLite's and the system's errors as ours, one line each.
+
+    Raises:
+        UsageError: the file is no history.
+        InfrastructureError: it cannot be read or written.
+    """
     try:
         yield
     except sqlite3.DatabaseError as error:

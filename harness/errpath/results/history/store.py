@@ -46,6 +46,7 @@ class History:
         self.close()
 
     def close(self) -> None:
+        """Give the connection back; what was written stays."""
         self.connection.close()
 
     # -- writing ---------------------------------------------------------------------------------

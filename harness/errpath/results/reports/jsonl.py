@@ -81,18 +81,23 @@ class ResultWriter:
             ) from None
 
     def run(self, *, version: str, shard: ShardRecord, started: float) -> None:
+        """Write the head: what runs, and since when (seconds since the epoch)."""
         self.write("run", format=FORMAT, errpath=version, shard=str(shard), started=started)
 
     def plan(self, collected: Iterable[str], planned: Iterable[str]) -> None:
+        """Write the ids of all cases collected, and of those that this shard runs."""
         self.write("plan", collected=list(collected), planned=list(planned))
 
     def kernel(self, kernel: KernelRecord) -> None:
+        """Write a kernel, before its first case."""
         self.write("kernel", **to_json(kernel))
 
     def case(self, kernel: str, record: CaseRecord) -> None:
+        """Write the result of one case; `kernel` is the identity of its kernel."""
         self.write("case", kernel=kernel, **to_json(record))
 
     def end(self, *, status: int, reason: str, ended: float) -> None:
+        """Write the end, with pytest's exit status; close the file."""
         self.write("end", status=status, reason=reason, ended=ended)
         self.close()
 
