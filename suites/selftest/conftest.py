@@ -7,11 +7,12 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+from suites.selftest.definitions import define
 from suites.selftest.disk import disk
 from suites.selftest.live_guests import make_testbed, run_cases
 from suites.selftest.wheel import installed, wheel
 
-__all__ = ["disk", "installed", "make_testbed", "run_cases", "wheel"]
+__all__ = ["define", "disk", "installed", "make_testbed", "run_cases", "wheel"]
 
 # A shared machine may take any time for one example: a deadline would only fail the innocent.
 settings.register_profile("errpath", deadline=None, suppress_health_check=[HealthCheck.too_slow])

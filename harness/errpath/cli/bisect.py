@@ -47,8 +47,10 @@ def add_parser(
     *,
     check: Callable[..., tuple[Observed, ...]] = check_kernel,
     reproduce: Callable[..., Reproduction] = reproduce,
+    ask: Callable[..., Callable[[str], Answer]] = asker,
 ) -> None:
-    """Add the `bisect` command. `check` runs the matrix on a kernel, `reproduce` a reproducer."""
+    """Add the `bisect` command. `check` runs the matrix on a kernel, `reproduce` a reproducer,
+    `ask` one case."""
     parser = commands.add_parser(
         "bisect",
         help="check one kernel, for `git bisect run`",
@@ -83,13 +85,14 @@ def add_parser(
     add_groups(parser, *RUN_GROUPS, LogOptions)
     add_groups(parser, MatrixOptions, ParallelOptions, ResultOptions, without=("results",))
     # Not 2: `git bisect run` would take that for a bad revision.
-    handler = functools.partial(_bisect, check, reproduce)
+    handler = functools.partial(_bisect, check, reproduce, ask)
     parser.set_defaults(handler=handler, **{USAGE_STATUS: NO_ANSWER})
 
 
 def _bisect(
     check: Callable[..., tuple[Observed, ...]],
     reproduce: Callable[..., Reproduction],
+    ask: Callable[..., Callable[[str], Answer]],
     arguments: argparse.Namespace,
 ) -> int:
     try:
@@ -97,7 +100,7 @@ def _bisect(
         if arguments.reproducer is not None:
             return _check_reproducer(reproduce, arguments, options)
         if arguments.case:
-            return _check_case(arguments, options)
+            return _check_case(ask, arguments, options)
         return _check(check, arguments, options, choice)
     except ErrpathError as error:
         print(f"errpath: {error}", file=sys.stderr)
@@ -157,7 +160,11 @@ def _check(
     return 0
 
 
-def _check_case(arguments: argparse.Namespace, options: RunOptions) -> int:
+def _check_case(
+    ask: Callable[..., Callable[[str], Answer]],
+    arguments: argparse.Namespace,
+    options: RunOptions,
+) -> int:
     """Bad is that the case fails or, with --title, that it fails in that way."""
     case, title = arguments.case, arguments.title
     suites = tuple(suites_of([case]))
@@ -170,7 +177,7 @@ def _check_case(arguments: argparse.Namespace, options: RunOptions) -> int:
     wanted = Wanted((case,), title, arguments.attempts, suites)
     spec = options.kernel.kernel[0]
     given = from_anywhere(replace(options, kernel=replace(options.kernel, kernel=(_local(spec),))))
-    return _STATUS[asker(wanted, lambda kernel: given, say=print)(spec)]
+    return _STATUS[ask(wanted, lambda kernel: given, say=print)(spec)]
 
 
 def _local(spec: str) -> str:

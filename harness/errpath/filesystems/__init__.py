@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno as errno_names
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -26,6 +27,7 @@ __all__ = [
     "home_directory",
     "known_filesystems",
     "load_filesystem",
+    "remove_filesystems",
 ]
 
 
@@ -281,13 +283,21 @@ def _check_expectations(expect: Mapping[str, str], where: str) -> None:
             raise ValueError(f"{where}: {key}: got {errno!r}; expected a name such as EIO")
 
 
-# Directories of definitions beside suites, in the order in which they were added.
-_ADDED: dict[Path, None] = {}
+# Directories of definitions beside suites, in the order in which they were added, and how often.
+_ADDED: Counter[Path] = Counter()
 
 
 def add_filesystems(directory: Path) -> None:
-    """Add the definitions of a directory, for the rest of the process."""
-    _ADDED[directory.resolve()] = None
+    """Add the definitions of a directory, for the whole process."""
+    _ADDED[directory.resolve()] += 1
+
+
+def remove_filesystems(directory: Path) -> None:
+    """Take back one `add_filesystems` of a directory."""
+    _ADDED.subtract([directory.resolve()])
+    if _ADDED[directory.resolve()] <= 0:
+        del _ADDED[directory.resolve()]
+        load_filesystem.cache_clear()
 
 
 def _find(name: str) -> Path | None:

@@ -227,9 +227,8 @@ def _make(name: str, recipe: ImageRecipe, program: str, cached: Path) -> None:
         except process.ProgramError as error:
             said = (error.completed.stderr + error.completed.stdout).decode(errors="replace")
             lines = [line for line in said.splitlines() if line.strip()]
-            raise InfrastructureError(
-                f"filesystem {name}: {error} ({' / '.join(lines[:3])})"
-            ) from None
+            first = f" ({' / '.join(lines[:3])})" if lines else ""
+            raise InfrastructureError(f"filesystem {name}: {error}{first}") from None
         size = file.stat().st_size
         if size > recipe.size:
             raise InfrastructureError(

@@ -15,6 +15,7 @@ import os
 import subprocess
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,20 +25,29 @@ from errpath.util import process
 from errpath.util.cache import scratch_directory
 from errpath.util.deadline import Deadline
 
-__all__ = ["CONTENT_MAX", "SIZE_MAX", "load_image"]
+__all__ = ["LIMITS", "Limits", "load_image"]
 
-# Bytes other than zero, and of a device.
-CONTENT_MAX = 256 << 20
-SIZE_MAX = 16 << 40
-# Of what a compressed file may unpack to: all of it is read.
-UNPACKED_MAX = 16 << 30
+
+@dataclass(frozen=True)
+class Limits:
+    """What an image may have at most, in bytes."""
+
+    # Other than zero.
+    content: int = 256 << 20
+    # Of the device.
+    size: int = 16 << 40
+    # Of what a compressed file unpacks to: all of it is read.
+    unpacked: int = 16 << 30
+
+
+LIMITS = Limits()
 _CHUNK = 1 << 18
 _GZIP, _XZ, _ZSTD, _BZIP2 = b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"BZh"
 _QCOW2 = b"QFI\xfb"
 _SECONDS = 300.0
 
 
-def load_image(path: Path) -> Image:
+def load_image(path: Path, limits: Limits = LIMITS) -> Image:
     """The image in a file, named after it; what it is packed in is known by its first bytes.
 
     Raises:
@@ -53,11 +63,11 @@ def load_image(path: Path) -> Image:
             head = file.read(8)
             file.seek(0)
             if head.startswith(_QCOW2):
-                return _qcow2(path, file).renamed(name)
+                return _qcow2(path, file, limits).renamed(name)
             unpacked = _unpacked(head, file, path)
             if unpacked is not None:
-                return _image(name, unpacked, path)
-            return _raw(name, file, path)
+                return _image(name, unpacked, path, limits)
+            return _raw(name, file, path, limits)
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{path}: {reason}; expected a whole image file") from None
@@ -102,7 +112,7 @@ def _zstd(path: Path) -> Iterator[bytes]:
             child.kill()
 
 
-def _image(name: str, chunks: Iterator[bytes], path: Path) -> Image:
+def _image(name: str, chunks: Iterator[bytes], path: Path, limits: Limits) -> Image:
     pieces: list[tuple[int, bytes]] = []
     size = kept = 0
     for chunk in chunks:
@@ -110,13 +120,13 @@ def _image(name: str, chunks: Iterator[bytes], path: Path) -> Image:
             pieces.append((size, chunk))
             kept += len(chunk)
         size += len(chunk)
-        _check(path, size, kept, UNPACKED_MAX)
+        _check(path, size, kept, limits.unpacked, limits)
     return _made(name, size, pieces, path)
 
 
-def _raw(name: str, file: BinaryIO, path: Path) -> Image:
+def _raw(name: str, file: BinaryIO, path: Path, limits: Limits) -> Image:
     size = os.fstat(file.fileno()).st_size
-    _check(path, size, 0, SIZE_MAX)
+    _check(path, size, 0, limits.size, limits)
     pieces: list[tuple[int, bytes]] = []
     kept = 0
     for start, end in _data(file.fileno(), size):
@@ -126,7 +136,7 @@ def _raw(name: str, file: BinaryIO, path: Path) -> Image:
                 pieces.append((at, chunk))
                 kept += len(chunk)
             at += len(chunk)
-            _check(path, size, kept, SIZE_MAX)
+            _check(path, size, kept, limits.size, limits)
     return _made(name, size, pieces, path)
 
 
@@ -151,17 +161,17 @@ def _made(name: str, size: int, pieces: list[tuple[int, bytes]], path: Path) -> 
     return Image.of(name, size, pieces)
 
 
-def _check(path: Path, size: int, kept: int, limit: int) -> None:
-    if size > limit:
-        raise UsageError(f"{path}: more than {limit >> 30} GiB; expected a smaller image")
-    if kept > CONTENT_MAX:
+def _check(path: Path, size: int, kept: int, most: int, limits: Limits) -> None:
+    if size > most:
+        raise UsageError(f"{path}: more than {most >> 30} GiB; expected a smaller image")
+    if kept > limits.content:
         raise UsageError(
-            f"{path}: holds more than {CONTENT_MAX >> 20} MiB beside zeros; expected an image that "
-            "fits the memory of a guest"
+            f"{path}: holds more than {limits.content >> 20} MiB beside zeros; expected an image "
+            "that fits the memory of a guest"
         )
 
 
-def _qcow2(path: Path, file: BinaryIO) -> Image:
+def _qcow2(path: Path, file: BinaryIO, limits: Limits) -> Image:
     """A qcow2 file stands alone: one that names another file would have that read instead."""
     header = file.read(104)
     version = int.from_bytes(header[4:8], "big")
@@ -170,7 +180,7 @@ def _qcow2(path: Path, file: BinaryIO) -> Image:
     backing, features = int.from_bytes(header[8:16], "big"), int.from_bytes(header[72:80], "big")
     if backing or (version == 3 and features & 0x4):
         raise UsageError(f"{path}: its data is in another file; expected a qcow2 that stands alone")
-    _check(path, int.from_bytes(header[24:32], "big"), 0, SIZE_MAX)
+    _check(path, int.from_bytes(header[24:32], "big"), 0, limits.size, limits)
     program = process.find_program("qemu-img")
     with scratch_directory() as scratch:
         raw = scratch / "raw"
@@ -186,4 +196,4 @@ def _qcow2(path: Path, file: BinaryIO) -> Image:
         except InfrastructureError as error:
             raise UsageError(f"{path}: {error}") from None
         with raw.open("rb") as unpacked:
-            return _raw(path.name, unpacked, path)
+            return _raw(path.name, unpacked, path, limits)

@@ -61,13 +61,13 @@ def clean_line(raw: str) -> LogLine:
     return LogLine(text, stamped=other is not None)
 
 
-def read_lines(file: BinaryIO) -> Iterator[LogLine]:
+def read_lines(file: BinaryIO, bytes_max: int = BYTES_MAX) -> Iterator[LogLine]:
     """The lines of a file, cleaned; of a line that is too long, its beginning."""
-    return map(clean_line, itertools.islice(_raw_lines(_chunks(file)), LINES_MAX))
+    return map(clean_line, itertools.islice(_raw_lines(_chunks(file, bytes_max)), LINES_MAX))
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
-    left = BYTES_MAX
+def _chunks(file: BinaryIO, bytes_max: int) -> Iterator[bytes]:
+    left = bytes_max
     while left > 0 and (chunk := file.read(min(_CHUNK, left))):
         left -= len(chunk)
         yield chunk

@@ -103,7 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, text in _MARKERS.items():
         config.addinivalue_line("markers", f"{name}: {text}")
     for directory in config.getini("errpath_filesystems"):
-        _know_filesystems(directory)
+        _know_filesystems(config, directory)
     if config.getoption("hypothesis_profile", None):
         from errpath.plugin.profiles import register
 
@@ -140,20 +140,21 @@ def _activate(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin, plugin.__name__)
 
 
-def pytest_collect_file(file_path: Path) -> None:
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> None:
     """Know the filesystems that are defined beside a suite before it is imported."""
     directory = file_path.parent / "filesystems"
     if file_path.suffix == ".py" and directory.is_dir():
-        _know_filesystems(directory)
+        _know_filesystems(parent.config, directory)
 
 
-def _know_filesystems(directory: Path) -> None:
-    """Add the definitions of a directory."""
+def _know_filesystems(config: pytest.Config, directory: Path) -> None:
+    """Add the definitions of a directory, until the run of pytest is over."""
     if not directory.is_dir():
         raise pytest.UsageError(f"errpath_filesystems: {directory}: no such directory")
-    from errpath.filesystems import add_filesystems
+    from errpath.filesystems import add_filesystems, remove_filesystems
 
     add_filesystems(directory)
+    config.add_cleanup(lambda: remove_filesystems(directory))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,10 @@ from errpath.plugin.sweep import CHOSEN_POINTS
 from errpath.results.testbeds import make_testbed
 from errpath.util.files import replacing
 
-__all__ = ["UNTOUCHED_LIST", "keep_items", "key_of"]
+__all__ = ["FINDER", "UNTOUCHED_LIST", "keep_items", "key_of"]
+
+# What finds out which cases a patch cannot reach, where it is not `find_untouched`.
+FINDER = pytest.StashKey[Callable[..., Untouched]]()
 
 # In the run's directory: ids of what was left out, for `--cases-from`.
 UNTOUCHED_LIST = "untouched"
@@ -102,7 +105,8 @@ def _untouched(config: pytest.Config, items: list[pytest.Item]) -> Untouched:
     session = session_of(config)
     cases = {case.id: case for item in items if (case := case_of(item)) is not None}
     units = {unit.filesystem for item in items if (unit := unit_of(item)) is not None}
-    return find_untouched(
+    find = config.stash.get(FINDER, find_untouched)
+    return find(
         tuple(cases.values()),
         units,
         session.choices[kernel_of(items[0])],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,7 @@ from errpath.cases.lifecycle import (
     BY_EVENT,
     BY_POINT,
     Matrix,
-    cell,
     matrix,
-    mounting,
     parse_events,
     parse_filesystems,
     plan,
@@ -23,11 +22,12 @@ from errpath.errors import UsageError
 from errpath.filesystems import (
     EVENT_NAMES,
     EVENTS,
-    Before,
+    Filesystem,
     known_filesystems,
     load_filesystem,
 )
 from errpath.runner.subset import split_evenly
+from errpath.util.resources import FILESYSTEMS
 
 
 def test_every_event_of_every_filesystem_is_planned() -> None:
@@ -64,24 +64,27 @@ def test_without_a_valid_image_what_needs_one_is_reported() -> None:
     assert all("valid image" in reason for reason in reasons.values())
 
 
+def _definition(name: str) -> str:
+    """The text of a filesystem's file."""
+    return (FILESYSTEMS / f"{name}.yaml").read_text()
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_without_the_mkfs_the_cases_are_skipped(
-    monkeypatch: pytest.MonkeyPatch, failed: bool
+    define: Callable[[str], Filesystem], tmp_path: Path, failed: bool
 ) -> None:
-    for module in (cell, matrix, mounting):
-        monkeypatch.setattr(module, "unmade", lambda fs: "mkfs.ext2: not found")
-    monkeypatch.setattr(matrix, "failed_tool", lambda fs: "mkfs.ext2: not found" * failed)
-    cell.usual_kind.cache_clear()
-    try:
-        planned = list(plan(("ext2",)))
-        idle = [one for one in planned if "not found" in one.reason]
-        # A blank image still serves the failures that look at no image.
-        assert {one.event for one in idle} == set("cdeg")
-        assert {one.failed for one in idle} == {failed}
-        assert all(one.case is not None for one in planned if one.event in "ab")
-        assert not any(one.failed for one in planned if one not in idle)
-    finally:
-        cell.usual_kind.cache_clear()
+    if failed:
+        (tmp_path / "mkfs.gone").write_text("#!/bin/sh\nexit 1\n")
+        (tmp_path / "mkfs.gone").chmod(0o755)
+    own = define(_definition("ext2").replace("mkfs.ext2", "./mkfs.gone"))
+    why = "mkfs.gone: failed with status 1" if failed else "mkfs.gone: not there, or not executable"
+    planned = list(plan((own.name,)))
+    idle = [one for one in planned if why in one.reason]
+    # A blank image still serves the failures that look at no image.
+    assert {one.event for one in idle} == set("cdeg")
+    assert {one.failed for one in idle} == {failed}
+    assert all(one.case is not None for one in planned if one.event in "ab")
+    assert not any(one.failed for one in planned if one not in idle)
 
 
 def test_a_filesystem_that_refuses_rw_is_mounted_ro() -> None:
@@ -209,10 +212,10 @@ def test_what_older_kernels_give_is_an_alternative_of_the_cases_that_it_concerns
     assert other.change.function == "bfs_init_fs_context"
 
 
-def test_a_change_that_makes_other_cases_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Before("isofs: write", {"rw": ""}, function="isofs_write")
-    older = replace(load_filesystem("isofs"), before=(before,))
-    object.__setattr__(older, "name", "isofs")
-    monkeypatch.setattr(matrix, "load_filesystem", lambda name: older)
+def test_a_change_that_makes_other_cases_is_refused(
+    define: Callable[[str], Filesystem],
+) -> None:
+    before = '{commit: "isofs: write", expect: {rw: ""}, function: isofs_write}'
+    own = define(f"{_definition('isofs')}before: [{before}]\n")
     with pytest.raises(ValueError, match="changes which cases there are"):
-        list(plan(("isofs",), ("d",)))
+        list(plan((own.name,), ("d",)))

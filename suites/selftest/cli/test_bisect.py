@@ -91,22 +91,22 @@ def test_a_bad_image_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("answer", "status"), [(Answer.GOOD, 0), (Answer.BAD, 1), (Answer.SKIP, 125)]
 )
-def test_a_case_and_a_kept_one(
-    answer: Answer, status: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_case_and_a_kept_one(answer: Answer, status: int, tmp_path: Path) -> None:
     asked: list[Wanted] = []
 
     def play(wanted: Wanted, *_: object, **__: object) -> Callable[[str], Answer]:
         asked.append(wanted)
         return lambda kernel: answer
 
-    monkeypatch.setattr(bisect, "asker", play)
+    def run(case: str, *more: str) -> int:
+        return run_command(bisect.add_parser, *words, case, *more, ask=play)
+
     words = ["bisect", "--kernel", "debian:7.2", "--attempts", "2", "--case"]
-    assert main([*words, "sweep-hfs-mount-rw-io-a>b", "--title", "memory leak in f"]) == status
+    assert run("sweep-hfs-mount-rw-io-a>b", "--title", "memory leak in f") == status
     case = MountCase("c", "hfs", Device(), (Mount(fstype="hfs"),))
     kept = keep_case(case, tmp_path, "mine", title="WARNING in g", known=False)
-    assert main([*words, str(kept)]) == status
-    assert main([*words, str(tmp_path / "none.yaml")]) == 125
+    assert run(str(kept)) == status
+    assert run(str(tmp_path / "none.yaml")) == 125
     assert [(one.title, one.attempts) for one in asked] == [
         ("memory leak in f", 2),
         ("WARNING in g", 2),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from errpath import filesystems
 from errpath.errors import DefinitionError, UsageError
 from errpath.filesystems import (
     EXPECTATIONS,
@@ -16,6 +16,7 @@ from errpath.filesystems import (
     known_filesystems,
     load_filesystem,
     mkfs,
+    remove_filesystems,
 )
 from errpath.guest.definition import load_guest
 from errpath.images.simple import WRITERS
@@ -142,23 +143,33 @@ def test_a_recipe_is_a_program_or_a_writer() -> None:
 
 
 def test_a_definition_beside_a_suite_names_what_lies_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    define: Callable[[str], Filesystem], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(filesystems, "_ADDED", {})
     text = MINIMAL.replace("modules: [x]", "modules: []")
-    (tmp_path / "mine.yaml").write_text(text + "kbuild: src\nimage: {size: 512, file: x.img}\n")
-    add_filesystems(tmp_path)
-    assert "mine" in known_filesystems()
-    with pytest.raises(DefinitionError, match=r"mine\.yaml: kbuild: no src beside this file"):
-        load_filesystem("mine")
+    text += "kbuild: src\nimage: {size: 512, file: x.img}\n"
+    with pytest.raises(DefinitionError, match=r"defined.*\.yaml: kbuild: no src beside this file"):
+        define(text)
     (tmp_path / "src").mkdir()
-    with pytest.raises(DefinitionError, match=r"mine\.yaml: file: no x\.img beside this file"):
-        load_filesystem("mine")
+    with pytest.raises(DefinitionError, match=r"\.yaml: file: no x\.img beside this file"):
+        define(text)
     (tmp_path / "x.img").write_bytes(b"x" * 100)
-    mine = load_filesystem("mine")
-    assert (mine.name, mine.kbuild_directory) == ("mine", tmp_path / "src")
-    assert mkfs.image("mine").read(0, 100) == b"x" * 100
-    assert mkfs.image("mine").size == 512
+    mine = define(text)
+    assert mine.name in known_filesystems()
+    assert mine.kbuild_directory == tmp_path / "src"
+    assert mkfs.image(mine.name).read(0, 100) == b"x" * 100
+    assert mkfs.image(mine.name).size == 512
+
+
+def test_definitions_beside_suites_are_known_until_they_are_removed(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(MINIMAL)
+    for _ in range(2):
+        add_filesystems(tmp_path)
+    remove_filesystems(tmp_path)
+    assert load_filesystem("mine").fstype == "x"
+    remove_filesystems(tmp_path)
+    assert "mine" not in known_filesystems()
+    with pytest.raises(UsageError, match="filesystem mine: not defined"):
+        load_filesystem("mine")
 
 
 def test_a_filesystem_has_modules_or_sources(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from errpath.errors import InfrastructureError, ToolMissingError, UsageError
-from errpath.filesystems import Filesystem, ImageRecipe, known_filesystems, load_filesystem
-from errpath.filesystems import mkfs as subject
+from errpath.filesystems import Filesystem, known_filesystems, load_filesystem
+from errpath.filesystems.mkfs import image, missing_tool, use_own_image
 from errpath.images import Image
 from errpath.images.simple import WRITERS, affs, befs, efs, hpfs, omfs, qnx4, qnx6
 
@@ -92,68 +92,71 @@ def test_efs_directory_names_itself_and_its_parent() -> None:
 
 
 def test_the_bad_images_differ_as_they_say() -> None:
-    valid = subject.image("omfs", "valid")
-    broken = subject.image("omfs", "broken")
+    valid = image("omfs", "valid")
+    broken = image("omfs", "broken")
     assert [offset for offset, _ in broken.delta(valid)] == [0]
     assert broken.read(272, 4) == bytes(byte ^ 0xFF for byte in valid.read(272, 4))
-    cut = subject.image("omfs", "truncated")
+    cut = image("omfs", "truncated")
     assert cut.size == 6144
     assert cut.read(0, 6144) == valid.read(0, 6144)
-    assert not subject.image("omfs", "blank").extents
+    assert not image("omfs", "blank").extents
 
 
-def _program(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "mkfs.test"
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(0o755)
-    return str(path)
+_DEFINITION = """\
+fstype: x
+kconfig: [CONFIG_X=m]
+modules: [x]
+fill_super: x_fill_super
+reconfigure: ""
+source: fs/x/super.c
+image: {size: 4096, mkfs: [MKFS, "{image}"], package: nowhere-progs}
+"""
 
 
 @pytest.fixture
-def recipe_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
-    """A filesystem `test` whose mkfs is a small script, and a cache of its own."""
+def made_by(
+    define: Callable[[str], Filesystem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], Filesystem]:
+    """Defines a filesystem whose mkfs is a small script, with a cache of its own."""
     monkeypatch.setenv("ERRPATH_CACHE", str(tmp_path / "cache"))
 
-    def define(script: str) -> None:
-        recipe = ImageRecipe(4096, mkfs=(_program(tmp_path, script), "{image}"), package="test")
-        filesystem = Filesystem("test", (), ("x",), "f", "", "fs/test/super.c", image=recipe)
-        monkeypatch.setattr(subject, "load_filesystem", lambda name: filesystem)
-        subject._valid.cache_clear()
-        subject.image.cache_clear()
+    def make(script: str) -> Filesystem:
+        path = tmp_path / "mkfs.test"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return define(_DEFINITION.replace("MKFS", "./mkfs.test"))
 
-    yield define
-    subject._valid.cache_clear()
-    subject.image.cache_clear()
+    return make
 
 
-def test_a_program_runs_once_and_its_image_is_kept(recipe_of: Callable[[str], None]) -> None:
+def test_a_program_runs_once_and_its_image_is_kept(made_by: Callable[[str], Filesystem]) -> None:
     # Random bytes: the second image can only be the same if it comes from the cache.
-    recipe_of('head -c 64 /dev/urandom | dd of="$1" conv=notrunc status=none')
-    first = subject.image("test", "valid")
-    subject._valid.cache_clear()
-    subject.image.cache_clear()
-    assert subject.image("test", "valid").sha256 == first.sha256
+    own = made_by('head -c 64 /dev/urandom | dd of="$1" conv=notrunc status=none')
+    first = image(own.name)
+    # What this process keeps is forgotten.
+    use_own_image(None)
+    assert image(own.name) is not first
+    assert image(own.name).sha256 == first.sha256
     assert first.size == 4096
 
 
-def test_a_program_that_fails_is_an_infrastructure_error(recipe_of: Callable[[str], None]) -> None:
-    recipe_of("echo too small >&2; exit 3")
-    with pytest.raises(InfrastructureError, match=r"filesystem test: .*status 3.*too small"):
-        subject.image("test", "valid")
+def test_a_program_that_fails_is_an_infrastructure_error(
+    made_by: Callable[[str], Filesystem],
+) -> None:
+    own = made_by("echo too small >&2; exit 3")
+    with pytest.raises(InfrastructureError, match=r"filesystem defined.*status 3.*too small"):
+        image(own.name)
 
 
-def test_an_image_that_grew_is_an_error(recipe_of: Callable[[str], None]) -> None:
-    recipe_of('truncate -s 8192 "$1"')
+def test_an_image_that_grew_is_an_error(made_by: Callable[[str], Filesystem]) -> None:
+    own = made_by('truncate -s 8192 "$1"')
     with pytest.raises(InfrastructureError, match="made 8192 bytes; expected at most 4096"):
-        subject.image("test", "valid")
+        image(own.name)
 
 
-def test_a_missing_program_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = ImageRecipe(4096, mkfs=("mkfs.nowhere", "{image}"), package="nowhere-progs")
-    filesystem = Filesystem("test", (), ("x",), "f", "", "fs/test/super.c", image=recipe)
-    assert "mkfs.nowhere: not found on PATH (Debian package nowhere-progs)" in subject.missing_tool(
-        filesystem
-    )
-    monkeypatch.setattr(subject, "load_filesystem", lambda name: filesystem)
+def test_a_missing_program_names_its_package(define: Callable[[str], Filesystem]) -> None:
+    own = define(_DEFINITION.replace("MKFS", "mkfs.nowhere"))
+    why = "mkfs.nowhere: not found on PATH (Debian package nowhere-progs)"
+    assert missing_tool(own) == why
     with pytest.raises(ToolMissingError, match="nowhere-progs"):
-        subject._valid.__wrapped__("test")
+        image(own.name)

@@ -17,9 +17,9 @@ from errpath.errors import UsageError
 from errpath.filesystems import known_filesystems, load_filesystem
 from errpath.filesystems.mkfs import image as made_image
 from errpath.filesystems.mkfs import missing_tool
-from errpath.images import Image, file
+from errpath.images import Image
 from errpath.images.crafted.catalogue import BASES, base_image
-from errpath.images.file import load_image
+from errpath.images.file import Limits, load_image
 from errpath.images.magic import filesystem_of
 from errpath.util import process
 
@@ -114,17 +114,14 @@ def test_no_file(tmp_path: Path) -> None:
         load_image(tmp_path)
 
 
-def test_what_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_unpacks_to_too_much(tmp_path: Path) -> None:
     path = tmp_path / "bomb"
     path.write_bytes(_PACKED)
-    monkeypatch.setattr(file, "UNPACKED_MAX", 1000)
     with pytest.raises(UsageError, match="expected a smaller image"):
-        load_image(path)
-    monkeypatch.setattr(file, "UNPACKED_MAX", 1 << 30)
-    monkeypatch.setattr(file, "CONTENT_MAX", 1000)
+        load_image(path, Limits(unpacked=1000))
     path.write_bytes(gzip.compress(b"x" * 2000))
     with pytest.raises(UsageError, match="expected an image that fits"):
-        load_image(path)
+        load_image(path, Limits(content=1000))
 
 
 @pytest.mark.parametrize("name", BASES)

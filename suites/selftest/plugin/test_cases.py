@@ -106,7 +106,7 @@ def test_one_guest_serves_a_batch_and_all_is_closed(suite: pytest.Pytester) -> N
 def test_many_cases_are_spread_over_the_processors(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("errpath.plugin.cases.processors", lambda: 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     does = {f"c{number}": "leak=64" if number == 99 else "" for number in range(100)}
     _tests(suite, **does)
     suite.runpytest().assert_outcomes(passed=99, failed=1)
@@ -117,7 +117,7 @@ def test_many_cases_are_spread_over_the_processors(
 def test_a_run_that_is_cut_short_leaves_no_guest(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("errpath.plugin.cases.processors", lambda: 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     # The first to be asked for fails while the groups behind it still wait or run.
     _tests(suite, **{f"c{number}": "warn" for number in range(200)})
     testbeds: list[SimTestbed] = []
@@ -329,7 +329,7 @@ def test_tests_that_drive_guests_themselves_run_while_the_lanes_do(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others would only wait meanwhile: they come later, and the lanes have begun."""
-    monkeypatch.setattr("errpath.plugin.cases.processors", lambda: 2)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1})
     suite.makepyfile(
         f"""{_TESTS}
 ORDER = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -53,31 +54,37 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     return pytester
 
 
-def _answer(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Untouched]) -> list[list[str]]:
-    """Have this answered for each kernel; the cases that were asked for."""
-    asked: list[list[str]] = []
+@dataclass
+class _Finder:
+    """A plugin that has this answered for each kernel."""
+
+    answers: Mapping[str, Untouched] = field(default_factory=dict)
+    error: Exception | None = None
+    # The ids of the cases, each time.
+    asked: list[list[str]] = field(default_factory=list)
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        config.stash[selection.FINDER] = self.found
 
     def found(
+        self,
         cases: Sequence[MountCase],
         filesystems: Iterable[str],
         choice: Choice,
         *_: object,
         **__: object,
     ) -> Untouched:
-        asked.append([case.id for case in cases])
+        if self.error is not None:
+            raise self.error
+        self.asked.append([case.id for case in cases])
         assert {*filesystems} <= {"hfs", "ext2"}
-        return answers[choice.name]
-
-    monkeypatch.setattr(selection, "find_untouched", found)
-    return asked
+        return self.answers[choice.name]
 
 
-def test_what_is_untouched_is_left_out_and_kept_in_a_list(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    left = Untouched(frozenset({"b"}), frozenset({"ext2"}))
-    _answer(monkeypatch, {"k": left})
-    result = suite.runpytest("--touched", "--patch", "x.patch", "--kernel", "k", "-v")
+def test_what_is_untouched_is_left_out_and_kept_in_a_list(suite: pytest.Pytester) -> None:
+    finder = _Finder({"k": Untouched(frozenset({"b"}), frozenset({"ext2"}))})
+    words = ("--touched", "--patch", "x.patch", "--kernel", "k", "-v")
+    result = suite.runpytest(*words, plugins=[finder])
     result.assert_outcomes(passed=4, deselected=2)
     result.stdout.no_fnmatch_line("*test_mount?b?*")
     (names,) = suite.path.glob(f"errpath-results/*/{selection.UNTOUCHED_LIST}")
@@ -90,36 +97,29 @@ def test_what_is_untouched_is_left_out_and_kept_in_a_list(
     later.stdout.fnmatch_lines_random(["*test_mount?b? PASSED*", "*test_sweep?ext2? PASSED*"])
 
 
-def test_nothing_is_left_out_where_the_patch_reaches_all(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _answer(monkeypatch, {"k": Untouched()})
-    result = suite.runpytest("--touched", "--patch", "x.patch", "--kernel", "k")
+def test_nothing_is_left_out_where_the_patch_reaches_all(suite: pytest.Pytester) -> None:
+    words = ("--touched", "--patch", "x.patch", "--kernel", "k")
+    result = suite.runpytest(*words, plugins=[_Finder({"k": Untouched()})])
     result.assert_outcomes(passed=6)
     assert not [*suite.path.glob(f"errpath-results/*/{selection.UNTOUCHED_LIST}")]
 
 
-def test_each_kernel_is_asked_and_after_every_other_selection(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = {"k": Untouched(frozenset({"a"})), "l": Untouched(frozenset({"b"}))}
-    asked = _answer(monkeypatch, answers)
+def test_each_kernel_is_asked_and_after_every_other_selection(suite: pytest.Pytester) -> None:
+    finder = _Finder({"k": Untouched(frozenset({"a"})), "l": Untouched(frozenset({"b"}))})
     words = ("--kernel", "k", "--kernel", "l", "--patch", "x.patch", "--touched")
-    result = suite.runpytest(*words, "--case", "a", "--case", "b", "-v")
-    assert asked == [["a", "b"], ["a", "b"]]
+    result = suite.runpytest(*words, "--case", "a", "--case", "b", "-v", plugins=[finder])
+    assert finder.asked == [["a", "b"], ["a", "b"]]
     result.assert_outcomes(passed=2, deselected=7)
     result.stdout.fnmatch_lines_random(["*test_mount?k-b? PASSED*", "*test_mount?l-a? PASSED*"])
 
 
-def test_shards_divide_what_is_left(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _answer(monkeypatch, {"k": Untouched(frozenset({"b"}), frozenset({"ext2"}))})
+def test_shards_divide_what_is_left(suite: pytest.Pytester) -> None:
+    finder = _Finder({"k": Untouched(frozenset({"b"}), frozenset({"ext2"}))})
     words = ("--kernel", "k", "--patch", "x.patch", "--touched")
     parts = []
     for part in (1, 2):
         shard = ("--shard", f"{part}/2", "--artefacts", str(part), "--results", f"{part}.jsonl")
-        suite.runpytest(*words, *shard)
+        suite.runpytest(*words, *shard, plugins=[finder])
         parts.append(read_results(suite.path / f"{part}.jsonl"))
     # Each shard knows the whole that is divided, and together they have run it.
     assert [len(part.collected or ()) for part in parts] == [4, 4]
@@ -132,14 +132,9 @@ def test_touched_needs_a_patch(suite: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["ERROR: --touched: expected --patch, whose functions choose*"])
 
 
-def test_a_kernel_that_cannot_be_had_ends_the_run(
-    suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object, **__: object) -> Untouched:
-        raise BuildError("fs/hfs/super.c:1: error: expected expression")
-
-    monkeypatch.setattr(selection, "find_untouched", broken)
-    result = suite.runpytest("--touched", "--patch", "x.patch")
+def test_a_kernel_that_cannot_be_had_ends_the_run(suite: pytest.Pytester) -> None:
+    finder = _Finder(error=BuildError("fs/hfs/super.c:1: error: expected expression"))
+    result = suite.runpytest("--touched", "--patch", "x.patch", plugins=[finder])
     assert result.ret == BuildError.exit_status
     result.stdout.fnmatch_lines(["*fs/hfs/super.c:1: error: expected expression*"])
 

@@ -19,11 +19,11 @@ from errpath.guest.machine import Guest
 from errpath.guest.ram import GuestRam
 from errpath.kernel import BuiltKernel, BuiltModule
 from errpath.kernel.symbols.symbolizer import Frame
-from errpath.runner import lifetime
 from errpath.runner.blocked import blocked_tasks
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.lifetime import Lifetime, measure_references
 from errpath.util.deadline import Deadline
+from suites.selftest.kernel.elfmaker import make_module
 from suites.selftest.runner.simguest import make_case
 
 _DATA = 0xFFFFFFFFA0001000
@@ -90,6 +90,7 @@ class _Bed:
     channel: Callable[[], _Channel]
     changes: Sequence[tuple[bool, int, int, tuple[int, ...]]] = ()
     accel: str = "tcg"
+    module_file: Path = Path("nls_x.ko")
     made: list[_Channel] = field(default_factory=list)
 
     @property
@@ -114,7 +115,7 @@ class _Bed:
         return PreparedGuest(Guest(channel), Path(), modules={"hfs": ("hfs",)})
 
     def modules(self, filesystem: str) -> tuple[BuiltModule, ...]:
-        return (BuiltModule("nls_x", Path("nls_x.ko"), "key"),)
+        return (BuiltModule("nls_x", self.module_file, "key"),)
 
     def symbolizer(self, filesystems: Sequence[str]) -> Any:
         return _Symbolizer()
@@ -129,10 +130,12 @@ def _record(held: bool, pc: int, value: int, calls: tuple[int, ...]) -> bytes:
 
 
 @pytest.fixture
-def references(monkeypatch: pytest.MonkeyPatch) -> Callable[[_Bed], Lifetime]:
-    monkeypatch.setattr(lifetime, "section_size", lambda path, name: 128)
+def references(tmp_path: Path) -> Callable[[_Bed], Lifetime]:
+    module_file = tmp_path / "nls_x.ko"
+    module_file.write_bytes(make_module({".data": bytes(128)}))
 
     def measure(bed: _Bed, module: str = "nls_x") -> Lifetime:
+        bed.module_file = module_file
         return measure_references(bed, ("hfs",), (), None, make_case("c"), module)
 
     return measure

@@ -125,6 +125,11 @@ class _Stdin(io.StringIO):
         self.buffer = io.BytesIO(text)  # type: ignore[misc]
 
 
+class _Terminal(_Stdin):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_patch_from_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ERRPATH_CACHE", str(tmp_path))
     monkeypatch.setattr("sys.stdin", _Stdin(b"--- a\n+++ b\n"))
@@ -147,9 +152,7 @@ def test_an_empty_standard_input_is_no_patch(monkeypatch: pytest.MonkeyPatch, te
 
 
 def test_a_terminal_is_no_patch(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = _Stdin(b"")
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stdin", _Terminal(b""))
     with pytest.raises(UsageError, match="standard input, which is a terminal"):
         _chosen("--patch", "-")
 

@@ -9,7 +9,11 @@ from pathlib import Path
 
 from errpath.analysis.compare.compare import same_code, without_same
 from errpath.analysis.compare.judge import SAME_CODE
-from errpath.analysis.compare.tracing import leave_out_untouched
+from errpath.analysis.compare.tracing import (
+    FunctionTracer,
+    leave_out_untouched,
+    trace_functions,
+)
 from errpath.cases.case import MountCase
 from errpath.cases.lifecycle import Planned
 from errpath.kernel import KernelStore
@@ -46,10 +50,11 @@ def find_untouched(
     *,
     make: TestbedFactory,
     store: Callable[[], KernelStore] | None = None,
+    trace: FunctionTracer = trace_functions,
 ) -> Untouched:
     """Which of the cases, and which of these further filesystems, the patches of a kernel cannot
-    reach. The kernel is also built without them, and the cases traced there once; `directory` is
-    for what the guests leave. What is left out is told.
+    reach. The kernel is also built without them, and the cases traced there once (`trace`);
+    `directory` is for what the guests leave. What is left out is told.
 
     Raises:
         ErrpathError: one of the kernels cannot be had.
@@ -69,6 +74,7 @@ def find_untouched(
             books,
             partial(testbeds.get, "before"),
             progress,
+            trace=trace,
         )
     finally:
         testbeds.close()

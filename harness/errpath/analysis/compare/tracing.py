@@ -29,7 +29,12 @@ from errpath.util.files import replacing
 from errpath.util.locks import file_lock
 from errpath.util.progress import Progress
 
-__all__ = ["leave_out_untouched", "trace_functions"]
+__all__ = ["FunctionTracer", "leave_out_untouched", "trace_functions"]
+
+# As `trace_functions`: by case id, the functions that ran.
+FunctionTracer = Callable[
+    [Testbed, str, Sequence[MountCase], Progress], Mapping[str, frozenset[str]]
+]
 
 # To be raised when what is kept changes.
 _VERSION = "1"
@@ -95,9 +100,12 @@ def leave_out_untouched(
     store: KernelStore,
     testbed: Callable[[str], Testbed],
     progress: Progress,
+    *,
+    trace: FunctionTracer = trace_functions,
 ) -> tuple[Planned, ...]:
     """The cases without those that the patches cannot reach. `kernels` are those before and after
-    them, `testbed` gives that of the kernel before for a filesystem. What is left out is reported.
+    them, `testbed` gives that of the kernel before for a filesystem, `trace` the functions that
+    each case runs. What is left out is reported.
 
     Raises:
         PatchError: one of them is no patch.
@@ -122,7 +130,7 @@ def leave_out_untouched(
                 texts_before = store.sources.below(kernels[0], home.rstrip("/"))
                 change = _with_code(change, bed, name, texts_before)
             if not change.wide:
-                traced = trace_functions(bed, name, cases, progress)
+                traced = trace(bed, name, cases, progress)
         except (AbsentError, BuildError) as error:
             # Its cases say so themselves.
             change = Change(wide=str(error))

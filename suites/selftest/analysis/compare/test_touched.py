@@ -10,7 +10,6 @@ from typing import cast
 
 import pytest
 
-from errpath.analysis.compare import tracing
 from errpath.analysis.compare.judge import Comparison, Require, State, compare_case, exit_status
 from errpath.analysis.compare.suites import Untouched, find_untouched
 from errpath.analysis.compare.touched import (
@@ -150,6 +149,8 @@ class _Bed:
         self.world = World(directory)
         self.kernel = SimpleNamespace(key="k")
         self.features: tuple[Finding, ...] = ()
+        # What was asked to be failed in guests.
+        self.forced: list[Sequence[str]] = []
 
     def code(self, filesystem: str) -> SimCode:
         return SimCode("")
@@ -167,6 +168,7 @@ class _Bed:
         return _Symbolizer()
 
     def guest_source(self, filesystems: Sequence[str], functions: Sequence[str]) -> object:
+        self.forced.append(functions)
         return self.world.boot
 
 
@@ -193,19 +195,10 @@ def test_each_case_is_traced_once(bed: _Bed) -> None:
     assert (bed.world.runs(""), bed.world.runs("hang")) == (1, 0)
 
 
-def test_a_case_is_traced_as_it_runs_on_the_kernel(
-    bed: _Bed, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_case_is_traced_as_it_runs_on_the_kernel(bed: _Bed) -> None:
     bed.features = (Finding("setup_bdev_super", Presence.ABSENT, "no symbol"),)
-    forced: list[Sequence[str]] = []
-
-    def source(filesystems: Sequence[str], functions: Sequence[str]) -> object:
-        forced.append(functions)
-        return bed.world.boot
-
-    monkeypatch.setattr(bed, "guest_source", source)
     assert set(_trace(bed, make_case("a", fault="setup_bdev_super"))) == {"a"}
-    assert forced == [("blkdev_get_by_path",)]
+    assert bed.forced == [("blkdev_get_by_path",)]
 
 
 def test_a_trace_that_is_cut_is_none(bed: _Bed) -> None:
@@ -287,7 +280,6 @@ class _Changed(_Sources):
 )
 def test_of_a_suite_what_a_patch_cannot_reach(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     path: str,
     changed: frozenset[str] | None,
     cases: set[str],
@@ -302,10 +294,11 @@ def test_of_a_suite_what_a_patch_cannot_reach(
         one.kernel = cast(SimpleNamespace, "2" if options.kernel.patches else "1")
         return cast(Testbed, one)
 
-    def traced(bed: object, name: str, found: Sequence[MountCase], _: object) -> object:
-        return {case.id: {"sget_fc"} if case.id == "a" else set() for case in found}
+    def traced(
+        bed: object, name: str, found: Sequence[MountCase], _: object
+    ) -> dict[str, frozenset[str]]:
+        return {case.id: frozenset({"sget_fc"} if case.id == "a" else ()) for case in found}
 
-    monkeypatch.setattr(tracing, "trace_functions", traced)
     other = replace(make_case("c"), filesystem="hfsplus")
     found = find_untouched(
         [make_case("a"), make_case("b"), other],
@@ -315,6 +308,7 @@ def test_of_a_suite_what_a_patch_cannot_reach(
         silent(),
         make=make,
         store=lambda: cast(KernelStore, SimpleNamespace(sources=_Changed("sget_fc", changed))),
+        trace=traced,
     )
     assert found == Untouched(frozenset(cases), frozenset(filesystems))
 
