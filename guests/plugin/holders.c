@@ -13,7 +13,8 @@
  * Each change is one record with the call stack, which is kept from the instructions that change it:
  * for every stack the address at which each return address lies, and what was called from where. A
  * push or a call shows where the stack pointer is; what lies below it is dropped. With pc= a record
- * tells each time that the instruction is about to be executed; once=on, the first time only.
+ * tells each time that the instruction is about to be executed; once=on, the first time only;
+ * end=ADDRESS, not after the instruction there was executed.
  *
  * Further arguments: ram=FD (the guest's RAM, inherited), out=FILE.
  * Records: struct record below, in the order of the changes. Of loads, those of the last time alone.
@@ -101,6 +102,8 @@ struct record {
 };
 
 static uint64_t object, object_size, word, reached, ram_size;
+/* Reached, the instruction is of no interest any more. */
+static uint64_t end_of_interest;
 static bool once, done;
 static struct load loads[LOADS];
 static uint64_t load_count;
@@ -250,6 +253,13 @@ static void on_reached(unsigned int vcpu, void *data)
 	done = once;
 }
 
+static void on_end(unsigned int vcpu, void *data)
+{
+	(void)vcpu;
+	(void)data;
+	done = true;
+}
+
 static void on_word(uint64_t address, uint64_t end, uint64_t pc, uint64_t physical)
 {
 	uint64_t value;
@@ -346,6 +356,8 @@ static void on_translation(plugin_id id, void *tb)
 
 		if (pc < KERNEL)
 			continue;
+		if (pc == end_of_interest)
+			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_end, 0, NULL);
 		if (pc == reached)
 			qemu_plugin_register_vcpu_insn_exec_cb(insn, on_reached, 0, (void *)pc);
 		if (!object && !word)
@@ -396,6 +408,8 @@ int qemu_plugin_install(plugin_id id, const void *info, int argc, char **argv)
 			word = strtoull(value, NULL, 0);
 		else if (!strcmp(argv[i], "pc"))
 			reached = strtoull(value, NULL, 0);
+		else if (!strcmp(argv[i], "end"))
+			end_of_interest = strtoull(value, NULL, 0);
 		else if (!strcmp(argv[i], "once"))
 			once = !strcmp(value, "on");
 		else if (!strcmp(argv[i], "out"))

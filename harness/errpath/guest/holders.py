@@ -100,20 +100,22 @@ def plugin_words(address: int, size: int, out: Path) -> Words:
     return _words(f"at={address:#x},size={size}", out)
 
 
-def watch_word(address: int, out: Path, *, pc: int = 0, first: bool = False) -> Words:
+def watch_word(address: int, out: Path, *, pc: int = 0, first: bool = False, end: int = 0) -> Words:
     """The same for the stores to the eight bytes at an address, and for each time that the
-    instruction at `pc` is about to be executed; with `first`, the first of them only."""
-    return _words(f"word={address:#x}{_until(pc, first=first)}", out)
+    instruction at `pc` is about to be executed before the one at `end` is; with `first`, the first
+    of them only."""
+    return _words(f"word={address:#x}{_until(pc, first=first, end=end)}", out)
 
 
-def watch_instruction(pc: int, out: Path, *, first: bool = False) -> Words:
+def watch_instruction(pc: int, out: Path, *, first: bool = False, end: int = 0) -> Words:
     """The same for what the kernel loads before the instruction at `pc`: the last time that it is
-    executed or, with `first`, the first."""
-    return _words(_until(pc, first=first).removeprefix(","), out)
+    executed before the one at `end` is or, with `first`, the first."""
+    return _words(_until(pc, first=first, end=end).removeprefix(","), out)
 
 
-def _until(pc: int, *, first: bool) -> str:
-    return f",pc={pc:#x}{',once=on' if first else ''}" if pc else ""
+def _until(pc: int, *, first: bool, end: int) -> str:
+    stop = f",end={end:#x}" if end else ""
+    return f",pc={pc:#x}{',once=on' if first else ''}{stop}" if pc else ""
 
 
 def _words(options: str, out: Path) -> Words:

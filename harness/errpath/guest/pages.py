@@ -1,4 +1,4 @@
-"""The guest's struct pages, read from its RAM: which pages somebody still holds.
+"""The guest's struct pages, read from its RAM: which pages and buffers somebody still holds.
 
 x86-64 with four levels of page tables and nothing relocated (nokaslr), as errpath's guests are
 (include/linux/mm_types.h, Documentation/arch/x86/x86_64/mm.rst).
@@ -8,29 +8,65 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from errpath.errors import InfrastructureError
+from errpath.guest.offsets import Offsets
 from errpath.guest.ram import GuestRam
 
-__all__ = ["DIRECT_MAP", "IMAGE_MAP", "count_word", "held_pages", "translate"]
+__all__ = [
+    "DIRECT_MAP",
+    "IMAGE_MAP",
+    "Count",
+    "count_at",
+    "frame_words",
+    "held_buffers",
+    "held_pages",
+    "page_count",
+    "translate",
+]
 
 _PAGE = 4096
 _VMEMMAP = 0xFFFF_EA00_0000_0000
 # Where the kernel maps all memory, and its own image.
 DIRECT_MAP = 0xFFFF_8880_0000_0000
 IMAGE_MAP = 0xFFFF_FFFF_8000_0000
-# struct page: flags, compound_head or lru, …, mapping, …, _mapcount, _refcount.
-_STRUCT = struct.Struct("<QQQQQQiiQ")
-_COUNTS = 48
+# struct page: flags, compound_head or lru, …, mapping, index, private, _mapcount and _refcount.
+_STRUCT = struct.Struct("<8Q")
+_COUNTS, _PRIVATE = 48, 40
+# Blocks of 512 bytes in a page.
+_BUFFERS_MAX = 8
 _NO_MAPCOUNT = -1
 # Of an entry of a page table.
 _PRESENT, _LARGE = 1, 1 << 7
 _ADDRESS = 0x000F_FFFF_FFFF_F000
 
 
-def count_word(frame: int) -> int:
-    """The address of the eight bytes with _mapcount and _refcount of a page frame."""
-    return _VMEMMAP + frame * _STRUCT.size + _COUNTS
+@dataclass(frozen=True)
+class Count:
+    """A reference count in the guest: a 32-bit half of an aligned 64-bit word."""
+
+    # The word's virtual address.
+    address: int
+    # Bits to shift the word by: 0 or 32.
+    shift: int = 0
+    # What it is when it has been allocated.
+    born: int = 0
+
+    def of(self, word: int) -> int:
+        """The count in a value of the word, signed."""
+        return _signed(word >> self.shift)
+
+
+def count_at(address: int, *, born: int = 0) -> Count:
+    """The count of 32 bits at an address."""
+    return Count(address & ~7, 8 * (address & 4), born)
+
+
+def page_count(frame: int) -> Count:
+    """_refcount of a page frame, which shares a word with _mapcount."""
+    return Count(_VMEMMAP + frame * _STRUCT.size + _COUNTS, shift=32, born=1)
 
 
 def held_pages(ram: GuestRam, top: int) -> frozenset[int]:
@@ -41,6 +77,21 @@ def held_pages(ram: GuestRam, top: int) -> frozenset[int]:
         InfrastructureError: the page tables do not lead there.
     """
     held = set()
+    for frame, words in frame_words(ram, top):
+        mapping, counts = words[3], words[6]
+        mapcount, refcount = _signed(counts), _signed(counts >> 32)
+        if refcount > 0 and not mapping and mapcount == _NO_MAPCOUNT and not words[1] & 1:
+            held.add(frame)
+    return frozenset(held)
+
+
+def frame_words(ram: GuestRam, top: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Each page frame with the 64-bit words of its struct page. `top` is the address of
+    `init_top_pgt`.
+
+    Raises:
+        InfrastructureError: the page tables do not lead there.
+    """
     per_page = _PAGE // _STRUCT.size
     for first in range(0, ram.size // _PAGE, per_page):
         physical = translate(ram, top - IMAGE_MAP, _VMEMMAP + first * _STRUCT.size)
@@ -48,11 +99,38 @@ def held_pages(ram: GuestRam, top: int) -> frozenset[int]:
             # A hole in the memory map.
             continue
         data = os.pread(ram.fd, _PAGE, physical)
-        for number, words in enumerate(_STRUCT.iter_unpack(data)):
-            _, head, _, mapping, _, _, mapcount, refcount, _ = words
-            if refcount > 0 and not mapping and mapcount == _NO_MAPCOUNT and not head & 1:
-                held.add(first + number)
-    return frozenset(held)
+        yield from enumerate(_STRUCT.iter_unpack(data), first)
+
+
+def _signed(word: int) -> int:
+    half = word & 0xFFFF_FFFF
+    return half - (1 << 32) if half >> 31 else half
+
+
+def held_buffers(ram: GuestRam, top: int, frame: int, offsets: Offsets) -> tuple[Count, ...]:
+    """b_count of each buffer of a page frame that is referenced; () for a page without buffers.
+
+    Raises:
+        InfrastructureError: the page tables or the buffers lead out of the guest's memory.
+    """
+    page = _VMEMMAP + frame * _STRUCT.size
+    physical = translate(ram, top - IMAGE_MAP, page)
+    if physical is None:
+        return ()
+    first = buffer = ram.read_word(physical + _PRIVATE)
+    held = []
+    for _ in range(_BUFFERS_MAX):
+        at = buffer - DIRECT_MAP
+        # What is not a buffer of this page is something else's private data.
+        if at % 8 or not 0 <= at < ram.size - _PAGE or ram.read_word(at + offsets.b_page) != page:
+            return ()
+        count = count_at(buffer + offsets.b_count)
+        if count.of(ram.read_word(count.address - DIRECT_MAP)) > 0:
+            held.append(count)
+        buffer = ram.read_word(at + offsets.b_this_page)
+        if buffer == first:
+            break
+    return tuple(held)
 
 
 def translate(ram: GuestRam, table: int, address: int) -> int | None:

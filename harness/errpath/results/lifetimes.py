@@ -23,9 +23,9 @@ from errpath.oracles.failure import (
 )
 from errpath.oracles.message_source import MessageSource, find_message
 from errpath.results.testbeds import Testbeds
-from errpath.runner.lifetime import Lifetime
+from errpath.runner.kept_references import Counted, counted_in, measure_kept
+from errpath.runner.lifetime import Lifetime, measure_references
 from errpath.runner.origin import Measured, measure_origin
-from errpath.runner.page_references import measure_pages, pages_of
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
@@ -48,13 +48,16 @@ class Lifetimes:
         self._lock = threading.Lock()
 
     def of(self, kernel: str, result: Result) -> Lifetime | None:
-        """The life of what a case leaked, who held what a module gave out, or who took a page; None
-        where it lost nothing of these that was confirmed."""
+        """The life of what a case leaked, who held what a module gave out, or who took references
+        to what it keeps; None where it lost nothing of these that was confirmed."""
         case = result.verdict.case
         leak = _first(result, LEAK) if result.verdict.leak is not None else None
         module = "" if leak is not None else _module(result)
-        allocator = "" if leak is not None or module else pages_of(result.verdict.failures)
-        leak = leak or (_first(result, RESOURCE_LEAK) if module or allocator else None)
+        kept: Counted | None = None
+        if module:
+            leak = _first(result, RESOURCE_LEAK)
+        elif leak is None and result.verdict.status is Status.FAIL:
+            leak, kept = counted_in(result.verdict.failures) or (None, None)
         if leak is None:
             return None
         key = (kernel, case.filesystem, leak.signature)
@@ -66,12 +69,12 @@ class Lifetimes:
                 testbed = self._testbeds.get(kernel, case.filesystem)
                 filesystems = (case.filesystem,)
                 if module:
-                    self._found[key] = testbed.references(
-                        filesystems, functions, points, case, module
+                    self._found[key] = measure_references(
+                        testbed, filesystems, functions, points, case, module
                     )
-                elif allocator:
-                    self._found[key] = measure_pages(
-                        testbed, filesystems, functions, points, case, allocator
+                elif kept is not None:
+                    self._found[key] = measure_kept(
+                        testbed, filesystems, functions, points, case, kept
                     )
                 else:
                     watch = testbed.watch(filesystems, functions, points=points)

@@ -24,7 +24,7 @@ from errpath.kernel import BuiltKernel, BuiltModule
 from errpath.kernel.symbols.elf import section_size
 from errpath.kernel.symbols.symbolizer import Frame, Symbolizer
 from errpath.oracles.kmemleak import Record
-from errpath.oracles.page_references import Taker
+from errpath.oracles.references import Taker
 from errpath.oracles.timeline import Timeline, make_reference_timeline, make_timeline
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.observation import find_leaks
@@ -58,7 +58,7 @@ class Lifetime:
 
     timeline: Timeline | None
     reason: str = ""
-    # Of a page that is lost instead of an object: who took and who put references to it.
+    # Of what is kept instead of lost, such as a page: who took and who put references to it.
     takers: tuple[Taker, ...] = ()
 
 
@@ -76,6 +76,9 @@ class LifetimeBed(Protocol):
     @property
     def kernel(self) -> BuiltKernel:
         """The built kernel."""
+
+    @property
+    def offsets_module(self) -> BuiltModule: ...
 
     def clone(
         self,

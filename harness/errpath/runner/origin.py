@@ -18,6 +18,7 @@ from errpath.errors import ErrpathError, GuestPoisonedError
 from errpath.guest.channel import AgentError
 from errpath.guest.clones import Added
 from errpath.guest.holders import Access, read_accesses, watch_instruction, watch_word
+from errpath.kernel.features.probe import symbols_of
 from errpath.oracles.failure import Failure
 from errpath.oracles.origin import Crash, Origin, choose_load, crash_of, make_origin
 from errpath.runner.guests import PreparedGuest
@@ -25,6 +26,9 @@ from errpath.runner.lifetime import WATCHED_TASK, LifetimeBed, Statements, code_
 from errpath.util.cache import scratch_directory
 
 __all__ = ["Measured", "measure_origin"]
+
+# Where the kernel goes with every oops (arch/x86/kernel/dumpstack.c).
+_OOPS = "oops_begin"
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,10 @@ def _measure(
     crash: Crash,
 ) -> Measured:
     sections, names = _sections(clone)
-    # A warning that is followed by others is told of once; after an oops the task is gone.
+    # A warning that is followed by others is told of once. After an oops the task is gone, but
+    # others may come to the same instruction.
     first = crash.pointer is None
+    end = 0 if first else symbols_of(bed.kernel.system_map).get(_OOPS, 0)
     with bed.symbolizer(names) as symbolizer:
         resolve = resolver(symbolizer, sections)
         pc = symbolizer.address(
@@ -70,14 +76,14 @@ def _measure(
         )
         if pc is None:
             return Measured(None, f"no symbol {crash.function} that fits")
-        seen = _watched(clone, case, lambda out: watch_instruction(pc, out, first=first))
+        seen = _watched(clone, case, lambda out: watch_instruction(pc, out, first=first, end=end))
         if not seen:
             return Measured(None, "in a guest of its own the case does not come there")
         load = choose_load(seen, crash, resolve)
         if load is None:
             return Measured(None, "it was computed, and not loaded from memory")
         stores = _watched(
-            clone, case, lambda out: watch_word(load.address, out, pc=pc, first=first)
+            clone, case, lambda out: watch_word(load.address, out, pc=pc, first=first, end=end)
         )
         source = Statements(bed).statement
         return Measured(make_origin(stores, load, first=first, resolve=resolve, source=source))

@@ -15,6 +15,7 @@ from errpath.guest import accel
 from errpath.guest.clones import Added
 from errpath.guest.definition import GuestDefinition, load_guest
 from errpath.guest.disk import Disk
+from errpath.guest.offsets import OFFSETS_DIRECTORY
 from errpath.guest.qemu import QEMU
 from errpath.guest.snapshot import SnapshotStore
 from errpath.kernel import BuiltKernel, BuiltModule, FunctionKind, KernelRequest, KernelStore
@@ -27,7 +28,7 @@ from errpath.runner.availability import check_configured, check_symbols
 from errpath.runner.blocked import blocked_tasks
 from errpath.runner.guest_factory import GuestFactory
 from errpath.runner.guests import Boot, PreparedGuest
-from errpath.runner.lifetime import Lifetime, LifetimeWatch, measure_lifetime, measure_references
+from errpath.runner.lifetime import LifetimeWatch, measure_lifetime
 from errpath.runner.scheduler import BATCH_MAX
 from errpath.util import process
 from errpath.util.progress import Progress
@@ -188,6 +189,11 @@ class Testbed:
         """The module that fails single calls."""
         return self._store.external(self.kernel, _FAULTS)
 
+    @functools.cached_property
+    def offsets_module(self) -> BuiltModule:
+        """The module that says where members of structures lie."""
+        return self._store.external(self.kernel, OFFSETS_DIRECTORY, allow_undefined=True)
+
     def source(self, path: str) -> str | None:
         """The text of a source file of the kernel, such as `fs/hfs/super.c`, or None."""
         return self._store.sources.text(self.kernel, path)
@@ -241,17 +247,6 @@ class Testbed:
         return functools.partial(
             measure_lifetime, self, tuple(filesystems), tuple(functions), points
         )
-
-    def references(
-        self,
-        filesystems: Sequence[str],
-        functions: Sequence[str],
-        points: Sequence[str] | None,
-        case: MountCase,
-        module: str,
-    ) -> Lifetime:
-        """Who held what a module gives out whose references a case loses (`measure_references`)."""
-        return measure_references(self, filesystems, functions, points, case, module)
 
     def blocked(
         self,

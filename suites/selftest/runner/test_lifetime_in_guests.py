@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from errpath.cases.lifecycle import plan
+from errpath.oracles.failure import RESOURCE_LEAK, WARNING, Failure
+from errpath.runner.kept_references import counted_in, measure_kept
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.testbed import Testbed
 
@@ -60,3 +62,56 @@ def test_s_fs_info_goes_from_the_context_to_the_superblock(
 def test_what_leaks_nothing_has_no_timeline(make_testbed: Callable[..., Testbed]) -> None:
     found = _measured(make_testbed(), "killsb-minix-d-plain-mount-ro")
     assert found == Lifetime(None, "in a guest of its own the case leaks nothing")
+
+
+@pytest.mark.parametrize(
+    ("patch", "failure", "kind", "place", "text"),
+    [
+        (
+            "hfs-lost-buffer",
+            Failure(
+                RESOURCE_LEAK, "", resource="allocations: fs/buffer.c:1 func:alloc_buffer_head"
+            ),
+            "buffer",
+            # Of what hfs_mdb_put() takes and puts nothing is left.
+            "hfs_mdb_get",
+            "bh = sb_bread512(sb, part_start + HFS_MDB_BLK, mdb);",
+        ),
+        (
+            "hfs-inode-kept",
+            Failure(WARNING, "VFS: Busy inodes after unmount (hfs)"),
+            "inode",
+            "hfs_btree_open",
+            "tree->inode = iget_locked(sb, id);",
+        ),
+        (
+            "hfs-dentry-kept",
+            Failure(WARNING, "BUG: Dentry still in use in unmount"),
+            "dentry",
+            "hfs_fill_super",
+            "sb->s_root = d_make_root(root_inode);",
+        ),
+    ],
+    ids=["buffer", "inode", "dentry"],
+)
+def test_who_took_what_is_not_put(
+    make_testbed: Callable[..., Testbed],
+    patch: str,
+    failure: Failure,
+    kind: str,
+    place: str,
+    text: str,
+) -> None:
+    found = counted_in([failure])
+    assert found is not None
+    assert found[1].name == kind
+    testbed = make_testbed(patches=(f"{patch}.patch",))
+    case = next(one.case for one in plan(("hfs",), "d") if one.id == "killsb-hfs-d-plain-mount-rw")
+    assert case is not None
+    try:
+        kept = measure_kept(testbed, ("hfs",), (), None, case, found[1])
+    finally:
+        testbed.close()
+    assert kept.takers, kept.reason
+    assert (kept.takers[0].place.function, kept.takers[0].place.text) == (place, text)
+    assert kept.takers[0].kept > 0

@@ -114,6 +114,10 @@ class _Bed:
             out.write_bytes(b"".join(_record(*change) for change in self.changes))
         return PreparedGuest(Guest(channel), Path(), modules={"hfs": ("hfs",)})
 
+    @property
+    def offsets_module(self) -> BuiltModule:
+        raise AssertionError("no reference is counted here")
+
     def modules(self, filesystem: str) -> tuple[BuiltModule, ...]:
         return (BuiltModule("nls_x", self.module_file, "key"),)
 

@@ -12,7 +12,7 @@ from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.message_source import MessageSource
 from errpath.oracles.ownership import OwnershipTrace
-from errpath.oracles.page_references import Taker
+from errpath.oracles.references import Taker
 from errpath.oracles.timeline import Timeline
 from errpath.results.reports.crash_story import crash_lines, origin_of, resource_lines
 from errpath.results.reports.decoding import Decoder
@@ -22,6 +22,9 @@ from errpath.runner.result import Result
 from errpath.runner.verdict import Status
 
 __all__ = ["Decoder", "decode_record", "lifetime_lines", "ownership_lines", "render"]
+
+# Where to look, in a story.
+_LOOK = "  look at "
 
 
 def decode_record(record: Record, decoder: Decoder) -> str:
@@ -67,15 +70,19 @@ def render(
             lines += ["", _indent(failure.evidence)]
     shown = [one for one in verdict.failures if one.evidence and not one.follows]
     measured = origin_of(origin, case) if origin is not None else None
+    takers = lifetime.takers if lifetime is not None else ()
     for failure in shown:
         own, measured = (measured, None) if failure.kind in (OOPS, WARNING) else (None, measured)
         if failure.kind not in (LEAK, RESOURCE_LEAK) and (
             story := crash_lines(failure, decoder, blocked, own)
         ):
+            if takers:
+                # Who kept it is behind the function that found it kept.
+                story = [line for line in story if not line.startswith(_LOOK)]
             lines += ["", *story]
     if message is not None:
         lines += ["", *_message_lines(message)]
-    lines += _resource_story(result, lifetime)
+    lines += ["", *_taker_lines(takers)] if takers else _resource_story(result, lifetime)
     if verdict.status is Status.FAIL and verdict.leak is not None and decoder is not None:
         lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder, lifetime)]
     lines += ["", f"  rerun      {rerun}"]
@@ -102,8 +109,6 @@ def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
     if timeline is not None:
         look = [] if timeline.remaining else [f"  look at    {timeline.lost}"]
         return ["", *lifetime_lines(timeline), *look]
-    if lifetime is not None and lifetime.takers:
-        return ["", *_taker_lines(lifetime.takers)]
     reason = lifetime.reason if lifetime is not None else ""
     stories = (resource_lines(one, verdict.case.filesystem) for one in lost)
     story = next((lines for lines in stories if lines), [])
@@ -112,7 +117,7 @@ def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
 
 
 def _taker_lines(takers: Sequence[Taker]) -> list[str]:
-    """Who took and who put references to a page, and who kept most of them."""
+    """Who took and who put references to one thing, and who kept most of them."""
     lines = []
     for one in takers:
         word = "taken in" if one.taken else "put in"

@@ -1,0 +1,106 @@
+"""Who took references to what is counted by them, such as a page or an inode, and who put them,
+from the stores to the count. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from errpath.guest.holders import Access, What
+from errpath.guest.pages import Count
+from errpath.oracles.frames import base_name
+from errpath.oracles.timeline import Frame, Place, Resolve, Source, call_chain, own_place
+
+__all__ = ["Taker", "count_takers"]
+
+# Code that takes and puts references for whoever calls it.
+_GENERIC = (
+    *("include/", "lib/", "arch/", "mm/", "block/", "drivers/", "kernel/"),
+    *("fs/buffer.c", "fs/mpage.c", "fs/direct-io.c", "fs/iomap/", "fs/libfs.c"),
+    *("fs/inode.c", "fs/dcache.c"),
+)
+# Slashes in the path of a file of a filesystem.
+_IN_DIRECTORY = 2
+
+
+@dataclass(frozen=True)
+class Taker:
+    """A function, and what it did to one count."""
+
+    # Where it took the first one; of one that only puts, where it put.
+    place: Place
+    taken: int
+    put: int
+
+    @property
+    def kept(self) -> int:
+        """References that it took and that it did not put itself."""
+        return self.taken - self.put
+
+
+def count_takers(
+    accesses: Sequence[Access],
+    count: Count,
+    allocators: Sequence[str],
+    resolve: Resolve,
+    source: Source,
+) -> tuple[Taker, ...]:
+    """Who took more references than it put, or fewer, from the last allocation on; () where none of
+    `allocators` is on the stack of that allocation.
+
+    Functions of a filesystem come before those of the VFS, which hands references around; of them
+    who kept as many as are left in the end, since what others took, others put, as where one
+    function gets a buffer for all; then those that kept most."""
+    stores = [one for one in accesses if one.what is What.STORED]
+    counts = [count.of(one.value) for one in stores]
+    start = _birth(stores, counts, count.born, allocators, resolve)
+    if start is None:
+        return ()
+    found: dict[str, Taker] = {}
+    before = 0
+    for one, got in zip(stores[start:], counts[start:], strict=True):
+        change, before = got - before, got
+        if not change:
+            continue
+        place = own_place(tuple(call_chain(one, resolve)), source, _of_filesystem)
+        old = found.get(place.function, Taker(place, 0, 0))
+        found[place.function] = Taker(
+            old.place if old.taken or change < 0 else place,
+            old.taken + max(change, 0),
+            old.put - min(change, 0),
+        )
+    # Whoever looks at every page gives back what it took.
+    uneven = [taker for taker in found.values() if taker.kept]
+    left = sum(taker.kept for taker in uneven)
+
+    def order(taker: Taker) -> tuple[bool, bool, int]:
+        vfs = taker.place.file.count("/") < _IN_DIRECTORY
+        return vfs, taker.kept != left, -taker.kept
+
+    return tuple(sorted(uneven, key=order))
+
+
+def _birth(
+    stores: Sequence[Access],
+    counts: Sequence[int],
+    born: int,
+    allocators: Sequence[str],
+    resolve: Resolve,
+) -> int | None:
+    """Which store is that of the last allocation; None if that was somebody else's."""
+    for n in range(len(counts) - 1, -1, -1):
+        before = counts[n - 1] if n else None
+        # One more than that before is a reference that was put.
+        if counts[n] != born or before == born + 1:
+            continue
+        chain = call_chain(stores[n], resolve)
+        if any(base_name(frame.function) in allocators for frame in chain):
+            return n
+        if before != born:
+            return None
+    return None
+
+
+def _of_filesystem(frame: Frame) -> bool:
+    """Whether a position is of a filesystem or of the VFS."""
+    return frame.file.startswith("fs/") and not frame.file.startswith(_GENERIC)
