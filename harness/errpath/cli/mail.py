@@ -7,13 +7,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from email.utils import formatdate, parseaddr
 from pathlib import Path
 
 from errpath.analysis.compare.mail import git_user, short_patch_id
-from errpath.analysis.mail.advice import complaints, fixes_tag, subject_habit
+from errpath.analysis.mail.advice import Earlier, complaints, fixes_tag, subject_habit
 from errpath.analysis.mail.compose import Letter, bug_mail, patch_mail
 from errpath.analysis.mail.evidence import (
     CaseReport,
@@ -31,6 +31,7 @@ from errpath.cli.parser import add_groups
 from errpath.cli.reported_cases import report_cases
 from errpath.errors import InfrastructureError, UsageError
 from errpath.kernel.layout import Layout
+from errpath.kernel.source.gittree import GitRevision
 from errpath.kernel.source.posting import recipients
 from errpath.kernel.source.spec import open_spec
 from errpath.kernel.source.tree import Tree
@@ -108,6 +109,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--from", dest="sender", default="", metavar="NAME", help="Name <mail> (default: git's)"
     )
+    parser.add_argument(
+        "--confirm-fixes",
+        action="store_true",
+        help="run the cases on the parent of the commit that Fixes: names: a kernel is built, and "
+        "the tag is left out where they fail there as well",
+    )
     add_groups(parser, *RUN_GROUPS, LogOptions)
     parser.set_defaults(handler=_mail)
 
@@ -131,6 +138,8 @@ def _mail(arguments: argparse.Namespace) -> int:
     spec = next(iter(options.kernel.kernel), DEFAULT_KERNEL).rpartition("=")[2]
     material = _material(arguments, options)
     tree = open_spec(Layout(cache_root()), spec, Progress())
+    if arguments.confirm_fixes and not isinstance(tree.base, GitRevision):
+        raise UsageError(f"--confirm-fixes: --kernel {spec} is no git tree; expected one")
     mails = _letters(arguments, material, tree)
     if arguments.output is None:
         print("\n".join(mails), end="")
@@ -213,12 +222,14 @@ def _run(cases: Sequence[str], options: RunOptions) -> list[CaseReport]:
         UsageError: none of them failed.
         InfrastructureError: they could not be run.
     """
-    found, status = report_cases(cases, options.to_argv())
-    if found:
-        return found
-    if status == 0:
+    ran = report_cases(cases, options.to_argv())
+    if ran.reports:
+        return list(ran.reports)
+    if ran.status == 0:
         raise UsageError(f"mail: {', '.join(cases)}: nothing fails; expected a case that does")
-    raise InfrastructureError(f"{', '.join(cases)}: not run, or no report (pytest status {status})")
+    raise InfrastructureError(
+        f"{', '.join(cases)}: not run, or no report (pytest status {ran.status})"
+    )
 
 
 def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> list[str]:
@@ -235,7 +246,8 @@ def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> 
     for number, patch in enumerate(material.patches, 1):
         files = _present(tree, patch.paths)
         letter = _letter(arguments, material, tree, files, moment)
-        own = [*fixes_tag(tree, patch, _say), *tags]
+        run_at = _earlier(arguments, material.evidence) if arguments.confirm_fixes else None
+        own = [*fixes_tag(tree, patch, _say, run_at), *tags]
         # Each bug is described once: with the first patch of a series.
         evidence = material.evidence if number == 1 else Evidence()
         mail = patch_mail(letter, patch, own, evidence, number=number, of=count)
@@ -243,6 +255,29 @@ def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> 
             _say(f"{patch.subject}: {line}")
         mails.append(mail)
     return mails
+
+
+def _earlier(arguments: argparse.Namespace, evidence: Evidence) -> Callable[[str], Earlier]:
+    """Runs the cases of a bug on another kernel.
+
+    Raises:
+        UsageError: there are none.
+    """
+    cases = [words.split()[0].strip("'") for words in evidence.cases]
+    if not cases:
+        raise UsageError("--confirm-fixes: of which case? expected --case or --record")
+    options = RunOptions.from_namespace(arguments)
+
+    def run_at(spec: str) -> Earlier:
+        kernel = replace(options.kernel, kernel=(spec,))
+        ran = report_cases(cases, replace(options, kernel=kernel).to_argv())
+        if ran.failed:
+            return Earlier(True, ran.failed[0].case)
+        if ran.status or ran.passed < len(cases):
+            return Earlier(None, f"{ran.passed} of {len(cases)} cases have a verdict on {spec}")
+        return Earlier(False, ", ".join(cases))
+
+    return run_at
 
 
 def _present(tree: Tree, paths: Sequence[str]) -> tuple[str, ...]:

@@ -108,15 +108,14 @@ def _tell(bug: _Bug, options: RunOptions) -> int:
     return 1 if reports else 0
 
 
-def _reports(bug: _Bug, options: RunOptions) -> list[CaseReport]:
+def _reports(bug: _Bug, options: RunOptions) -> tuple[CaseReport, ...]:
     case, *rest = shlex.split(bug.case.rstrip("\\"))
     # Further cases show the same, and are not needed; options are.
     first = next((n for n, word in enumerate(rest) if word.startswith("-")), len(rest))
     words = rest[first:]
     if bug.planted:
         words += ["--patch", str(bug.patches[0].absolute())]
-    reports, _ = report_cases([case], [*options.to_argv(), *words])
-    return reports
+    return report_cases([case], [*options.to_argv(), *words]).reports
 
 
 def _row(bug: _Bug, options: RunOptions) -> Row:

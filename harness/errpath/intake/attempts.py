@@ -91,7 +91,7 @@ def run_attempts(
     """So many runs. A leak that no slow check confirms is left out of all of them."""
 
     def make(*, fast: bool) -> PreparedGuest:
-        return testbed.guests.prepare(filesystems, (), fast=fast)
+        return testbed.guests.prepare(filesystems, reproducer.functions, fast=fast)
 
     done = []
     for number in range(attempts):

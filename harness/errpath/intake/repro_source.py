@@ -22,6 +22,8 @@ _DEFINITION = re.compile(
 )
 _KMEMLEAK = re.compile(r"KMEMLEAK_FILE|/sys/kernel/debug/kmemleak")
 _FOR_EVER = re.compile(r"for \(iter = 0;; iter\+\+\)")
+# As errpath mail writes it.
+_FAILS = re.compile(r"// fails (\w+),")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|//[^\n]*|/\*.*?\*/', re.DOTALL)
 # Compiler's flags that a reproducer may ask for.
 _FLAG = re.compile(r"^-(?:pthread|lpthread|lrt|lm|m32|m64|std=gnu\w+|D[A-Za-z_]\w*(?:=\w+)?)$")
@@ -47,6 +49,8 @@ class Source:
     flags: tuple[str, ...] = ()
     # What is loaded before it runs, names of errpath's filesystems.
     filesystems: tuple[str, ...] = ()
+    # Functions that it makes fail and that have to be on the error-injection list.
+    functions: tuple[str, ...] = ()
     # What was changed, one a line.
     notes: tuple[str, ...] = ()
     # Files that the source includes, by name.
@@ -64,7 +68,14 @@ def read_source(text: str, *, rounds: int) -> Source:
     if limited != text:
         notes.append(f"it is limited to {rounds} rounds")
     head = text.splitlines()[:_HEAD]
-    return Source(limited, _title(head), tuple(_flags(head)), filesystems_named(text), tuple(notes))
+    return Source(
+        limited,
+        _title(head),
+        tuple(_flags(head)),
+        filesystems_named(text),
+        tuple(match[1] for line in head if (match := _FAILS.match(line))),
+        tuple(notes),
+    )
 
 
 def filesystems_named(text: str) -> tuple[str, ...]:

@@ -45,6 +45,8 @@ class Reproducer:
     title: str = ""
     expected: Failure | None = None
     filesystems: tuple[str, ...] = ()
+    # Functions that must be on the error-injection list.
+    functions: tuple[str, ...] = ()
     # What was changed in it, and what is missing.
     notes: tuple[str, ...] = ()
 
@@ -71,6 +73,7 @@ def load_reproducer(
         source.title or (expected.title if expected is not None else ""),
         expected,
         source.filesystems,
+        source.functions,
         source.notes,
     )
 

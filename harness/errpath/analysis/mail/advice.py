@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from errpath.analysis.mail.message import PatchMessage
@@ -14,16 +15,32 @@ from errpath.kernel.source.posting import checkpatch, wide_lines
 from errpath.kernel.source.tree import Tree
 from errpath.util.process import run
 
-__all__ = ["complaints", "fixes_tag", "subject_habit"]
+__all__ = ["Earlier", "complaints", "fixes_tag", "subject_habit"]
 
 # Subjects of some files' last commits that are asked for their habit.
 _COMMITS = 100
 _PREFIX = re.compile(r"([^:]+(?::[^: ]+)*): ")
 
 
-def fixes_tag(tree: Tree, patch: PatchMessage, tell: Callable[[str], None]) -> list[str]:
-    """`Fixes:` of the commit that brought what the patch takes away; none without a git tree, or
-    where its history is too short. `tell` gets what a person should look at.
+@dataclass(frozen=True)
+class Earlier:
+    """What the cases of a bug did on the parent of the commit that is suspected."""
+
+    # Whether they failed; None where they gave no verdict.
+    failed: bool | None
+    # Which did, or why there is none.
+    text: str = ""
+
+
+def fixes_tag(
+    tree: Tree,
+    patch: PatchMessage,
+    tell: Callable[[str], None],
+    run_at: Callable[[str], Earlier] | None = None,
+) -> list[str]:
+    """`Fixes:` of the commit that brought what the patch takes away; none without a git tree, where
+    its history is too short, or where `run_at` (its argument is a spec of a kernel) shows the bug
+    before that commit. `tell` gets what a person should look at.
 
     Raises:
         PatchError: git does not know.
@@ -34,11 +51,21 @@ def fixes_tag(tree: Tree, patch: PatchMessage, tell: Callable[[str], None]) -> l
     if suspect is None:
         tell("Fixes: the tree's history does not reach back to it")
         return []
+    short = suspect.commit[:12]
     if suspect.lines < suspect.of:
         tell(
-            f"Fixes: {suspect.commit[:12]} brought {suspect.lines} of {suspect.of} lines that the "
+            f"Fixes: {short} brought {suspect.lines} of {suspect.of} lines that the "
             "patch takes away: see that it is the one"
         )
+    if run_at is not None:
+        earlier = run_at(f"{tree.base.root}@{suspect.commit}~")
+        if earlier.failed:
+            tell(f"Fixes: left out: before {short} as well {earlier.text} fails")
+            return []
+        if earlier.failed is None:
+            tell(f"Fixes: {short} is not confirmed: {earlier.text}")
+        else:
+            tell(f"Fixes: {short} is confirmed: before it {earlier.text} passes")
     return [suspect.tag]
 
 

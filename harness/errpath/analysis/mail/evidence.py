@@ -41,6 +41,11 @@ class CaseReport:
     text: str
 
     @property
+    def failed(self) -> bool:
+        """Whether it is a verdict on the kernel, and not ERROR."""
+        return self.text.partition("\n")[0].endswith(": FAIL")
+
+    @property
     def title(self) -> str:
         """The first thing that went wrong, without its numbers."""
         lines = self.text.splitlines()[1:]

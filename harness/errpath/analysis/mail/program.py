@@ -1,8 +1,9 @@
 """A case as one C program that shows it without errpath. Pure.
 
-The volume is in the source, and what fails fails by itself: a device that is read-only stands for a
-setup_bdev_super() that gives an error, fail-nth for an allocation. Its first comment is the title,
-so that `errpath repro` knows what to expect of it.
+The volume is in the source. What fails fails by itself where it can: a device that is read-only
+stands for a setup_bdev_super() that gives an error, fail-nth for an allocation. Else fail_function
+forces it, and the same file compiled as a module puts the function on the error-injection list. Its
+first comment is the title, so that `errpath repro` knows what to expect of it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from errpath.errors import UsageError
 from errpath.faults.model import Alloc
 from errpath.faults.plan import FaultPlan
 from errpath.images import Image
+from errpath.util.errnos import errno_value
 
 __all__ = ["standalone_program"]
 
@@ -117,7 +119,7 @@ static long configure(int context, int command, const char *key, const char *val
 	return syscall(SYS_fsconfig, context, command, key, value, 0);
 }
 """
-_FAIL_NTH = r"""
+_WRITE = r"""
 static void write_to(const char *path, const char *text)
 {
 	int file = open(path, O_WRONLY);
@@ -125,7 +127,8 @@ static void write_to(const char *path, const char *text)
 	need(file >= 0 && write(file, text, strlen(text)) > 0, path);
 	close(file);
 }
-
+"""
+_FAIL_NTH = r"""
 /* Each allocation of the steps fails in turn (CONFIG_FAILSLAB, CONFIG_FAULT_INJECTION_DEBUG_FS). */
 static void fail_each(void)
 {
@@ -156,6 +159,53 @@ static void fail_each(void)
 	}
 }
 """
+# Compiled as a module. Only at run time is it known where a static function or a module's lies.
+_MODULE = r"""
+#ifdef MODULE
+#include <linux/error-injection.h>
+#include <linux/module.h>
+
+static struct error_injection_entry target __used __section("_error_injection_whitelist") = {
+	.addr = ADDRESS,
+	.etype = EI_ETYPE_ERRNO,
+};
+
+static int __init target_init(void)
+{
+	return 0;
+}
+
+static void __exit target_exit(void)
+{
+}
+
+module_init(target_init);
+module_exit(target_exit);
+MODULE_DESCRIPTION("Error-injection target");
+MODULE_LICENSE("GPL");
+#else
+"""
+_FORCE = r"""
+/* Only this task fails, and only while it says so. */
+static void force(const char *function, const char *retval, const char *times)
+{
+	char path[300];
+
+	write_to(FAIL "task-filter", "Y");
+	write_to(FAIL "probability", "100");
+	write_to(FAIL "interval", "1");
+	write_to(FAIL "verbose", "0");
+	write_to(FAIL "inject", function);
+	snprintf(path, sizeof(path), FAIL "%s/retval", function);
+	write_to(path, retval);
+	write_to(FAIL "times", times);
+}
+
+static void fail(int now)
+{
+	write_to("/proc/self/make-it-fail", now ? "1" : "0");
+}
+"""
 
 
 def standalone_program(case: MountCase, title: str) -> str:
@@ -165,25 +215,54 @@ def standalone_program(case: MountCase, title: str) -> str:
         UsageError: it cannot be shown without errpath; the text says why.
     """
     twin, note = _twin(case)
+    forced = twin.fault if isinstance(twin.fault, FaultPlan) else None
     content = _content(twin)
-    body = [f"// {title}", f"// {case.id}, {note}" if note else f"// {case.id}"]
-    body.append("// gcc -static; run as root, in an empty directory that can hold the volume")
-    lines = [*body, "", _HEAD, *_volume(content)]
+    lines = [f"// {title}", f"// {case.id}, {note}" if note else f"// {case.id}"]
+    if forced is not None:
+        lines += _how_to_force(forced, case.filesystem)
+    lines.append("// gcc -static; run as root, in an empty directory that can hold the volume")
+    if forced is not None:
+        lines.append(_MODULE.rstrip("\n"))
+    lines += ["", _HEAD]
+    if forced is not None:
+        lines += ['#define FAIL "/sys/kernel/debug/fail_function/"', ""]
+    lines += _volume(content)
     traits = "".join(f"\t{line}\n" for line in _traits(twin))
     lines.append(_DEVICE.replace("@DEVICE@", traits))
     if any(isinstance(step, FsOpen | Reconfigure) for step in twin.steps):
         lines.append(_CONFIGURE)
-    lines += ["", "static void steps(void)", "{", *_steps(twin), "}"]
     nth = isinstance(case.fault, Alloc)
+    if nth or forced is not None:
+        lines.append(_WRITE)
+    if forced is not None:
+        lines.append(_FORCE)
+    lines += ["", "static void steps(void)", "{", *_steps(twin), "}"]
     if nth:
         lines.append(_FAIL_NTH)
     run = ["fail_each();"] if nth else ["attach();", "steps();", "detach();"]
+    if forced is not None:
+        retval = f"{-errno_value(forced.errno) & (1 << 64) - 1:#x}"
+        run.insert(0, f'force("{forced.function}", "{retval}", "{forced.times}");')
     lines += ["", "int main(void)", "{", *(f"\t{line}" for line in run), "\treturn 0;", "}"]
+    if forced is not None:
+        lines += ["#endif"]
     return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
 
 
+def _how_to_force(fault: FaultPlan, filesystem: str) -> Iterator[str]:
+    """What has to be done before the program runs; `errpath repro` does it by the second word."""
+    yield f"// fails {fault.function}, which is no error-injection target of the kernel: with"
+    yield f"// CONFIG_FAIL_FUNCTION, and {filesystem} loaded, this file is compiled as a module and"
+    yield "// loaded first (as x.c, with this Kbuild):"
+    yield "//	obj-m := x.o"
+    yield (
+        f'//	ccflags-y := -DADDRESS=0x$(shell awk \'$$3 == "{fault.function}" '
+        "{ print $$1; exit }' /proc/kallsyms)"
+    )
+
+
 def _twin(case: MountCase) -> tuple[MountCase, str]:
-    """The same case with nothing forced, and what stands for what was forced."""
+    """The same case with as little forced as can be, and what stands for what was forced."""
     if case.devices or case.device.node is not None or case.device.held:
         raise UsageError(f"{case.id}: no program: it has several devices, or one without an image")
     fault = case.fault
@@ -197,10 +276,13 @@ def _twin(case: MountCase) -> tuple[MountCase, str]:
         and all("ro" not in step.flags for step in mounts)
     ):
         note = "its device is read-only, so that setup_bdev_super() gives -EACCES"
-        return replace(case, device=replace(case.device, readonly=True)), note
+        unforced = tuple(replace(step, fail=None) for step in case.steps)
+        return replace(case, steps=unforced, device=replace(case.device, readonly=True)), note
+    if isinstance(fault, FaultPlan):
+        return case, ""
     raise UsageError(
         f"{case.id}: no program: only a forced failure shows it ({fault.text}), for which "
-        "errpath loads a module (guests/modules/targets)"
+        "errpath loads a module (guests/modules/faults)"
     )
 
 
@@ -247,7 +329,10 @@ def _steps(case: MountCase) -> Iterator[str]:
         if make is None:
             # What reads or writes the mounted volume is of errpath's own checks.
             raise UsageError(f"{case.id}: no program: its step {step.op!r} is errpath's own")
+        armed = step.armed and isinstance(case.fault, FaultPlan)
+        yield from ["\tfail(1);"] if armed else []
         yield from (f"\t{line}" for line in make(step))
+        yield from ["\tfail(0);"] if armed else []
 
 
 def _flags(step: Mount | FsOpen | Remount | Reconfigure, number: int) -> str:

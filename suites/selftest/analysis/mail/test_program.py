@@ -35,6 +35,7 @@ _EVERY = (
     _case(FsOpen(fstype="hfs", flags=("nodev",)), Reconfigure(flags=("ro",)), Remount(), Umount()),
     _case(Mount(fstype="hfs", fail=Alloc()), device=Device(_IMAGE, readonly=True, block_size=4096)),
     _case(device=Device(blank(4096, "b"))),
+    _case(Mount(fstype="hfs", fail=FaultPlan("hfs_fill_super", "EIO", times=2)), Umount()),
 )
 
 
@@ -69,6 +70,30 @@ def test_a_read_only_device_stands_for_a_forced_error() -> None:
     assert "fail-nth" in standalone_program(_case(Mount(fstype="hfs", fail=Alloc())), "t")
 
 
+def test_what_only_a_forced_call_shows_has_the_module_in_it() -> None:
+    forced = Mount(fstype="hfs", fail=FaultPlan("hfs_fill_super", "EIO"))
+    text = standalone_program(_case(forced, Mount(fstype="hfs"), Umount()), "t")
+    assert "// fails hfs_fill_super," in text
+    assert '__section("_error_injection_whitelist")' in text
+    assert 'force("hfs_fill_super", "0xfffffffffffffffb", "1");' in text
+    # The first mount alone fails.
+    steps = text[text.index("static void steps") :]
+    assert re.findall(r"fail\(\d\)|mount\(", steps)[:4] == [
+        "fail(1)",
+        "mount(",
+        "fail(0)",
+        "mount(",
+    ]
+    assert read_source(text, rounds=1).functions == ("hfs_fill_super",)
+    # A read-only device refuses nothing that is mounted read-only.
+    bdev = standalone_program(_case(Mount(fstype="hfs", fail=_BDEV, flags=("ro",))), "t")
+    assert "// fails setup_bdev_super," in bdev
+    for plain in (_case(), _case(Mount(fstype="hfs", fail=_BDEV))):
+        text = standalone_program(plain, "t")
+        assert "MODULE" not in text
+        assert read_source(text, rounds=1).functions == ()
+
+
 class _Own(Step, op="own"):
     """A step that no program has."""
 
@@ -76,10 +101,7 @@ class _Own(Step, op="own"):
 @pytest.mark.parametrize(
     ("steps", "device", "why"),
     [
-        ((Mount(fstype="hfs", fail=FaultPlan("hfs_fill_super", "EIO")),), None, "only a forced"),
         ((Mount(fstype="hfs", fail=Write()),), None, "only a forced"),
-        # A read-only device refuses nothing that is mounted read-only.
-        ((Mount(fstype="hfs", fail=_BDEV, flags=("ro",)),), None, "only a forced"),
         ((_Own(),), None, "its step 'own'"),
         ((), Device(), "mounts no image"),
         ((), Device(node=(1, 2)), "several devices"),
