@@ -16,7 +16,13 @@ from errpath.cases.steps import FsOpen, Mount, Option, Reconfigure, Remount, Ste
 from errpath.cases.volume_steps import Freeze, Keep, Restore, Thaw, Use
 from errpath.errors import UsageError
 from errpath.faults.model import Fault, Recording
-from errpath.filesystems import SWEEP_DEFAULT, SWEEP_EVENTS, Filesystem, load_filesystem
+from errpath.filesystems import (
+    LOGICAL_BLOCKS,
+    SWEEP_DEFAULT,
+    SWEEP_EVENTS,
+    Filesystem,
+    load_filesystem,
+)
 from errpath.filesystems.mkfs import has_valid, unmade, volume_image
 
 __all__ = ["Sequence", "parse_sweep_events", "parse_volumes", "sequence"]
@@ -25,7 +31,9 @@ _ALL = "all"
 # Events that reconfigure, mount or write what only a read-write mount can.
 _WRITES = ("mount-rw", "reconfigure", "reconfigure-ro", "freeze", "recovery", "readonly-device")
 # Logical block size of the device, bytes, by event.
-_BLOCKS = {"blocks-4096": 4096}
+_BLOCKS = {f"blocks-{size}": size for size in LOGICAL_BLOCKS}
+# Bytes by which the device is longer than the volume, by event.
+_ENDS = {"odd-end": 512, "short-end": -512}
 # Events of devices that are not fit for every mount: their keys of `Filesystem.expect`.
 _DEVICES = {
     "blocks-4096": "blocks_4096",
@@ -40,8 +48,9 @@ class Sequence:
 
     device: Device = field(default_factory=Device)
     steps: tuple[Step, ...] = ()
-    # Name of the errno that the armed steps give when nothing is forced, "" for success.
-    expect: str = ""
+    # Name of the errno that the armed steps give when nothing is forced, "" for success; None where
+    # any will do.
+    expect: str | None = ""
     # Why it is not swept, else "".
     reason: str = ""
 
@@ -49,8 +58,19 @@ class Sequence:
         """The steps with this fault in the armed ones, which otherwise record."""
         return tuple(replace(step, fail=fault) if step.armed else step for step in self.steps)
 
+    @property
+    def begins_with_a_mount(self) -> bool:
+        """Whether nothing comes before the armed step: then any volume will do."""
+        return self.steps[0].armed
+
+    def of_any_volume(self) -> tuple[Step, ...]:
+        """The steps with nothing forced, which may give what they like."""
+        return tuple(replace(step, fail=None) if step.armed else step for step in self.steps)
+
     def untouched(self) -> tuple[Step, ...]:
         """The steps with nothing forced, of which the armed ones must give what they always do."""
+        if self.expect is None:
+            return self.of_any_volume()
         return tuple(
             replace(step, fail=None, any_errno=False, expect=self.expect) if step.armed else step
             for step in self.steps
@@ -99,11 +119,16 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
         return Sequence(reason=reason)
     steps = _Steps(fs, "ro" if event == "mount-ro" or fs.expected("rw") else "rw")
     # The VFS does not mount the same superblock twice on one place.
-    expect = "EBUSY" if event == "second-mount" else ""
+    expect: str | None = "EBUSY" if event == "second-mount" else ""
     if event in _DEVICES:
         expect = fs.expected(_DEVICES[event])
+    elif event in _BLOCKS or event in _ENDS:
+        # Whether it can be mounted depends on the volume's own blocks, and where it has copies.
+        expect = None
+    image = volume_image(fs.name, volume)
     device = Device(
-        volume_image(fs.name, volume),
+        image,
+        size=image.size + _ENDS[event] if event in _ENDS else None,
         readonly=event == "readonly-device",
         held=event == "held-device",
         block_size=_BLOCKS.get(event, 0),

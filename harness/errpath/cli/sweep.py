@@ -10,7 +10,7 @@ from errpath.cases.sweeping import parse_sweep_events, parse_volumes
 from errpath.cli.parser import add_groups
 from errpath.cli.run import run_pytest
 from errpath.errors import UsageError
-from errpath.faults.points import POINT_KINDS, parse_point_kinds
+from errpath.faults.points import POINT_KINDS, USUAL, parse_point_kinds
 from errpath.filesystems import SWEEP_EVENTS
 from errpath.filesystems.mkfs import use_own_image
 from errpath.runner.options import (
@@ -42,7 +42,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"these instead of the first six of: {', '.join(SWEEP_EVENTS)}; or all",
     )
     parser.add_argument(
-        "--kinds", default="", metavar="KINDS", help=f"only these of: {', '.join(POINT_KINDS)}"
+        "--kinds",
+        default="",
+        metavar="KINDS",
+        help=f"these of {', '.join(POINT_KINDS)}, or all, instead of {', '.join(USUAL)}",
     )
     parser.add_argument(
         "--volume",

@@ -10,7 +10,18 @@ from errpath.faults.chains import Chain, Expand, name_chain, number, own_functio
 from errpath.faults.model import ALLOCATORS, Alloc, Call, Fault, Flush, Read, Write
 from errpath.faults.shapes import Shape, artefact
 
-__all__ = ["POINT_KINDS", "UNTOUCHED", "LeftOut", "Point", "parse_point_kinds", "points_of"]
+__all__ = [
+    "COSTLY",
+    "FORCED",
+    "NATURAL",
+    "POINT_KINDS",
+    "UNTOUCHED",
+    "USUAL",
+    "LeftOut",
+    "Point",
+    "parse_point_kinds",
+    "points_of",
+]
 
 # The one point of the kind "plain".
 UNTOUCHED = "untouched"
@@ -21,7 +32,17 @@ POINT_KINDS = {
     "call": ("call",),
     "alloc": ALLOCATORS,
     "io": ("read", "write", "flush"),
+    "value": ("call",),
+    "image": (),
 }
+# Kinds that a recording of the event alone does not give.
+COSTLY = ("image",)
+# The kinds that a sweep has unless told otherwise; those that fail a call by force; and those that
+# any machine can have.
+USUAL = ("plain", "call", "alloc", "io")
+FORCED = ("call", "value")
+NATURAL = ("alloc", "io")
+_ALL = "all"
 # Which calls of a function are failed.
 _CALLS = (1, 2)
 _REQUESTS = {"read": Read, "write": Write, "flush": Flush}
@@ -37,6 +58,8 @@ class Point:
     fault: Fault | None
     # The filesystem's functions that lead there, innermost first.
     through: tuple[str, ...] = ()
+    # What is written over the volume: of the kind "image".
+    pieces: tuple[tuple[int, bytes], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,16 +71,17 @@ class LeftOut:
 
 
 def parse_point_kinds(words: str) -> tuple[str, ...]:
-    """The kinds that `--kinds` names, all without it.
+    """The kinds that `--kinds` names, the usual ones without it, every one by `all`.
 
     Raises:
         UsageError: there is no such kind.
     """
     names = tuple(dict.fromkeys(words.replace(",", " ").split()))
     for name in names:
-        if name not in POINT_KINDS:
-            raise UsageError(f"--kinds {name}: unknown; expected some of: {', '.join(POINT_KINDS)}")
-    return names or tuple(POINT_KINDS)
+        if name not in POINT_KINDS and name != _ALL:
+            known = ", ".join((*POINT_KINDS, _ALL))
+            raise UsageError(f"--kinds {name}: unknown; expected some of: {known}")
+    return tuple(POINT_KINDS) if _ALL in names else names or USUAL
 
 
 def points_of(
@@ -75,8 +99,8 @@ def points_of(
     if kind == "plain":
         return (Point(UNTOUCHED, None),), ()
     mine = [chain for chain in chains if chain.kind in POINT_KINDS[kind]]
-    if kind == "call":
-        return _calls(mine, shape)
+    if kind in FORCED:
+        return _calls(mine, shape, values=kind == "value")
     plain = (ALLOCATORS[0], "read")
     names = number(
         name_chain(chain, modules, expand) + ("" if chain.kind in plain else f":{chain.kind}")
@@ -96,15 +120,19 @@ def _fault(chain: Chain) -> Fault:
 
 
 def _calls(
-    chains: Sequence[Chain], shape: Callable[[str], Shape]
+    chains: Sequence[Chain], shape: Callable[[str], Shape], *, values: bool
 ) -> tuple[tuple[Point, ...], tuple[LeftOut, ...]]:
     points, left = [], []
     for chain in chains:
         name = chain.function
         why = artefact(name)
         found = None if why else shape(name)
-        if found is None or found.reason:
-            left.append(LeftOut(name, why or (found.reason if found else "")))
+        if found is not None and values and found.values:
+            points += [Point(f"{name}={v}", Call(name, v), (name,)) for v in found.values]
+            continue
+        if found is None or found.reason or values:
+            reason = found.reason or "has no value that is neither" if found else ""
+            left.append(LeftOut(name, why or reason))
             continue
         for nth in _CALLS:
             if nth <= chain.count:

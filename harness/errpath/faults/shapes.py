@@ -49,6 +49,9 @@ _ATTRIBUTES = re.compile(
 )
 # Types of the kernel that are ints by another name, and can hold an errno.
 _INTS = frozenset({"int", "long", "ssize_t", "s32", "s64", "loff_t", "signed int", "vm_fault_t"})
+_UNSIGNED = frozenset(
+    {"unsigned int", "unsigned", "unsigned long", "u8", "u16", "u32", "u64", "size_t", "sector_t"}
+)
 # The head of a definition in kernel style: what is before its name, and the name.
 _ANY_HEAD = r"(?P<before>^[A-Za-z_][\w\s*]*?[\s*])(?P<name>\w+)\s*\((?!\()"
 _ERRNO = re.compile(r"-E[A-Z]{2,}\w*|\bPTR_ERR|\b(?:err|error|ret|retval|rc|res|result|status)\b")
@@ -65,6 +68,8 @@ class Shape:
     retvals: tuple[str, ...]
     # Why it cannot, else "".
     reason: str = ""
+    # What its type allows and what is no failure: success without its work, or neither.
+    values: tuple[str, ...] = ()
 
 
 def artefact(function: str) -> str:
@@ -126,16 +131,17 @@ def shape_of(definition: str, function: str) -> Shape:
         return Shape(kind, (), "returns nothing")
     if kind.endswith("*"):
         if re.search(r"\bERR_(?:PTR|CAST)\b", body):
-            return Shape(kind, ("ERR_PTR(EIO)",))
+            return Shape(kind, ("ERR_PTR(EIO)",), values=("NULL",))
         if re.search(r"\bNULL\b|return\s+\w*(?:alloc|get|find|bread|lookup)\w*\(", body):
             return Shape(kind, ("NULL",))
         return Shape(kind, (), "neither NULL nor an ERR_PTR() is in it")
     if kind in _INTS:
         if _ERRNO.search(body):
-            return Shape(kind, ("EIO",))
-        return Shape(kind, (), "no errno is in it")
+            return Shape(kind, ("EIO",), values=("0", "1"))
+        return Shape(kind, (), "no errno is in it", ("0", "1"))
     if kind == "bool":
-        return Shape(kind, (), "a bool: neither value is a failure by itself")
+        reason = "a bool: neither value is a failure by itself"
+        return Shape(kind, (), reason, ("false", "true"))
     return Shape(kind, (), f"returns {kind}, which holds no errno")
 
 
@@ -148,15 +154,21 @@ def check_retval(function: str, shape: Shape, retval: str) -> None:
     value = "pointer" if retval == "NULL" or retval.startswith("ERR_PTR") else retval
     expected = "nothing"
     if shape.type.endswith("*"):
-        fits, expected = value == "pointer", "NULL or ERR_PTR(EIO)"
+        # An errno is ERR_PTR() of it: both are the same in a register.
+        fits = value == "pointer" or value.startswith("E")
+        expected = "NULL, an errno's name or ERR_PTR(EIO)"
     elif shape.type == "bool":
         fits, expected = value in ("true", "false"), "true or false"
     elif shape.type == "void":
         fits = False
     elif shape.type in _INTS:
         fits, expected = value.startswith("E") or value.isdecimal(), "an errno's name or a number"
-    else:
+    elif shape.type in _UNSIGNED:
         fits, expected = value.isdecimal(), "a number"
+    else:
+        # A name that says nothing here, such as one of an attribute.
+        fits = value != "pointer"
+        expected = "an errno's name or a number"
     if not fits:
         raise UsageError(
             f"{function}: got {retval}; it returns {shape.type or 'an unknown type'}: "

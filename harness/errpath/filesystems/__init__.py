@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from errpath.errors import DefinitionError, UsageError
 from errpath.util import yamlfile
@@ -18,11 +19,13 @@ __all__ = [
     "EVENTS",
     "EVENT_NAMES",
     "EXPECTATIONS",
+    "LOGICAL_BLOCKS",
     "SWEEP_DEFAULT",
     "SWEEP_EVENTS",
     "Before",
     "Filesystem",
     "ImageRecipe",
+    "OnDisk",
     "add_filesystems",
     "home_directory",
     "known_filesystems",
@@ -42,6 +45,9 @@ EVENTS = {
     "g": "second mount with other flags",
 }
 
+# Logical block sizes of a device, bytes: more than a page needs Linux 6.15 with huge pages.
+LOGICAL_BLOCKS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+
 # Events of which a sweep fails every point; the first ones by default.
 SWEEP_EVENTS = {
     "mount-ro": "mount(2) read-only",
@@ -55,7 +61,12 @@ SWEEP_EVENTS = {
     "freeze": "freeze and thaw of what is mounted",
     "second-mount": "a mount of what is mounted",
     "recovery": "mount after a loss of power in the middle of writes",
-    "blocks-4096": "mount(2) on a device with logical blocks of 4 KiB",
+    **{
+        f"blocks-{size}": f"mount(2) on a device with logical blocks of {size} bytes"
+        for size in LOGICAL_BLOCKS
+    },
+    "odd-end": "mount(2) of a device that is one sector longer than the volume",
+    "short-end": "mount(2) of a device that is one sector shorter than the volume",
     "readonly-device": "mount(2) read-write of a read-only device",
     "held-device": "mount(2) of a device that is held already",
 }
@@ -120,7 +131,9 @@ class ImageRecipe:
     environment: dict[str, str] = field(default_factory=dict)
     # Name in `errpath.images.simple.WRITERS`, instead of a program.
     writer: str = ""
-    # An image file beside the definition, instead of both.
+    # Name of a base of the crafted images (errpath.images.crafted.bases), instead of both.
+    base: str = ""
+    # An image file beside the definition, instead of all of them.
     file: str = ""
     # Byte of the superblock's field that is inverted, and how many, to break a valid image.
     broken_at: int = 0
@@ -133,7 +146,7 @@ class ImageRecipe:
     def __post_init__(self) -> None:
         if self.size < 512 or self.size % 512:
             raise ValueError(f"size: got {self.size}; expected sectors of 512 bytes")
-        ways = [name for name in ("mkfs", "writer", "file") if getattr(self, name)]
+        ways = [name for name in ("mkfs", "writer", "base", "file") if getattr(self, name)]
         if len(ways) > 1:
             raise ValueError(f"{' and '.join(ways)}: got both; expected one")
         if self.mkfs and not self.package and not self.mkfs[0].startswith("./"):
@@ -151,7 +164,24 @@ class ImageRecipe:
     @property
     def valid(self) -> bool:
         """Whether there is a way to a valid image; otherwise only blank ones are used."""
-        return bool(self.mkfs or self.writer or self.file)
+        return bool(self.mkfs or self.writer or self.base or self.file)
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A structure of the volume of which a sweep breaks one field after another."""
+
+    # Its tag, or the name of its typedef, and the files of the kernel's source that define it and
+    # what is in it.
+    struct: str
+    headers: tuple[str, ...]
+    # Byte of the volume where it begins, and where the same bytes stand again.
+    at: int
+    copies: tuple[int, ...] = ()
+    # Byte order of integers whose type does not tell it.
+    order: Literal["little", "big"] = "little"
+    # Name in `errpath.images.broken.checksums.CHECKSUMS` of its checksum.
+    checksum: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,6 +237,8 @@ class Filesystem:
     image: ImageRecipe | None = None
     # Further valid volumes, with features that the smallest one has not, by name.
     volumes: dict[str, ImageRecipe] = field(default_factory=dict)
+    # Its superblock, or what stands for one.
+    superblock: tuple[OnDisk, ...] = ()
     # Further filesystem types that its modules register and that have contexts of their own.
     types: tuple[str, ...] = ()
     # Name of a fragment (guests/kconfig/NAME.config) that goes over the guest's own, where it does

@@ -17,6 +17,7 @@ from pathlib import Path
 from errpath.errors import DefinitionError, InfrastructureError, ToolMissingError, UsageError
 from errpath.filesystems import Filesystem, ImageRecipe, known_filesystems, load_filesystem
 from errpath.images import Image, blank
+from errpath.images.crafted.bases import base_image
 from errpath.images.file import load_image
 from errpath.images.magic import filesystem_of
 from errpath.images.simple import WRITERS
@@ -188,8 +189,11 @@ def _unchanged(name: str, volume: str, recipe: ImageRecipe) -> Image:
     filesystem = load_filesystem(name)
     if recipe.writer:
         return WRITERS[recipe.writer](recipe.size)
+    if recipe.base:
+        return _sized(base_image(recipe.base), recipe, recipe.base)
     if recipe.file:
-        return _from_file(filesystem.directory / recipe.file, recipe)
+        file = filesystem.directory / recipe.file
+        return _sized(Image.from_file(file), recipe, str(file))
     program = _program(filesystem, recipe)
     if program is None:
         raise ToolMissingError(missing_tool(filesystem, volume))
@@ -203,10 +207,9 @@ def _unchanged(name: str, volume: str, recipe: ImageRecipe) -> Image:
     return Image.from_file(cached)
 
 
-def _from_file(file: Path, recipe: ImageRecipe) -> Image:
-    found = Image.from_file(file)
+def _sized(found: Image, recipe: ImageRecipe, what: str) -> Image:
     if found.size > recipe.size:
-        raise DefinitionError(f"{file}: {found.size} bytes; expected at most {recipe.size}")
+        raise DefinitionError(f"{what}: {found.size} bytes; expected at most {recipe.size}")
     return found if found.size == recipe.size else found.placed(0, recipe.size)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from errpath.cases.lifecycle import parse_filesystems
 from errpath.cases.sweeping import parse_sweep_events, parse_volumes, sequence
-from errpath.errors import ErrpathError, UsageError
+from errpath.errors import AbsentError, ErrpathError, UsageError
 from errpath.faults.points import parse_point_kinds
 from errpath.filesystems import load_filesystem
 from errpath.plugin.cases import issues_of, kernel_of, session_of, unit_of
@@ -74,7 +74,7 @@ def sweep_parameters(config: pytest.Config) -> list[object]:
         # A point that is asked for by its id may be of any event and volume.
         every = "all" if config.option.case else ""
         events = parse_sweep_events(config.getoption("sweep_event") or every)
-        kinds = parse_point_kinds(config.getoption("kinds"))
+        kinds = parse_point_kinds(config.getoption("kinds") or every)
         volumes = parse_volumes(config.getoption("volume") or every, filesystems)
         out: list[object] = []
         for name in filesystems:
@@ -331,6 +331,8 @@ def swept(request: pytest.FixtureRequest, unit: SweepUnit, kernel_name: str) -> 
     session = session_of(config)
     try:
         result = config.stash[_runs_key].result(kernel_name, unit)
+    except AbsentError as error:
+        pytest.skip(str(error))
     except ErrpathError as error:
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     cases = result.plan.cases

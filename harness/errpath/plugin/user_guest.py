@@ -9,7 +9,7 @@ import pytest
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_case
-from errpath.errors import UnknownFunctionError
+from errpath.errors import UnknownFunctionError, UsageError
 from errpath.faults.model import Fault
 from errpath.faults.plan import FaultPlan
 from errpath.guest.machine import Guest, ProgramOutput
@@ -18,6 +18,7 @@ from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import trace_case
 from errpath.results.reports.text import decode_record, ownership_lines
+from errpath.runner.call_shapes import impossible_calls
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.testbed import Testbed
 
@@ -50,8 +51,11 @@ class UserGuest:
 
         Raises:
             UnknownFunctionError: its fault names a function that this kernel cannot fail.
+            UsageError: its fault has a function return what its type does not allow.
         """
         guest = self.machine
+        for reason in impossible_calls(self._testbed, (case,)).values():
+            raise UsageError(reason)
         self._arm(case.faults)
         assert self._prepared is not None
         for fault in case.faults:

@@ -14,12 +14,13 @@ from errpath.oracles.kmemleak import Record
 from errpath.runner.alternatives import Settler
 from errpath.runner.availability import without_filesystem
 from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.call_shapes import impossible_calls
 from errpath.runner.guests import Boot, PreparedGuest
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
 from errpath.runner.testbed import Testbed, batch_size
 from errpath.runner.usual import UsualFailures
-from errpath.runner.verdict import Verdict
+from errpath.runner.verdict import Verdict, infrastructure_error
 from errpath.util.progress import Progress
 
 __all__ = ["BatchRuns", "filesystems_of"]
@@ -115,6 +116,11 @@ class BatchRuns:
                 verdicts.append(settled)
             else:
                 possible.append(settled)
+        refused = impossible_calls(testbed, possible)
+        verdicts += [
+            infrastructure_error(case, refused[case.id]) for case in possible if case.id in refused
+        ]
+        possible = [case for case in possible if case.id not in refused]
         publish({verdict.case.id: Result(verdict) for verdict in verdicts})
         return possible
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from errpath.errors import UsageError
-from errpath.faults.points import POINT_KINDS
+from errpath.faults.points import POINT_KINDS, USUAL
 from errpath.filesystems import EVENT_NAMES, EVENTS, SWEEP_EVENTS
 from errpath.guest.accel import ACCELS
 from errpath.util.option_group import (
@@ -252,7 +252,8 @@ class SweepOptions(OptionGroup):
     kinds: str = text(
         "--kinds",
         metavar="KINDS",
-        help=f"only these kinds of points (suites/sweep): {', '.join(POINT_KINDS)}",
+        help=f"these kinds of points (suites/sweep) of {', '.join(POINT_KINDS)}, or all, "
+        f"instead of {', '.join(USUAL)}",
     )
     volume: str = text(
         "--volume",

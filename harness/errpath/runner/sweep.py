@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from errpath.cases.case import MountCase
 from errpath.cases.sweeping import sequence
 from errpath.errors import ErrpathError, UsageError
-from errpath.faults.points import UNTOUCHED, LeftOut, Point
+from errpath.faults.points import FORCED, UNTOUCHED, LeftOut, Point
 from errpath.filesystems import load_filesystem
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
@@ -111,7 +111,7 @@ class Sweeper:
             if todo:
                 self._done |= self._run_units(todo)
         results = {case.id: self._done[case.id] for case in plan.cases}
-        twins = self._twins(plan, results) if plan.unit.kind == "call" else {}
+        twins = self._twins(plan, results) if plan.unit.kind in FORCED else {}
         return SweepResult(plan, results, time.monotonic() - began, twins)
 
     def _todo(self, plan: SweepPlan) -> dict[SweepUnit, list[MountCase]]:
@@ -173,7 +173,8 @@ class Sweeper:
         before = replace(
             self.recordings.case(first[0], _UNTOUCHED), id=f"{first[0].volume_id}-before"
         )
-        found = self._run(cases, _MOST_FORCED if first[0].kind == "call" else _MOST, before)
+        natural = first[0].group.endswith("-natural")
+        found = self._run(cases, _MOST if natural else _MOST_FORCED, before)
         lost = _not_reached(units, found)
         if lost:
             found |= self._run(self._behind_untouched(lost))

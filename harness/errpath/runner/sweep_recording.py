@@ -6,6 +6,7 @@ that others came before.
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,19 +16,23 @@ from functools import cache, partial
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_case
 from errpath.cases.sweeping import sequence
-from errpath.errors import ErrpathError, InfrastructureError
+from errpath.errors import AbsentError, ErrpathError, InfrastructureError
 from errpath.faults import point_module
 from errpath.faults.chains import Chain, ChainFrame
-from errpath.faults.points import POINT_KINDS, LeftOut, Point, points_of
-from errpath.faults.shapes import Shape, definition_at, shape_of
+from errpath.faults.points import COSTLY, NATURAL, POINT_KINDS, LeftOut, Point, points_of
 from errpath.filesystems import load_filesystem
+from errpath.filesystems.superblocks import broken_volumes
+from errpath.guest.channel import AgentError
 from errpath.guest.machine import Guest
 from errpath.kernel.symbols.symbolizer import Symbolizer
+from errpath.runner.call_shapes import call_shape
 from errpath.runner.guests import Boot
 from errpath.runner.testbed import Testbed
 
 __all__ = ["Recorded", "record_events"]
 
+# Bytes; larger logical blocks are for newer kernels alone.
+_PAGE = 4096
 _TASKS = ("errpath-record1", "errpath-record2")
 # Seconds of wall time of one case: so many times what the recording took, or so many more, and no
 # less than the second. What takes longer counts as hung.
@@ -46,12 +51,7 @@ class Recorded:
 
     def natural(self) -> tuple[tuple[str, Point], ...]:
         """The points that can fail on any machine, each with its kind."""
-        return tuple(
-            (kind, point)
-            for kind in self.points
-            if kind != "call"
-            for point in self.points[kind][0]
-        )
+        return tuple((kind, point) for kind in NATURAL for point in self.points[kind][0])
 
 
 def record_events(
@@ -60,65 +60,125 @@ def record_events(
     filesystem: str,
     events: Iterable[str],
     volume: str = "",
+    *,
+    costly: Collection[str] = (),
 ) -> dict[str, Recorded | ErrpathError]:
     """Record events on a volume of a filesystem ("" is the smallest), one after another in one
     guest; what each gave, or why it cannot be swept: its sequence fails by itself, or takes the
-    guest down. The next then has a fresh one.
+    guest down. The next then has a fresh one. `costly` are the kinds of `COSTLY` that are wanted.
 
     Raises:
         ErrpathError: there is no guest to be had.
     """
-    modules = frozenset(
-        module.name for module in testbed.modules(filesystem) if not module.name.startswith("nls_")
-    )
-    boot = guests(partial(testbed.guests.prepare, (filesystem,), (), points=()))
-    found: dict[str, Recorded | ErrpathError] = {}
-    guest: Guest | None = None
-    try:
-        with testbed.symbolizer((filesystem,)) as symbolizer:
-            expand = cache(partial(_expand, symbolizer))
-            shape = cache(partial(_shape, testbed, symbolizer, modules))
-            for event in events:
-                guest = guest or boot().guest
-                try:
-                    chains, seconds = _record(guest, filesystem, event, volume)
-                except ErrpathError as error:
-                    found[event] = error
-                    guest.close()
-                    guest = None
-                    continue
-                points = {
-                    kind: points_of(kind, chains, modules=modules, expand=expand, shape=shape)
-                    for kind in POINT_KINDS
-                }
-                found[event] = Recorded(points, _patience(seconds))
-    finally:
-        if guest is not None:
-            guest.close()
-    return found
+    with testbed.symbolizer((filesystem,)) as symbolizer:
+        recorder = _Recorder(testbed, guests, filesystem, volume, symbolizer)
+        try:
+            return {event: recorder.event(event, costly) for event in events}
+        finally:
+            recorder.close()
+
+
+class _Recorder:
+    """Records in one guest after another: what takes one down costs the next a fresh one."""
+
+    def __init__(
+        self,
+        testbed: Testbed,
+        guests: Callable[[Boot], Boot],
+        filesystem: str,
+        volume: str,
+        symbolizer: Symbolizer,
+    ) -> None:
+        self._testbed = testbed
+        self._filesystem, self._volume = filesystem, volume
+        modules = (module.name for module in testbed.modules(filesystem))
+        self._modules = frozenset(name for name in modules if not name.startswith("nls_"))
+        self._boot = guests(partial(testbed.guests.prepare, (filesystem,), (), points=()))
+        self._guest: Guest | None = None
+        self._expand = cache(partial(_expand, symbolizer))
+        self._shape = cache(partial(call_shape, testbed, symbolizer, sorted(self._modules)))
+
+    def close(self) -> None:
+        if self._guest is not None:
+            self._guest.close()
+        self._guest = None
+
+    def event(self, event: str, costly: Collection[str]) -> Recorded | ErrpathError:
+        """What an event gives, or why it gives nothing.
+
+        Raises:
+            ErrpathError: there is no guest to be had.
+        """
+        self._guest = self._guest or self._boot().guest
+        try:
+            chains, seconds = self._twice(event)
+        except ErrpathError as error:
+            self.close()
+            return error
+        points = {kind: self._points(kind, chains) for kind in POINT_KINDS if kind not in COSTLY}
+        if "image" in costly:
+            points["image"] = _broken(self._testbed, self._filesystem, event, self._volume)
+        return Recorded(points, _patience(seconds))
+
+    def _points(
+        self, kind: str, chains: Sequence[Chain]
+    ) -> tuple[tuple[Point, ...], tuple[LeftOut, ...]]:
+        return points_of(
+            kind, chains, modules=self._modules, expand=self._expand, shape=self._shape
+        )
+
+    def _twice(self, event: str) -> tuple[tuple[Chain, ...], float]:
+        """The chains of a second run, and how many seconds it took."""
+        chains: tuple[Chain, ...] = ()
+        seconds = 0.0
+        for task in _TASKS:
+            began = time.monotonic()
+            outcome, chains = self._record(event, task)
+            seconds = time.monotonic() - began
+            _check(self._case(event), outcome)
+        return chains, seconds
+
+    def _case(self, event: str) -> MountCase:
+        steps = sequence(load_filesystem(self._filesystem), event, self._volume)
+        return MountCase(
+            f"sweep-{self._filesystem}-{event}-recording",
+            self._filesystem,
+            steps.device,
+            steps.steps,
+        )
+
+    def _record(self, event: str, task: str) -> tuple[Outcome, tuple[Chain, ...]]:
+        """The sequence once. A guest in which that goes wrong is given up.
+
+        Raises:
+            ErrpathError: it cannot be run.
+        """
+        case = self._case(event)
+        self._guest = self._guest or self._boot().guest
+        try:
+            point_module.forget(self._guest)
+            outcome = run_case(self._guest, case, task)
+            chains = point_module.read_chains(self._guest)
+        except AgentError as error:
+            self.close()
+            if error.errno == errno.EINVAL and case.device.block_size > _PAGE:
+                raise AbsentError(
+                    f"{event}: the kernel has no block devices of that kind ({error}); expected "
+                    "one of 6.15 or later with CONFIG_TRANSPARENT_HUGEPAGE"
+                ) from None
+            raise
+        except ErrpathError:
+            self.close()
+            raise
+        if outcome.signal or outcome.hung:
+            # What the task was in the middle of is left behind.
+            self.close()
+        return outcome, chains
 
 
 def _patience(seconds: float) -> float:
     """Seconds after which a case counts as hung whose sequence has taken so many."""
     return float(math.ceil(max(_LEAST_SECONDS, min(_PATIENCE * seconds, _PATIENCE + seconds))))
-
-
-def _record(
-    guest: Guest, filesystem: str, event: str, volume: str
-) -> tuple[tuple[Chain, ...], float]:
-    """The chains, and how many seconds the sequence took."""
-    steps = sequence(load_filesystem(filesystem), event, volume)
-    name = f"sweep-{filesystem}-{event}-recording"
-    case = MountCase(name, filesystem, steps.device, steps.steps)
-    chains: tuple[Chain, ...] = ()
-    seconds = 0.0
-    for task in _TASKS:
-        point_module.forget(guest)
-        began = time.monotonic()
-        _check(case, run_case(guest, case, task))
-        seconds = time.monotonic() - began
-        chains = point_module.read_chains(guest)
-    return chains, seconds
 
 
 def _check(case: MountCase, outcome: Outcome) -> None:
@@ -138,18 +198,24 @@ def _check(case: MountCase, outcome: Outcome) -> None:
         raise InfrastructureError(f"{case.id}: the recording did not end; expected every step")
 
 
+def _broken(
+    testbed: Testbed, filesystem: str, event: str, volume: str
+) -> tuple[tuple[Point, ...], tuple[LeftOut, ...]]:
+    """The points of volumes with one field broken, or why there are none."""
+    fs = load_filesystem(filesystem)
+    steps = sequence(fs, event, volume)
+    image = steps.device.image
+    if not steps.begins_with_a_mount or image is None:
+        return (), (LeftOut(event, "has a mount of its own before what is armed"),)
+    if not fs.superblock:
+        return (), (LeftOut(filesystem, "names no structure of its superblock"),)
+    try:
+        broken = broken_volumes(fs, image, testbed.source)
+    except InfrastructureError as error:
+        return (), (LeftOut(filesystem, str(error)),)
+    return tuple(Point(one.name, None, pieces=one.pieces) for one in broken), ()
+
+
 def _expand(symbolizer: Symbolizer, frame: ChainFrame) -> Sequence[str]:
     frames = symbolizer.resolve(frame.function, frame.offset, frame.module or None, size=frame.size)
     return [found.function for found in frames] or [frame.function]
-
-
-def _shape(
-    testbed: Testbed, symbolizer: Symbolizer, modules: Collection[str], function: str
-) -> Shape:
-    for module in sorted(modules):
-        frames = symbolizer.resolve(function, 0, module, exact=True)
-        if frames:
-            place = frames[-1]
-            text = testbed.source(place.file) or ""
-            return shape_of(definition_at(text, function, place.line), function)
-    return Shape("", (), "its definition was not found in the source")

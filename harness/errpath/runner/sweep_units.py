@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase
 from errpath.cases.sweeping import sequence
 from errpath.errors import ErrpathError
-from errpath.faults.points import Point
+from errpath.faults.points import COSTLY, NATURAL, Point
 from errpath.filesystems import load_filesystem
 from errpath.runner.guests import Boot
 from errpath.runner.sweep_recording import Recorded, record_events
@@ -50,9 +50,10 @@ class SweepUnit:
 
     @property
     def group(self) -> str:
-        """Units of the same group share guests and leak checks: all events of a volume, forced
-        calls apart."""
-        return f"{self.volume_id}-{'call' if self.kind == 'call' else 'natural'}"
+        """Units of the same group share guests and leak checks: all events of a volume, apart what
+        may take a guest down: each forced kind, and broken images."""
+        together = self.kind == "plain" or self.kind in NATURAL
+        return f"{self.volume_id}-{'natural' if together else self.kind}"
 
     def holds(self, case_id: str) -> bool:
         """Whether a case of this id is one of this unit's."""
@@ -83,17 +84,24 @@ class Recordings:
         """
         # dict.setdefault() is atomic.
         with self._locks.setdefault(unit.volume_id, threading.Lock()):
-            if unit.event_id not in self.found:
-                wanted = [one for one in self.expected if one.volume_id == unit.volume_id]
-                by_event = {one.event: one.event_id for one in (*wanted, unit)}
+            if not self._has(unit):
+                others = [one for one in self.expected if one.volume_id == unit.volume_id]
+                wanted = (*(one for one in others if not self._has(one)), unit)
+                by_event = {one.event: one.event_id for one in wanted}
                 recorded = record_events(
-                    self.testbed, self.guests, unit.filesystem, by_event, unit.volume
+                    *(self.testbed, self.guests, unit.filesystem, by_event, unit.volume),
+                    costly={one.kind for one in wanted} & set(COSTLY),
                 )
                 self.found |= {by_event[event]: found for event, found in recorded.items()}
         found = self.found[unit.event_id]
         if isinstance(found, ErrpathError):
             raise found
         return found
+
+    def _has(self, unit: SweepUnit) -> bool:
+        """Whether a unit's points are known, or why there are none."""
+        found = self.found.get(unit.event_id)
+        return found is not None and (isinstance(found, ErrpathError) or unit.kind in found.points)
 
     def turn(self, unit: SweepUnit) -> tuple[Point, ...]:
         """The points of a unit whose turn it is.
@@ -117,12 +125,16 @@ class Recordings:
 
     def case(self, unit: SweepUnit, point: Point) -> MountCase:
         """The case of a point."""
-        steps = sequence(load_filesystem(unit.filesystem), unit.event, unit.volume)
+        found = sequence(load_filesystem(unit.filesystem), unit.event, unit.volume)
+        if point.fault is not None:
+            steps = found.failing(point.fault)
+        else:
+            steps = found.of_any_volume() if point.pieces else found.untouched()
         return MountCase(
             f"{unit.id}-{point.name}",
             unit.filesystem,
-            steps.device,
-            steps.failing(point.fault) if point.fault else steps.untouched(),
+            replace(found.device, pieces=point.pieces),
+            steps,
             point=f"{unit.event}/{unit.kind}",
             batch=unit.id,
             seconds=self.of(unit).seconds,

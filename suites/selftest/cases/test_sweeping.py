@@ -25,8 +25,8 @@ def test_something_is_armed_and_the_volume_is_used_after_it(event: str) -> None:
     assert all(step.any_errno and step.goes_on for step in steps[armed[0] :])
     # With nothing forced, what is armed must give what it always does.
     untouched = found.untouched()
-    assert [untouched[at].any_errno for at in armed] == [False] * len(armed)
-    assert {untouched[at].expected for at in armed} == {found.expect}
+    assert [untouched[at].any_errno for at in armed] == [found.expect is None] * len(armed)
+    assert found.expect is None or {untouched[at].expected for at in armed} == {found.expect}
     assert not any(step.armed for step in untouched)
 
 
@@ -52,11 +52,33 @@ def test_devices_that_are_not_fit_have_the_errno_of_the_definition() -> None:
     assert sequence(load_filesystem("hfs"), "readonly-device").device.readonly
 
 
+def test_block_sizes_and_ends_of_devices() -> None:
+    hfs = load_filesystem("hfs")
+    image = sequence(hfs, "mount-ro").device.image
+    assert image is not None
+    ends = [sequence(hfs, event).device.size for event in ("odd-end", "short-end")]
+    assert ends == [image.size + 512, image.size - 512]
+    # Whether it mounts depends on the volume.
+    assert sequence(hfs, "short-end").expect is None
+    assert sequence(hfs, "blocks-512").device.block_size == 512
+    assert sequence(hfs, "blocks-512").expect is None
+    assert sequence(hfs, "blocks-4096").expect == "EINVAL"
+
+
+def test_a_broken_field_needs_a_mount_at_the_beginning() -> None:
+    hfs = load_filesystem("hfs")
+    first = {event: sequence(hfs, event).begins_with_a_mount for event in SWEEP_DEFAULT}
+    assert [event for event, yes in first.items() if yes] == ["mount-ro", "mount-rw", "fsopen"]
+    steps = sequence(hfs, "mount-ro").of_any_volume()
+    assert not any(step.armed for step in steps)
+    assert steps[0].any_errno
+
+
 def test_volumes_by_name() -> None:
     assert parse_volumes("", ["ext4", "hfs"]) == {"ext4": ("",), "hfs": ("",)}
     assert parse_volumes("mmp", ["ext4", "hfs"]) == {"ext4": ("mmp",), "hfs": ()}
-    every = parse_volumes("all", ["exfat", "hfs"])
-    assert every == {"exfat": ("", "bad-upcase"), "hfs": ("",)}
+    every = parse_volumes("all", ["exfat", "bfs"])
+    assert every == {"exfat": ("", "bad-upcase"), "bfs": ("",)}
     with pytest.raises(UsageError, match=r"--volume odd: unknown; expected some of: label"):
         parse_volumes("odd", ["erofs"])
     image = sequence(load_filesystem("erofs"), "mount-ro", "label").device.image

@@ -66,6 +66,20 @@ def test_what_each_type_can_return() -> None:
     assert _shape("seventh")[1:] == ((), "no errno is in it")
 
 
+def test_values_that_are_no_failure() -> None:
+    values = {}
+    for name in ("first", "second", "third", "fifth", "sixth"):
+        line = 9 if name == "second" else _SOURCE[: _SOURCE.index(f"{name}(")].count("\n") + 1
+        values[name] = shape_of(definition_at(_SOURCE, name, line + 1), name).values
+    assert values == {
+        "first": ("0", "1"),
+        "second": (),
+        "third": ("NULL",),
+        "fifth": ("false", "true"),
+        "sixth": (),
+    }
+
+
 def test_a_function_that_is_not_there() -> None:
     assert definition_at(_SOURCE, "nobody", 5) == ""
     assert definition_at(_SOURCE, "nobody", 1) == ""
@@ -93,7 +107,7 @@ def test_a_function_that_a_macro_renames_is_found_by_its_line(line: int) -> None
 
 @pytest.mark.parametrize(
     ("function", "retval"),
-    [("first", "NULL"), ("second", "EIO"), ("fifth", "EIO"), ("sixth", "0"), ("fourth", "EIO")],
+    [("first", "NULL"), ("second", "3"), ("fifth", "EIO"), ("sixth", "0"), ("fourth", "EIO")],
 )
 def test_a_shape_that_the_type_does_not_allow_is_refused(function: str, retval: str) -> None:
     line = next(n for n, text in enumerate(_SOURCE.splitlines(), 1) if f"{function}(" in text)
@@ -107,6 +121,8 @@ def test_a_shape_that_the_type_allows() -> None:
     shape = shape_of("int f(void)\n{\n}", "f")
     check_retval("f", shape, "EIO")
     check_retval("f", shape, "3")
+    # The same as ERR_PTR(EIO).
+    check_retval("g", shape_of("struct inode *g(void)\n{\n}", "g"), "EIO")
 
 
 def test_artefacts_have_reasons() -> None:

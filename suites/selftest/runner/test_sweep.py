@@ -213,3 +213,38 @@ def test_of_points_that_pass_only_their_answers_are_kept() -> None:
     assert kept["sweep-hfs-mount-ro-alloc-fill"] == Outcome("errpath-1", 7, fired=1)
     # A failure keeps its evidence.
     assert kept["sweep-hfs-mount-ro-alloc-fill>get"] == said
+
+
+def test_a_broken_field_is_written_over_the_volume_and_any_errno_will_do() -> None:
+    ran: list[MountCase] = []
+
+    def run(cases: Sequence[MountCase]) -> dict[str, Result]:
+        ran.extend(cases)
+        return {case.id: _verdict(case) for case in cases}
+
+    sweeper = _sweeper(run)
+    unit = SweepUnit("hfs", "mount-ro", "image")
+    broken = Point("drAlBlkSiz=0", None, pieces=((1044, bytes(4)),))
+    found = sweeper.recordings.found[unit.event_id]
+    assert isinstance(found, Recorded)
+    points = {**found.points, "image": ((broken,), ())}
+    sweeper.recordings.found[unit.event_id] = Recorded(points, 8.0)
+    sweeper.run(sweeper.plan(unit))
+    (case,) = ran
+    assert case.id == "sweep-hfs-mount-ro-image-drAlBlkSiz=0"
+    assert case.device.content is not None
+    assert case.device.content.read(1044, 4) == bytes(4)
+    assert case.steps[0].any_errno
+    assert not any(step.armed for step in case.steps)
+    # Control: the volume itself must mount.
+    plain = sweeper.plan(SweepUnit("hfs", "mount-ro", "plain")).cases[0]
+    assert (plain.device.pieces, plain.steps[0].any_errno) == ((), False)
+
+
+def test_what_may_take_a_guest_down_shares_none_with_what_does_not() -> None:
+    groups = {
+        kind: SweepUnit("hfs", "mount-ro", kind).group
+        for kind in ("plain", "alloc", "io", "call", "value", "image")
+    }
+    assert groups["plain"] == groups["alloc"] == groups["io"]
+    assert len(set(groups.values())) == 4

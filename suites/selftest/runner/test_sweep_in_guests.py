@@ -1,4 +1,4 @@
-"""Sweeps on a real kernel: the points that there are, and leaks planted behind three of them."""
+"""Sweeps on a real kernel: the points that there are, and bugs planted behind some of them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from errpath.util.progress import silent
 pytestmark = pytest.mark.qemu
 
 
-def _sweep(testbed: Testbed, kind: str) -> SweepResult:
+def _sweep(testbed: Testbed, kind: str, *points: str) -> SweepResult:
     sweeper = Sweeper(Recordings(testbed))
-    return sweeper.run(sweeper.plan(SweepUnit("hfs", "mount-ro", kind)))
+    unit = SweepUnit("hfs", "mount-ro", kind)
+    return sweeper.run(sweeper.plan(unit, [f"{unit.id}-{point}" for point in points]))
 
 
 def _leaks(result: SweepResult) -> dict[str, set[int]]:
@@ -39,7 +40,7 @@ def _leaks(result: SweepResult) -> dict[str, set[int]]:
     return found
 
 
-def test_planted_leaks_are_found_at_the_points_that_lead_to_them(
+def test_planted_bugs_are_found_at_the_points_that_lead_to_them(
     make_testbed: Callable[..., Testbed],
 ) -> None:
     testbed = make_testbed(patches=["hfs-sweep-leaks.patch"])
@@ -53,6 +54,12 @@ def test_planted_leaks_are_found_at_the_points_that_lead_to_them(
     assert "hfs_btree_open" not in calls
     # Nothing else is read before the MDB is known.
     assert 512 in next(iter(_leaks(_sweep(testbed, "io")).values()))
+    # A field that is divided by; one more and one less are as good as the volume's own value.
+    names = ("drClpSiz=0", "drClpSiz+1", "drClpSiz-1", "drAlBlkSiz=0")
+    result = _sweep(testbed, "image", *names)
+    broken = [result.results[f"{result.plan.unit.id}-{name}"].verdict for name in names]
+    assert [one.status for one in broken] == [Status.FAIL, *[Status.PASS] * 3]
+    assert "divide error in hfs_mdb_get" in broken[0].reasons[0]
 
 
 def test_a_sweep_of_a_stock_mount_finds_nothing(make_testbed: Callable[..., Testbed]) -> None:

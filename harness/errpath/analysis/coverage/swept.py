@@ -18,7 +18,7 @@ from errpath.analysis.coverage.callees import (
 from errpath.analysis.coverage.csource import Function, functions
 from errpath.cases.sweeping import sequence
 from errpath.errors import ErrpathError
-from errpath.faults.points import POINT_KINDS, LeftOut, Point
+from errpath.faults.points import USUAL, LeftOut, Point
 from errpath.faults.shapes import artefact, definition_at, shape_of
 from errpath.filesystems import SWEEP_DEFAULT, Filesystem, load_filesystem
 from errpath.kernel import KernelStore
@@ -128,10 +128,11 @@ def _points(testbed: Testbed, fs: Filesystem) -> tuple[dict[str, list[Point]], l
     for one in recorded.values():
         if isinstance(one, ErrpathError) and not good:
             raise one
-    points: dict[str, list[Point]] = {kind: [] for kind in POINT_KINDS}
+    points: dict[str, list[Point]] = {kind: [] for kind in USUAL}
     left_out: list[LeftOut] = []
     for one in good:
-        for kind, (own, left) in one.points.items():
+        for kind in USUAL:
+            own, left = one.points[kind]
             points[kind] += own
             left_out += left
     return points, left_out
@@ -167,17 +168,17 @@ def page(kernel: str, found: Sequence[Swept], lost: Mapping[str, str]) -> str:
 
 
 def _lines(found: Sequence[Swept], lost: Mapping[str, str]) -> Iterator[str]:
-    kinds = " | ".join(POINT_KINDS)
+    kinds = " | ".join(USUAL)
     yield f"| filesystem | points | {kinds} | callees | can fail | failed | share | inlined |"
-    yield "|---" * (len(POINT_KINDS) + 7) + "|"
+    yield "|---" * (len(USUAL) + 7) + "|"
     for one in found:
-        counts = [one.points[kind] for kind in POINT_KINDS]
+        counts = [one.points[kind] for kind in USUAL]
         callees = {callee.name for root in one.roots for callee in root.callees}
         inlined = {name for root in one.roots for name in root.inlined}
         share = f"{one.share:.0f} %" if one.fallible else "–"
         numbers = (sum(counts), *counts, len(callees), len(one.fallible), len(one.failed))
         yield f"| {one.filesystem} | {' | '.join(map(str, numbers))} | {share} | {len(inlined)} |"
-    sums = [sum(one.points[kind] for one in found) for kind in POINT_KINDS]
+    sums = [sum(one.points[kind] for one in found) for kind in USUAL]
     yield f"| together | {sum(sums)} | {' | '.join(map(str, sums))} | | | | | |"
     for name, reason in lost.items():
         yield ""

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from errpath.faults.points import POINT_KINDS
+from errpath.faults.points import POINT_KINDS, USUAL
 from errpath.results.records import CaseRecord, CaseStatus
 
 __all__ = ["ONLY_BY_FORCE", "SweptUnit", "sweep_table"]
 
 # Id of the issue of a forced failure that has no natural twin.
 ONLY_BY_FORCE = "only-by-force"
-_HEAD = ("filesystem", "points", *POINT_KINDS, "pass", "known", "by force", "skipped", "failed")
+_ANSWERS = ("pass", "known", "by force", "skipped", "failed")
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,20 @@ class _Row:
     left_out: int = 0
     rotated: int = 0
 
-    def words(self, name: str) -> tuple[str, ...]:
+    def words(self, name: str, kinds: Iterable[str]) -> tuple[str, ...]:
         counts = (
             self.kinds.total(),
-            *(self.kinds[kind] for kind in POINT_KINDS),
-            *(self.answers[answer] for answer in _HEAD[-5:]),
+            *(self.kinds[kind] for kind in kinds),
+            *(self.answers[answer] for answer in _ANSWERS),
         )
         last = (self.rotated, self.left_out)
         return (name, *map(str, counts), *map(str, last), f"{self.seconds:.0f}")
 
 
 def sweep_table(records: Iterable[CaseRecord], units: Iterable[SweptUnit]) -> str:
-    """The table, and a last row with the sums; "" without a point. `other day` are points that take
-    turns, `left out` are functions, once for each event; `s` is wall time."""
+    """The table, and a last row with the sums; "" without a point. Kinds that have to be asked for
+    have a column where they have points. `other day` are points that take turns, `left out` are
+    functions, once for each event; `s` is wall time."""
     rows: dict[str, _Row] = {}
     for record in records:
         row = rows.setdefault(record.filesystem, _Row())
@@ -62,10 +63,12 @@ def sweep_table(records: Iterable[CaseRecord], units: Iterable[SweptUnit]) -> st
             rows[unit.filesystem].rotated += unit.rotated
     if not rows:
         return ""
-    lines = [(*_HEAD, "other day", "left out", "s")]
-    lines += [row.words(name) for name, row in sorted(rows.items())]
+    total = _sum(rows)
+    kinds = [kind for kind in POINT_KINDS if kind in USUAL or total.kinds[kind]]
+    lines = [("filesystem", "points", *kinds, *_ANSWERS, "other day", "left out", "s")]
+    lines += [row.words(name, kinds) for name, row in sorted(rows.items())]
     if len(rows) > 1:
-        lines.append(_sum(rows).words("all"))
+        lines.append(total.words("all", kinds))
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
     return "\n".join(
         "  ".join(

@@ -29,5 +29,12 @@ def test_a_row_for_each_filesystem_and_their_sum() -> None:
     assert lines[3] == ["all", "6", "1", "1", "3", "1", "1", "1", "1", "1", "2", "5", "4", "6"]
 
 
+def test_a_kind_that_has_to_be_asked_for_has_a_column_where_it_has_points() -> None:
+    records = [_record("hfs", kind, CaseStatus.PASS) for kind in ("plain", "image", "image")]
+    head, row = (line.split() for line in sweep_table(records, []).splitlines())
+    assert head[2:7] == ["plain", "call", "alloc", "io", "image"]
+    assert row[2:7] == ["1", "0", "0", "0", "2"]
+
+
 def test_no_points_no_table() -> None:
     assert sweep_table([], [SweptUnit("hfs", 1.0, 0)]) == ""
