@@ -82,7 +82,7 @@ int device_restore(const struct device *device, int kept);
 int devices_detach(struct devices *devices);
 
 /* steps.c: what a case's own task does. */
-#define STEPS_MAX 128
+#define STEPS_MAX 512
 #define LOG_MAX 2048
 #define STEP_ROOT "/mnt"
 

@@ -21,7 +21,7 @@ from errpath.util.progress import Progress
 __all__ = ["Price", "injections", "measure_price", "price_table"]
 
 _FUNCTION = "setup_bdev_super"
-# Mounts of one task; the agent takes 128 steps.
+# Mounts of one task; the agent takes 512 steps.
 _IN_ONE_TASK = 100
 _TASK = "bench-floor"
 

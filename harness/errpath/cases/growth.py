@@ -16,6 +16,8 @@ from errpath.cases.mounting import mount_step
 from errpath.cases.steps import Step, Umount
 from errpath.cases.volume_steps import Mkdir, ReadBack, Sync, Unlink, WriteFile
 from errpath.filesystems import load_filesystem
+from errpath.images import Image
+from errpath.images.crafted.fields import write_fields
 from errpath.images.hfs.expected import expected_entries
 from errpath.images.hfs.hfs import HfsVolume
 from errpath.images.hfs.hfsplus import HfsPlusVolume
@@ -23,38 +25,56 @@ from errpath.images.hfs.hfsplus import HfsPlusVolume
 __all__ = ["growth_cases"]
 
 _DIRECTORY = "grown"
+# More leaves than one index node of HFS has room for.
 _FILES = 40
 # One more file takes what is left.
 _REST = "rest"
 _PIECES = "pieces"
+# So often a tree of these few files grows and shrinks, in no more nodes than it needs once.
+_TIMES = 3
+_FEW = 16
+# Free nodes of a tree that has them behind the map of its header node.
+_BEHIND_THE_MAP = 2100
+_HEADER_MAP = 256
 
 
 def growth_cases() -> Iterator[MountCase]:
-    """One case for each filesystem."""
+    """One case for each filesystem; for HFS, one that repeats, and one of a map in two nodes."""
     for name in ("hfs", "hfsplus"):
         volume = _volume(name)
-        fs = load_filesystem(name)
-        mount = mount_step(fs, "mount", "rw")
         block = volume.block_size
-        yield MountCase(
-            f"{name}-trees-grow-and-shrink",
-            name,
-            Device(volume.image()),
-            (
-                mount,
-                *_grow(block),
-                Umount(),
-                mount,
-                *_shrink(),
-                Umount(),
-                mount,
-                ReadBack(),
-                Umount(),
-            ),
-            point="growth",
-            seconds=20.0,
-            checks=(ReadsBack(expected_entries(volume)),),
-        )
+        yield _case(f"{name}-trees-grow-and-shrink", volume, (_grow(block), _shrink()))
+    again = (Mkdir(_DIRECTORY), *_made(_FEW), *_removed(_FEW), Unlink(_DIRECTORY), Sync())
+    # No room for a tree that loses the nodes that it gives back.
+    tight = HfsVolume(name="tight", spare_nodes=14, free_blocks=4)
+    yield _case("hfs-trees-grow-again", tight, (again,) * _TIMES)
+    volume = HfsVolume(name="maps", spare_nodes=_BEHIND_THE_MAP)
+    full = {f"catalog.header.map[{byte}]": 0xFF for byte in range(_HEADER_MAP)}
+    free = {"catalog.header.freeNodes": _BEHIND_THE_MAP - 8 * _HEADER_MAP}
+    image = write_fields(volume.image(), full | free, name="maps")
+    few = ((Mkdir(_DIRECTORY), *_made(_FEW), Sync()), (*_removed(_FEW), Unlink(_DIRECTORY), Sync()))
+    yield _case("hfs-trees-grow-behind-the-map", volume, few, image)
+
+
+def _case(
+    case_id: str,
+    volume: HfsVolume | HfsPlusVolume,
+    mounts: tuple[tuple[Step, ...], ...],
+    image: Image | None = None,
+) -> MountCase:
+    """What is done in one mount after another, and then all of the volume is read."""
+    name = "hfs" if isinstance(volume, HfsVolume) else "hfsplus"
+    mount = mount_step(load_filesystem(name), "mount", "rw")
+    steps = [step for own in (*mounts, (ReadBack(),)) for step in (mount, *own, Umount())]
+    return MountCase(
+        case_id,
+        name,
+        Device(image or volume.image()),
+        tuple(steps),
+        point="growth",
+        seconds=20.0,
+        checks=(ReadsBack(expected_entries(volume)),),
+    )
 
 
 @cache
@@ -65,23 +85,33 @@ def _volume(filesystem: str) -> HfsVolume | HfsPlusVolume:
     return volume.with_file("readme", data=b"errpath\n")
 
 
-def _names() -> tuple[str, ...]:
+def _names(count: int = _FILES) -> tuple[str, ...]:
     """Of 31 characters, the most that HFS takes."""
     return tuple(
-        f"{_DIRECTORY}/{number:02}".ljust(len(_DIRECTORY) + 32, "x") for number in range(_FILES)
+        f"{_DIRECTORY}/{number:03}".ljust(len(_DIRECTORY) + 32, "x") for number in range(count)
     )
 
 
+def _made(count: int) -> tuple[Step, ...]:
+    return tuple(WriteFile(name, data="") for name in _names(count))
+
+
+def _removed(count: int) -> tuple[Step, ...]:
+    return tuple(Unlink(name) for name in _names(count))
+
+
 def _grow(block: int) -> tuple[Step, ...]:
-    """Files of one block each, then one in the gaps that every second of them leaves."""
+    """Files of one block each, then one in the gaps that every second of them leaves; what was
+    removed is made again, without a block, from the last to the first."""
     names = _names()
     files = [WriteFile(name, data="f" * block) for name in names]
     gaps = [Unlink(name) for name in names[::2]]
     rest = WriteFile(_REST, data="r" * (400 * block), expect="ENOSPC")
-    pieces = WriteFile(_PIECES, data="p" * (len(gaps) // 2 * block))
-    return (Mkdir(_DIRECTORY), *files, rest, *gaps, pieces, Sync())
+    pieces = WriteFile(_PIECES, data="p" * (len(gaps) * block))
+    again = [WriteFile(name, data="") for name in reversed(names[::2])]
+    return (Mkdir(_DIRECTORY), *files, rest, *gaps, pieces, *again, Sync())
 
 
 def _shrink() -> tuple[Step, ...]:
-    files = [Unlink(name) for name in _names()[1::2]]
+    files = [Unlink(name) for name in _names()]
     return (Unlink(_PIECES), Unlink(_REST), *files, Unlink(_DIRECTORY), Sync())

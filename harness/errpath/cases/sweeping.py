@@ -13,7 +13,16 @@ from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import Device
 from errpath.cases.steps import FsOpen, Mount, Option, Reconfigure, Remount, Step, Umount
-from errpath.cases.volume_steps import Freeze, Keep, Restore, Thaw, Use
+from errpath.cases.volume_steps import (
+    Freeze,
+    Keep,
+    Restore,
+    Sync,
+    Thaw,
+    Unlink,
+    Use,
+    WriteFile,
+)
 from errpath.errors import UsageError
 from errpath.faults.model import Fault, Recording
 from errpath.filesystems import (
@@ -29,7 +38,12 @@ __all__ = ["Sequence", "parse_sweep_events", "parse_volumes", "sequence"]
 
 _ALL = "all"
 # Events that reconfigure, mount or write what only a read-write mount can.
-_WRITES = ("mount-rw", "reconfigure", "reconfigure-ro", "freeze", "recovery", "readonly-device")
+_WRITES = (
+    *("mount-rw", "reconfigure", "reconfigure-ro", "freeze", "recovery", "readonly-device"),
+    "grow",
+)
+# Bytes of the names that `grow` makes: the most that HFS takes, so that few fill a node of a tree.
+_NAME = 31
 # Logical block size of the device, bytes, by event.
 _BLOCKS = {f"blocks-{size}": size for size in LOGICAL_BLOCKS}
 # Bytes by which the device is longer than the volume, by event.
@@ -181,7 +195,26 @@ class _Steps:
                     *(self._mount, self._use, Keep(), self._umount, Restore()),
                     *(_armed(self._mount), self._use, self._umount),
                 )
+            case "grow":
+                return self._grow()
         return (_armed(self._mount), self._use, self._umount)
+
+    def _grow(self) -> tuple[Step, ...]:
+        """Files are made until a tree has another level; after another mount more are made before
+        them, where nothing behind is in memory, and all are removed."""
+        behind, before = (
+            tuple(f"{letter}{number:02}".ljust(_NAME, letter) for number in range(count))
+            for letter, count in (("m", 12), ("a", 6))
+        )
+        return (
+            self._mount,
+            *(_armed(WriteFile(name, data="")) for name in behind),
+            *(_armed(Sync()), self._umount, _may_fail(self._mount)),
+            *(_armed(WriteFile(name, data="")) for name in before),
+            *(_may_fail(WriteFile(name, data="")) for name in (*behind, *before)),
+            *(_armed(Unlink(name)) for name in (*before, *behind)),
+            *(_armed(Sync()), self._use, self._umount),
+        )
 
     def _remount(self, *, to_rw: bool) -> tuple[Step, ...]:
         again = self._options if self._fs.reconfigure_options else ()

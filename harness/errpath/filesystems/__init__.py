@@ -69,6 +69,7 @@ SWEEP_EVENTS = {
     "short-end": "mount(2) of a device that is one sector shorter than the volume",
     "readonly-device": "mount(2) read-write of a read-only device",
     "held-device": "mount(2) of a device that is held already",
+    "grow": "files are made until a tree has another level, and removed",
 }
 SWEEP_DEFAULT = ("mount-ro", "mount-rw", "fsopen", "reconfigure", "reconfigure-ro", "umount")
 

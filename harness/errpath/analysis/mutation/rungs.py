@@ -9,6 +9,7 @@ from typing import Protocol
 
 from errpath.cases import crafted
 from errpath.cases.case import MountCase
+from errpath.cases.damaged import damaged_cases
 from errpath.cases.failing import failing
 from errpath.cases.growth import growth_cases
 from errpath.cases.lifecycle import plan
@@ -32,6 +33,7 @@ _REPEATS = 2
 _SWEEPS = (
     ("mount-rw", ("plain", "alloc", "io")),
     ("umount", ("plain", "alloc", "io")),
+    ("grow", ("plain", "alloc", "io")),
     ("mount-rw", ("call",)),
 )
 
@@ -110,7 +112,7 @@ def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
     sweeps."""
     cycle = [one.case for one in plan((filesystem,), tuple(EVENTS)) if one.case is not None]
     made = [case for case in crafted.crafted_cases() if case.filesystem == filesystem]
-    grown = [case for case in growth_cases() if case.filesystem == filesystem]
+    grown = [case for case in (*growth_cases(), *damaged_cases()) if case.filesystem == filesystem]
     cases = [*grown, *cycle, *(case for case in made if not case.exclusive)]
     rungs: list[Rung] = [CaseRung("suites", filesystem, cases)]
     for event, kinds in _SWEEPS if sweeps else ():
