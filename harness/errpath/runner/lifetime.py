@@ -78,7 +78,8 @@ class LifetimeBed(Protocol):
         """The built kernel."""
 
     @property
-    def offsets_module(self) -> BuiltModule: ...
+    def offsets_module(self) -> BuiltModule:
+        """The module that says where members of structures lie."""
 
     def clone(
         self,
