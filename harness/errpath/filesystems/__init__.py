@@ -114,6 +114,8 @@ EXPECTATIONS = {
     "unknown_option": "EINVAL",
     "unknown_reconfigure": "EINVAL",
     "unknown_remount": "EINVAL",
+    # Any reconfigure that leaves it writable; without an errno, the options decide.
+    "reconfigure_rw": "",
 }
 
 
@@ -192,14 +194,16 @@ class Before:
 
     commit: str
     # Errnos that differ from those of kernels that have it.
-    expect: dict[str, str]
+    expect: dict[str, str] = field(default_factory=dict)
     function: str = ""
     file: str = ""
     pattern: str = ""
+    # Options in place of those that came with it.
+    good_options: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         _check_expectations(self.expect, "before")
-        if not self.expect:
+        if not self.expect and not self.good_options:
             raise ValueError(f"before: {self.commit}: expected what differs without it")
 
 
@@ -292,7 +296,12 @@ class Filesystem:
 
     def as_before(self, before: Before) -> Filesystem:
         """As kernels without a change have it."""
-        older = replace(self, expect={**self.expect, **before.expect}, before=())
+        older = replace(
+            self,
+            expect={**self.expect, **before.expect},
+            good_options=before.good_options or self.good_options,
+            before=(),
+        )
         object.__setattr__(older, "name", self.name)
         object.__setattr__(older, "directory", self.directory)
         return older

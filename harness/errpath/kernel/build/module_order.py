@@ -70,11 +70,9 @@ class ModuleOrder:
 
     def _by_alias(self, module: BuiltModule) -> tuple[str, ...]:
         """Paths of modules that a module wants before it by an alias, such as `crypto-crc32c`: a
-        guest has nothing that would load them when they are asked for."""
-        index = self._builder.index(self._state)
-        known = {*index.modules, *index.builtin}
-        soft = soft_dependencies(modinfo(module.stripped))
-        aliases = [word for word in soft if module_name(word) not in known]
+        guest has nothing that would load them when they are asked for. A word such as `crc32` may
+        be a library's name and an algorithm's alias: which of them is wanted it does not say."""
+        aliases = soft_dependencies(modinfo(module.stripped))
         if not aliases:
             return ()
         return tuple(

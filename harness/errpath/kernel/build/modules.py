@@ -46,14 +46,14 @@ def save_module(
     *,
     kernel: str,
     to_path: Callable[[str], str | None],
-    to_soft: Callable[[str], str | None] | None = None,
+    to_soft: Callable[[str], Iterable[str]] | None = None,
     prefix: str = "",
 ) -> None:
     """Copy a built module, with and without debug information, and note what it needs.
 
     `to_path` turns the name of a module that it depends on into its path, None if it is built in;
-    `to_soft` does so for what it wants before it, which may be an alias, and is `to_path` unless
-    given; `prefix` is the directory of its sources, if they are not the kernel's.
+    `to_soft` does so for what it wants before it, which may be an alias of several, and is
+    `to_path` unless given; `prefix` is the directory of its sources, if they are not the kernel's.
     """
     target = directory / module.name
     shutil.copyfile(module, target)
@@ -62,7 +62,8 @@ def save_module(
     info = modinfo(target)
     words = [word for text in info.get("depends", ()) for word in text.split(",")]
     paths = [to_path(module_name(word)) for word in words if word]
-    paths += map(to_soft or (lambda word: to_path(module_name(word))), soft_dependencies(info))
+    for word in soft_dependencies(info):
+        paths += to_soft(word) if to_soft else [to_path(module_name(word))]
     meta = {
         "name": module_name(module.name),
         "file": module.name,

@@ -209,13 +209,16 @@ class Prebuilt:
             assert module is not None
         return module
 
-    def _soft(self, word: str) -> str | None:
-        """The module of a name or an alias; None for one that no module here has."""
+    def _soft(self, word: str) -> tuple[str, ...]:
+        """The modules that have a name or an alias, such as `crc32`: a library's and an
+        algorithm's."""
+        aliased = _aliased_module(self.objects, word)
+        found = (aliased,) if aliased is not None else ()
         try:
             find_prebuilt_module(self.objects, word)
         except SourceError:
-            return _aliased_module(self.objects, word)
-        return module_name(word)
+            return found
+        return (module_name(word), *found)
 
 
 def _aliased_module(objects: Path, alias: str) -> str | None:

@@ -393,6 +393,22 @@ def test_what_a_module_wants_by_an_alias_is_loaded_before_it(testbed: Testbed) -
     assert [one.name for one in testbed.store.modules(imported, ["foo"])] == ["barlib", "foo"]
 
 
+def test_a_word_may_be_a_modules_name_and_anothers_alias(testbed: Testbed) -> None:
+    """As f2fs wants crc32, a library, and by crypto_alloc_shash() the algorithm of that name."""
+    (testbed.tree / "fs/foo/foo.modinfo").write_text("softdep=pre: bar\0")
+    library = testbed.tree / "fs/bar/barlib.c"
+    library.write_text(f'{library.read_text()}MODULE_ALIAS_CRYPTO("bar");\n')
+    (testbed.tree / "fs/bar/barlib.modinfo").write_text("alias=bar\0alias=crypto-bar\0")
+    (testbed.tree / "fs/bar/bar.c").write_text("bar\n")
+    kernel = testbed.store.build(testbed.request())
+    wanted = {"bar", "barlib", "foo"}
+    assert {one.name for one in testbed.store.modules(kernel, ["foo"])} == wanted
+    (objects,) = (testbed.root / "cache/work").glob("*/obj-*")
+    finished = KernelRequest(spec=str(objects), fragments=testbed.request().fragments)
+    imported = testbed.store.build(finished)
+    assert {one.name for one in testbed.store.modules(imported, ["foo"])} == wanted
+
+
 @pytest.mark.parametrize(
     ("alias", "text", "is_it"),
     [
