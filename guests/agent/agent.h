@@ -78,8 +78,19 @@ int devices_attach(struct call *call, struct devices *devices);
 int device_keep(const struct device *device);
 /* Writes that back; the device must not be in use. */
 int device_restore(const struct device *device, int kept);
+/* What the first device held before the case, as a file; or -errno. */
+int device_original(struct call *call);
+/* Whether anybody has written to the file behind a device since it was attached; or -errno. */
+int device_written(int backing);
 /* 0, or -EBUSY where somebody still holds a device: a leak that kmemleak cannot see. */
 int devices_detach(struct devices *devices);
+
+/* changes.c */
+/*
+ * Adds to the reply which sectors of `now` differ from what the first device held before the
+ * case, and appends their bytes to its blob.
+ */
+int changes_reply(struct call *call, int now);
 
 /* steps.c: what a case's own task does. */
 #define STEPS_MAX 512

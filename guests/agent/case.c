@@ -287,15 +287,24 @@ static int run_task(struct call *call, struct work *work, struct messages *messa
 	return wait_for(call, pid, timeout_ms, messages);
 }
 
-static void take_down(struct call *call, struct devices *devices)
+/* What is asked for is read when nobody writes to it any more. */
+static int take_down(struct call *call, struct devices *devices)
 {
-	int mounts = 0;
+	int wanted = json_is_true(json_object_get(call->request, "changes"));
+	int backing = wanted && devices->first.backing >= 0 ? dup(devices->first.backing) : -1;
+	int mounts = 0, error = 0;
 
 	volume_thaw(STEP_ROOT);
 	while (mounts < MOUNTS_MAX && umount2(STEP_ROOT, 0) == 0)
 		mounts++;
 	json_object_set_new(call->reply, "left_mounted", json_integer(mounts));
-	json_object_set_new(call->reply, "device_errno", json_integer(-devices_detach(devices)));
+	int busy = devices_detach(devices);
+	json_object_set_new(call->reply, "device_errno", json_integer(-busy));
+	if (backing >= 0) {
+		error = busy ? 0 : changes_reply(call, backing);
+		close(backing);
+	}
+	return error;
 }
 
 /* A case with its devices attached. */
@@ -330,20 +339,23 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
 		error = take_report(call, work.context.report);
 	if (work.context.report >= 0)
 		close(work.context.report);
-	int uncovered = coverage_take(call, &coverage);
+	int uncovered = coverage_take(call, &coverage), unread = 0;
 	/* A hung task may hold the locks that the take-down needs: leave that guest alone. */
 	if (!json_object_get(call->reply, "hung"))
-		take_down(call, devices);
-	return error ? error : uncovered;
+		unread = take_down(call, devices);
+	if (!error)
+		error = uncovered;
+	return error ? error : unread;
 }
 
 /*
  * {"name": task name, "device": …, "devices": […],
  *  "fault": {"function", "retval", "times"} or null, "steps": […],
  *  "timeout_ms": n, "patience_ms": n, "trace": bool, "coverage": bool, "count": bool,
- *  "settle": bool}. The reply's blob holds what was read back
- * ("entries" bytes) and the addresses of the code that ran ("coverage" of them, big endian). A step
- * that fails ends the case, unless it has "go_on". "kmsg" is what the kernel printed from the
+ *  "settle": bool, "changes": bool}. The reply's blob holds what was read back ("entries" bytes),
+ * the addresses of the code that ran ("coverage" of them, big endian) and the sectors that the case
+ * has changed of its device ("changed": [[offset, length], …]).
+ * A step that fails ends the case, unless it has "go_on". "kmsg" is what was printed from the
  * device's attachment to its end, "kmsg_before" what it printed since the case before.
  */
 int verb_case_run(struct call *call)

@@ -148,6 +148,45 @@ static int copy_image(const char *id, const char *path)
 	return error ? error : to;
 }
 
+/* What a device holds before the case, in a file that has no name any more: or -errno. */
+static int prepare_backing(json_t *spec, const char *path, struct blob *rest)
+{
+	json_t *size = json_object_get(spec, "size"), *extents = json_object_get(spec, "extents");
+	int file = copy_image(json_string_value(json_object_get(spec, "image")), path);
+	int error = 0;
+
+	if (file < 0)
+		return file;
+	unlink(path);
+	if (size && ftruncate(file, json_integer_value(size)) != 0)
+		error = -errno;
+	if (!error && extents)
+		error = write_extents(file, extents, rest);
+	/* Whoever writes to the device from now on leaves another time behind. */
+	const struct timespec never[2] = { { 0 }, { 0 } };
+	if (!error && futimens(file, never) != 0)
+		error = -errno;
+	if (error)
+		close(file);
+	return error ? error : file;
+}
+
+int device_original(struct call *call)
+{
+	struct blob rest = call->in;
+
+	return prepare_backing(json_object_get(call->request, "device"), "/images/.before", &rest);
+}
+
+int device_written(int backing)
+{
+	struct stat stat;
+
+	if (fstat(backing, &stat) != 0)
+		return -errno;
+	return stat.st_mtim.tv_sec != 0 || stat.st_mtim.tv_nsec != 0;
+}
+
 static int detach(struct device *device)
 {
 	int busy = 0;
@@ -179,7 +218,6 @@ static int detach(struct device *device)
 static int attach(struct call *call, json_t *spec, struct blob *rest, struct device *device)
 {
 	const char *id = json_string_value(json_object_get(spec, "image"));
-	json_t *extents = json_object_get(spec, "extents");
 	struct loop_config config = { 0 };
 	int error = 0;
 
@@ -210,15 +248,9 @@ static int attach(struct call *call, json_t *spec, struct blob *rest, struct dev
 
 	char copy[64];
 	snprintf(copy, sizeof(copy), "/images/.loop%d", number);
-	int file = copy_image(id, copy);
+	int file = prepare_backing(spec, copy, rest);
 	if (file < 0)
 		return file;
-	unlink(copy);
-	json_t *size = json_object_get(spec, "size");
-	if (size && ftruncate(file, json_integer_value(size)) != 0)
-		error = -errno;
-	if (!error && extents)
-		error = write_extents(file, extents, rest);
 	int loop = open(device->path, O_RDWR | O_CLOEXEC);
 	if (!error && loop < 0)
 		error = -errno;

@@ -81,6 +81,29 @@ static int do_write(const struct arguments *arguments)
 	return close_after(file, error);
 }
 
+/* Whether a file holds what it should: EBADMSG where it does not. */
+static int do_read(const struct arguments *arguments)
+{
+	const char *data = json_string_value(json_object_get(arguments->step, "data"));
+	int file = open(arguments->path, O_RDONLY | O_CLOEXEC), error = 0;
+	size_t size = data ? strlen(data) : 0, used = 0;
+	char chunk[512];
+	ssize_t got = 1;
+
+	if (file < 0)
+		return -errno;
+	while (!error && (got = read(file, chunk, sizeof(chunk))) > 0) {
+		if ((size_t)got > size - used || memcmp(chunk, data + used, got) != 0)
+			error = -EBADMSG;
+		used += got;
+	}
+	if (got < 0)
+		error = -errno;
+	else if (!error && used != size)
+		error = -EBADMSG;
+	return close_after(file, error);
+}
+
 static int do_mkdir(const struct arguments *arguments)
 {
 	return result_of(mkdir(arguments->path, 0755));
@@ -189,10 +212,10 @@ static const struct {
 	const char *op;
 	int (*run)(const struct arguments *arguments);
 } OPERATIONS[] = {
-	{ "fallocate", do_fallocate }, { "freeze", do_freeze }, { "mkdir", do_mkdir },
-	{ "readdir", do_readdir },     { "rename", do_rename }, { "statfs", do_statfs },
-	{ "syncfs", do_syncfs },       { "thaw", do_thaw },	{ "unlink", do_unlink },
-	{ "write", do_write },
+	{ "fallocate", do_fallocate }, { "freeze", do_freeze },	  { "mkdir", do_mkdir },
+	{ "read", do_read },	       { "readdir", do_readdir }, { "rename", do_rename },
+	{ "statfs", do_statfs },       { "syncfs", do_syncfs },	  { "thaw", do_thaw },
+	{ "unlink", do_unlink },       { "write", do_write },
 };
 
 int volume_step(json_t *step, const char *root, struct step_result *result)

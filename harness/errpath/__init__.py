@@ -12,13 +12,21 @@ if TYPE_CHECKING:
     from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
     from errpath.cases.crafted import LogContains
     from errpath.cases.lifecycle import BY_EVENT, BY_POINT, Matrix
-    from errpath.cases.steps import FsOpen, Mount, Reconfigure, Remount, Step, Umount
+    from errpath.cases.steps import (
+        FsOpen,
+        Mount,
+        Reconfigure,
+        Remount,
+        Step,
+        Umount,
+    )
     from errpath.cases.volume_steps import (
         Fallocate,
         Freeze,
         Mkdir,
         ReadBack,
         Readdir,
+        ReadFile,
         Rename,
         Statfs,
         Sync,
@@ -54,6 +62,7 @@ __all__ = [
     "Outcome",
     "Read",
     "ReadBack",
+    "ReadFile",
     "Readdir",
     "Reconfigure",
     "Remount",
@@ -87,8 +96,8 @@ _HOMES = {
     "errpath.cases.crafted": "LogContains",
     "errpath.cases.lifecycle": "BY_EVENT BY_POINT Matrix",
     "errpath.cases.steps": "FsOpen Mount Reconfigure Remount Step Umount",
-    "errpath.cases.volume_steps": "Fallocate Freeze Mkdir ReadBack Readdir Rename Statfs Sync Thaw "
-    "Unlink WriteFile WriteProbe",
+    "errpath.cases.volume_steps": "Fallocate Freeze Mkdir ReadBack ReadFile Readdir Rename "
+    "Statfs Sync Thaw Unlink WriteFile WriteProbe",
     "errpath.faults.model": "Alloc Call Fault Flush Read Write",
     "errpath.filesystems.mkfs": "image",
     "errpath.images.image": "Image blank",

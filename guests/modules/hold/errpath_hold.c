@@ -4,9 +4,11 @@
  * oracles. Guests of a run never load it.
  *
  * Writing "super TYPE", "device TYPE" or "inode TYPE" to debugfs errpath_hold takes one of the
- * first mounted superblock of that filesystem type and keeps it where kmemleak can see it.
+ * first mounted superblock of that filesystem type and keeps it where kmemleak can see it. "write
+ * TYPE" takes nothing: it inverts the first byte of the fourth block and writes it to the device.
  */
 #include <linux/blkdev.h>
+#include <linux/buffer_head.h>
 #include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/module.h>
@@ -70,6 +72,22 @@ static void *take_inode(struct super_block *sb)
 	return sb->s_op->alloc_inode ? sb->s_op->alloc_inode(sb) : NULL;
 }
 
+/* Something that is not NULL, and that nobody gives back. */
+static void *write_block(struct super_block *sb)
+{
+	struct buffer_head *block = sb_bread(sb, 3);
+
+	if (!block)
+		return NULL;
+	lock_buffer(block);
+	block->b_data[0] ^= 0xff;
+	unlock_buffer(block);
+	mark_buffer_dirty(block);
+	sync_dirty_buffer(block);
+	brelse(block);
+	return hold_file;
+}
+
 struct hold {
 	void *(*take)(struct super_block *sb);
 	void *taken;
@@ -120,10 +138,16 @@ static int hold_inode(const char *fstype)
 	return hold_of(fstype, take_inode);
 }
 
+static int hold_write(const char *fstype)
+{
+	return hold_of(fstype, write_block);
+}
+
 static const struct errpath_command commands[] = {
 	{ "super", hold_super },
 	{ "device", hold_device },
 	{ "inode", hold_inode },
+	{ "write", hold_write },
 	{}
 };
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -174,11 +174,13 @@ class MountCase:
         count: bool = False,
         settle: bool = False,
         patience: float = 0.0,
+        changes: bool = False,
     ) -> dict[str, Any]:
         """The agent's form (guests/agent/case.c), with the names that the images of `every_device`
         have in the guest. `trace` switches the tracer on. `count` asks what has changed of what the
         kernel counts, with `settle` once what waits for RCU or for reclaim has come back. A task
-        that stands still for `patience` seconds counts as hung; 0 leaves it its own `seconds`."""
+        that stands still for `patience` seconds counts as hung; 0 leaves it its own `seconds`.
+        `changes` asks what the device holds otherwise than before."""
         further = [
             {**device.as_request(image_id), "name": device.name}
             for device, image_id in zip(self.devices, image_ids[1:], strict=True)
@@ -194,6 +196,7 @@ class MountCase:
             **({"coverage": True} if self.coverage else {}),
             **({"count": True} if count else {}),
             **({"settle": True} if settle else {}),
+            **({"changes": True} if changes else {}),
             **({"patience_ms": int(patience * 1000)} if patience else {}),
         }
 
@@ -250,6 +253,15 @@ class Outcome:
     # What it printed from then to the next case in the same guest, where there was one.
     kmsg_after: str = ""
     kmsg_after_levels: str = ""
+    # Sectors of the device that are not as they were before the case, as (offset, bytes), where it
+    # was asked for; and whether there are more.
+    changed: tuple[tuple[int, bytes], ...] = ()
+    changed_cut: bool = False
+    # What the filesystem's checker has against the device afterwards (`errpath.filesystems.fsck`);
+    # empty where it passed or was not asked.
+    fsck: str = ""
+    # Why the checker could not be run.
+    unchecked: str = ""
     # The agent's exit status for the task: not 0 where a step could not even be tried.
     status: int = 0
     # What was read back (see harness/errpath/cases/read_back.py).
@@ -266,10 +278,11 @@ class Outcome:
     def from_reply(cls, task: str, values: Mapping[str, Any], blob: bytes = b"") -> Outcome:
         """From the agent's reply to case.run."""
         size = int(values.get("entries", 0))
+        code = size + 8 * int(values.get("coverage", 0))
         return cls(
             task=task,
             pid=int(values["pid"]),
-            steps=tuple(_step(step) for step in values.get("steps", ())),
+            steps=tuple(map(_step, values.get("steps", ()))),
             fired=values.get("fired"),
             signal=values.get("signal"),
             hung=bool(values.get("hung", False)),
@@ -285,9 +298,18 @@ class Outcome:
             kmsg_before_lost=int(values.get("kmsg_before_lost", 0)),
             status=int(values.get("status", 0)),
             entries=blob[:size],
-            coverage=struct.unpack(f">{(len(blob) - size) // 8}Q", blob[size:]),
+            coverage=struct.unpack(f">{(code - size) // 8}Q", blob[size:code]),
+            changed=tuple(_pieces(values.get("changed", ()), blob[code:])),
+            changed_cut=bool(values.get("changed_cut", False)),
             counts=dict(values.get("counts", {})),
         )
+
+
+def _pieces(places: Iterable[Sequence[int]], data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    for offset, length in places:
+        yield offset, data[at : at + length]
+        at += length
 
 
 def _step(values: Mapping[str, Any]) -> StepOutcome:

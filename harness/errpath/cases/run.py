@@ -45,11 +45,13 @@ def run_cases(
     settle: bool = False,
     patience: float = 0.0,
     over: Callable[[], bool] = lambda: False,
+    changes: Callable[[MountCase], bool] = lambda case: False,
 ) -> Iterator[Outcome | AgentError]:
     """Run cases one after another, each in a task of its name; what each did, in order, or why the
     guest could not set it up. The images of all are brought into the guest first. With `count`,
     each reports what it has changed of what the kernel counts; `settle` and `patience` are
-    `MountCase.as_request`'s. Once `over`, no more of them begins: those under way are the last.
+    `MountCase.as_request`'s, and `changes` says of which cases it is asked. Once `over`, no more of
+    them begins: those under way are the last.
 
     Raises:
         GuestPoisonedError: at the case that the guest did not survive.
@@ -64,7 +66,14 @@ def run_cases(
         "case.run",
         (
             (
-                case.as_request(task, image_ids, count=count, settle=settle, patience=patience),
+                case.as_request(
+                    task,
+                    image_ids,
+                    count=count,
+                    settle=settle,
+                    patience=patience,
+                    changes=changes(case),
+                ),
                 case.seconds + _SLACK_SECONDS,
                 case.blob,
             )

@@ -16,6 +16,7 @@ __all__ = [
     "Keep",
     "Mkdir",
     "ReadBack",
+    "ReadFile",
     "Readdir",
     "Rename",
     "Restore",
@@ -93,6 +94,16 @@ class WriteFile(_OfPath, op="write"):
         super().__post_init__()
         if "\0" in self.data:
             raise ValueError("data: got a NUL; expected text")
+
+    def arguments(self) -> dict[str, Any]:
+        return {"path": self.path, "data": self.data}
+
+
+@dataclass(frozen=True)
+class ReadFile(_OfPath, op="read"):
+    """Read a file of the volume: EBADMSG where it does not hold `data` and nothing else."""
+
+    data: str
 
     def arguments(self) -> dict[str, Any]:
         return {"path": self.path, "data": self.data}

@@ -116,6 +116,8 @@ EXPECTATIONS = {
     "unknown_remount": "EINVAL",
     # Any reconfigure that leaves it writable; without an errno, the options decide.
     "reconfigure_rw": "",
+    # A file on the valid image.
+    "written": "",
 }
 
 
@@ -258,6 +260,18 @@ class Filesystem:
     # regular expressions of whole messages. Anything else of these levels is a failure. Without the
     # key, only what is wrong at any level is one (`errpath.oracles.messages`).
     log: tuple[str, ...] | None = None
+    # Its code cannot write: a mount for writing is refused, or becomes read-only by itself.
+    read_only: bool = False
+    # Program and arguments that check a volume, {image}, and change nothing: status 0 where it is
+    # valid. Or why there is none, of a filesystem that is mounted for writing.
+    fsck: tuple[str, ...] = ()
+    no_fsck: str = ""
+    # What of "readonly", a read-only mount, and "failed", a mount that failed, may write to the
+    # device all the same, and why.
+    writes: dict[str, str] = field(default_factory=dict)
+    # Of that, nothing but fields of HFS and HFS+ that this regular expression matches from their
+    # beginning, as reports name them ("mdb.drAtrb = 0x0800 (2048), was 0x0100 (256)").
+    writes_only: str = ""
     # What it cannot do, and why, by event ("e") or by event and variant ("e:injected").
     lacks: dict[str, str] = field(default_factory=dict)
     name: str = field(default="", init=False)
@@ -271,13 +285,19 @@ class Filesystem:
                 raise ValueError(f"lacks: got {key!r}; expected an event: {', '.join(EVENTS)}")
             if not reason.strip():
                 raise ValueError(f"lacks: {key}: expected the reason")
+        for key, reason in self.writes.items():
+            if key not in ("readonly", "failed") or not reason.strip():
+                raise ValueError(f"writes: got {key!r}; expected readonly or failed, and a reason")
+        if self.fsck and "{image}" not in self.fsck:
+            raise ValueError("fsck: expected the word {image}")
         if not self.modules and not self.kbuild:
             raise ValueError("modules: expected the names of its modules, or kbuild")
-        for pattern in self.log or ():
+        patterns = [("writes_only", self.writes_only), *(("log", one) for one in self.log or ())]
+        for key, pattern in patterns:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"log: {pattern!r}: no regular expression: {error}") from None
+                raise ValueError(f"{key}: {pattern!r}: no regular expression: {error}") from None
         if not all(fragment.is_file() for fragment in self.own_fragments):
             raise ValueError(f"own_kernel: got {self.own_kernel!r}; expected a file's name")
         for option in (*self.options, *self.good_options, self.bad_option):

@@ -6,9 +6,10 @@ import contextlib
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from errpath.cases.case import Outcome
 from errpath.errors import InfrastructureError
 from errpath.results.reports.text import Decoder, decode_record
 from errpath.runner.result import Result
@@ -22,7 +23,8 @@ def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path
     """Write what is known of a case under `root` and return its folder.
 
     console.log, host.log, qemu.argv and qemu.log of the guest; plan.json, the case; outcome.json,
-    what it did; kmemleak.raw and kmemleak.decoded; image.img, sparse, as it was before the case.
+    what it did; kmemleak.raw and kmemleak.decoded; image.img, sparse, as it was before
+    the case, and image-after.img where it is known to have changed.
 
     Raises:
         InfrastructureError: the disk is full or the folder cannot be written.
@@ -38,8 +40,11 @@ def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path
                     shutil.copyfile(result.artefacts / name, folder / name)
         (folder / "plan.json").write_text(json.dumps(_plan(result), indent=2) + "\n")
         if verdict.outcome is not None:
-            text = json.dumps(asdict(verdict.outcome), indent=2, default=str)
+            text = json.dumps(_outcome(verdict.outcome), indent=2, default=str)
             (folder / "outcome.json").write_text(text + "\n")
+            before = case.device.content
+            if before is not None and verdict.outcome.changed:
+                before.patched_all(verdict.outcome.changed).write(folder / "image-after.img")
         if verdict.leak is not None:
             records = verdict.leak.records
             (folder / "kmemleak.raw").write_text("\n".join(r.raw for r in records) + "\n")
@@ -55,6 +60,12 @@ def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path
             f"{folder}: {error.strerror}; expected room for artefacts"
         ) from None
     return folder
+
+
+def _outcome(outcome: Outcome) -> dict[str, object]:
+    """Of what has changed on the device, only where: the rest is in the image."""
+    places = [[offset, len(data)] for offset, data in outcome.changed]
+    return {**asdict(replace(outcome, changed=())), "changed": places}
 
 
 def _plan(result: Result) -> dict[str, object]:

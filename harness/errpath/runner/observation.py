@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_cases
-from errpath.errors import GuestPoisonedError, KernelError
+from errpath.errors import ErrpathError, GuestPoisonedError, KernelError
+from errpath.filesystems import load_filesystem
+from errpath.filesystems.fsck import complaint
 from errpath.guest.channel import AgentError
 from errpath.kernel.log import Crash, find_crashes
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import Record
+from errpath.oracles.volume import asks_changes, is_to_be_checked
 from errpath.runner.guest_loss import is_guest_unusable
 from errpath.runner.guests import CurrentGuest, PreparedGuest
 from errpath.runner.usual import PATIENCE
@@ -63,11 +66,29 @@ def observe(
         GuestPoisonedError: the guest went away with the case that comes next.
     """
     work = [(case, current.task()) for case in cases]
-    yield from zip(
-        cases,
-        run_cases(prepared.guest, work, count=count, settle=settle, patience=patience, over=over),
-        strict=False,
+    outcomes = run_cases(
+        prepared.guest,
+        work,
+        count=count,
+        settle=settle,
+        patience=patience,
+        over=over,
+        changes=asks_changes,
     )
+    for case, outcome in zip(cases, outcomes, strict=False):
+        yield case, outcome if isinstance(outcome, AgentError) else _checked(case, outcome)
+
+
+def _checked(case: MountCase, outcome: Outcome) -> Outcome:
+    """The outcome with what the filesystem's checker has against the volume."""
+    before = case.device.content
+    if before is None or not is_to_be_checked(case, outcome):
+        return outcome
+    after = before.patched_all(outcome.changed)
+    try:
+        return replace(outcome, fsck=complaint(load_filesystem(case.filesystem), after))
+    except ErrpathError as error:
+        return replace(outcome, unchecked=str(error))
 
 
 def repeat_cases(

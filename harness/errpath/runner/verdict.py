@@ -24,6 +24,7 @@ from errpath.oracles.kmemleak import Record
 from errpath.oracles.leaks import leak_failures
 from errpath.oracles.messages import late_failures, message_failures
 from errpath.oracles.steps import check_failures, device_failures, errno_failures
+from errpath.oracles.volume import volume_failures
 from errpath.util.errnos import errno_name
 
 __all__ = ["NOT_REACHED", "Leak", "Status", "Verdict", "infrastructure_error", "judge", "left_out"]
@@ -123,8 +124,12 @@ def judge(case: MountCase, outcome: Outcome, leak: Leak | None) -> Verdict:
         return Verdict(case, Status.FAIL, tuple(failures), outcome, leak)
     if not outcome.hung:
         failures += device_failures(outcome, follows=fatal)
+    if not fatal:
+        failures += volume_failures(case, outcome)
     if not failures and outcome.kmsg_lost:
         lost = f"{outcome.kmsg_lost} messages of the kernel log were overwritten unread"
         return infrastructure_error(case, lost, outcome)
+    if not failures and outcome.unchecked:
+        return infrastructure_error(case, outcome.unchecked, outcome)
     status = Status.FAIL if failures else Status.PASS
     return Verdict(case, status, tuple(failures), outcome, leak)

@@ -126,6 +126,7 @@ def run(
     check: bool = True,
     pass_fds: Sequence[int] = (),
     tick: Callable[[], None] | None = None,
+    user: int | None = None,
 ) -> Completed:
     """Run a program to its end and return what it printed.
 
@@ -133,7 +134,8 @@ def run(
     file instead of being returned. The program gets a process group of its own, which is killed as
     a whole when the deadline passes or the caller is interrupted: nothing is left running.
     `pass_fds` stay open in the program (a lock that must outlive this process); `tick` is called
-    twice a second while the program runs.
+    twice a second while the program runs. With `user`, which root alone can give, it has that
+    user's and group's identity and no other group's.
 
     Raises:
         ToolMissingError: the program is not installed.
@@ -155,6 +157,9 @@ def run(
                 stderr=subprocess.STDOUT if sink else subprocess.PIPE,
                 start_new_session=True,
                 pass_fds=pass_fds,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else (),
             )
         except OSError as error:
             what = "; expected a program" if error.filename in (None, words[0]) else ""

@@ -15,12 +15,15 @@ from errpath.cases.lifecycle.cell import (
 )
 from errpath.cases.mounting import APIS, MODES
 from errpath.cases.steps import Step, Umount
+from errpath.cases.volume_steps import ReadFile, WriteFile
 from errpath.faults.plan import FaultPlan
 from errpath.filesystems import Filesystem
 from errpath.filesystems.mkfs import BAD_IMAGES, VALID, image, image_kinds, unmade
 
 __all__ = ["bad_images", "fill_super", "plain_mounts", "setup_bdev"]
 
+# More than a block of most volumes.
+_FILE, _TEXT = "written", "What one mount writes, the next one reads.\n" * 50
 # A block major that no driver has in these guests.
 _UNUSED_MAJOR = (240, 7)
 
@@ -86,7 +89,8 @@ def bad_images(fs: Filesystem, errnos: Sequence[str], images: Sequence[str]) -> 
 
 
 def plain_mounts(fs: Filesystem, errnos: Sequence[str], images: Sequence[str]) -> Iterator[Cell]:
-    """(d): a mount that works, with and without options, twice in a row and twice at once."""
+    """(d): a mount that works, with and without options, twice in a row and twice at once; what one
+    mount has written is read by the next."""
     device = usual_device(fs)
     for api in APIS:
         for mode in valid_modes(fs):
@@ -97,6 +101,14 @@ def plain_mounts(fs: Filesystem, errnos: Sequence[str], images: Sequence[str]) -
         if fs.good_options:
             yield Cell("options", "options", device, once, api, mode)
         yield Cell("twice", "repeat", device, (*once, *once), api, mode)
+        if mode == "rw" and not fs.read_only:
+            errno = fs.expected("written")
+            write = WriteFile(_FILE, _TEXT, expect=errno)
+            again = (step(fs, api, "ro"), ReadFile(_FILE, _TEXT), Umount())
+            written: tuple[Step, ...] = (step(fs, api, mode), write, Umount())
+            if not errno:
+                written += again
+            yield Cell("written", "none", device, written, api, mode)
         # mount(2) refuses the same filesystem on the same mount point; move_mount does not.
         over = (step(fs, api, mode), step(fs, "fsopen", mode), Umount(), Umount())
         yield Cell("mounted_twice", "repeat", device, over, api, mode)

@@ -14,7 +14,7 @@ from errpath.images.hfs.entries import EPOCH
 from errpath.images.hfs.layout import Leaf, Value, decode
 from errpath.images.image import SECTOR, Image
 
-__all__ = ["render_value", "show"]
+__all__ = ["changed_values", "render_value", "show"]
 
 _DATES = ("Date", "CrDat", "MdDat", "BkDat", "drLsMod", "drVolBkUp")
 _CODES = ("fdType", "fdCreator", "drSigWord", "drEmbedSigWord", "signature", "Sig")
@@ -61,6 +61,19 @@ def _changes(image: Image, base: Image, section: Section) -> dict[str, tuple[byt
         if was != now:
             found[leaf.path] = (was, now)
     return found
+
+
+def changed_values(image: Image, base: Image) -> Iterator[str]:
+    """The fields in which an image differs from its base, with what they were, and the sectors that
+    differ outside of them; none where it holds no volume of HFS or HFS+."""
+    sections = loads(base).sections
+    for section in sections:
+        leaves = {leaf.path: leaf for leaf in section.fields}
+        for path, (was, now) in _changes(image, base, section).items():
+            leaf = leaves[path]
+            yield f"{section.path}.{path} = {_text(leaf, now)}, was {_text(leaf, was)}"
+    if sections:
+        yield from (line.removeprefix("! ") for line in _loose_lines(image, base, sections))
 
 
 def _text(leaf: Leaf, data: bytes) -> str:

@@ -138,3 +138,16 @@ def test_a_full_disk_is_the_rigs_failure(tmp_path: Path) -> None:
             write_artefacts(_leaking(None), disk, SimDecoder())
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_what_has_changed_on_the_volume_is_kept(tmp_path: Path) -> None:
+    result = _leaking(None)
+    outcome = result.verdict.outcome
+    assert outcome is not None
+    changed = replace(outcome, changed=((512, b"x" * 512),))
+    written = replace(result, verdict=replace(result.verdict, outcome=changed))
+    folder = write_artefacts(written, tmp_path, SimDecoder())
+    assert json.loads((folder / "outcome.json").read_text())["changed"] == [[512, 512]]
+    before = (folder / "image.img").read_bytes()
+    after = (folder / "image-after.img").read_bytes()
+    assert after == before[:512] + b"x" * 512 + before[1024:]
