@@ -11,12 +11,13 @@ import pytest
 from errpath.errors import PatchError
 from errpath.kernel import KernelRequest
 from errpath.kernel.layout import Layout
-from errpath.kernel.source.posting import checkpatch, git_am, wide_lines
+from errpath.kernel.source.posting import checkpatch, wide_lines
 from errpath.kernel.source.spec import open_spec
 from errpath.kernel.source.tree import Tree
 from errpath.util.cache import cache_root
 from errpath.util.process import run
 from errpath.util.progress import silent
+from suites.selftest.git_am import git_am
 from suites.selftest.paths import ROOT
 
 pytestmark = [pytest.mark.kernel_build, pytest.mark.xdist_group("kernel_build")]

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from errpath.errors import UsageError
 from errpath.guest.program import guest_program
 from errpath.kernel import BuiltModule
 from errpath.oracles.modules import CANARY
+from errpath.util.files import replacing
 from errpath.util.resources import GUESTS
 
 __all__ = ["PROGRAM", "SOURCE", "leakcheck_program", "write_leakcheck"]
@@ -61,8 +60,7 @@ def write_leakcheck(directory: Path, module: BuiltModule | None = None) -> tuple
 
 def _put(path: Path, data: bytes, mode: int) -> Path:
     """In one step: a program that is being run cannot be written to."""
-    descriptor, scratch = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        os.fchmod(file.fileno(), mode)
-    return Path(scratch).replace(path)
+    with replacing(path) as part:
+        part.write_bytes(data)
+        part.chmod(mode)
+    return path

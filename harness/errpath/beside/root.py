@@ -20,6 +20,7 @@ from errpath.util import process, yamlfile
 from errpath.util.apt import find_mirror
 from errpath.util.cache import cache_root, scratch_directory
 from errpath.util.deadline import Deadline
+from errpath.util.files import replacing
 from errpath.util.locks import file_lock
 from errpath.util.process import ProgramError
 from errpath.util.progress import Progress
@@ -107,9 +108,8 @@ def make_root(definition: RootDefinition, archive: Path | None, progress: Progre
             out = scratch / "root.squashfs"
             _run(definition, archive, out, final.with_suffix(".log"))
             # Not on the same file system, perhaps.
-            part = final.with_suffix(".part")
-            shutil.move(out, part)
-            part.replace(final)
+            with replacing(final) as part:
+                shutil.move(out, part)
         size = final.stat().st_size / 2**20
         seconds = time.monotonic() - began
         progress.say(f"root {definition.name}: {size:.0f} MiB, made in {seconds:.0f} s")

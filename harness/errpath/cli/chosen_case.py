@@ -7,6 +7,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ from errpath.errors import UsageError
 from errpath.guest.clones import Added
 from errpath.results.testbeds import Testbeds
 from errpath.runner.guests import PreparedGuest
-from errpath.runner.options import RunOptions, choices
+from errpath.runner.options import ImageOptions, RunOptions, choices
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
@@ -39,8 +40,8 @@ class _Collector:
                 self.cases.append(case)
 
 
-def find_case(case_id: str) -> MountCase:
-    """The case of an id, of whichever suite has it.
+def find_case(case_id: str, image: Path | None = None) -> MountCase:
+    """The case of an id, of whichever suite has it; on a volume of the user's (`--image`).
 
     Raises:
         UsageError: none has; the text is pytest's.
@@ -48,11 +49,13 @@ def find_case(case_id: str) -> MountCase:
     collector = _Collector()
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        run_cases([case_id], ["--collect-only"], plugins=[collector])
+        run_cases(
+            [case_id], ["--collect-only", *ImageOptions(image).to_argv()], plugins=[collector]
+        )
     found = [case for case in collector.cases if case.id == case_id]
     if not found:
         lines = [line for line in said.getvalue().splitlines() if "no such case" in line]
-        why = lines[0].partition(": ")[2] if lines else f"{case_id}: no such case"
+        why = lines[0].partition(": --case ")[2] if lines else f"{case_id}: no such case"
         raise UsageError(why)
     return found[0]
 

@@ -15,7 +15,6 @@ from errpath.analysis.coverage.csource import (
     called_from,
     error_exits,
     functions,
-    makefile_objects,
     only_below,
 )
 from errpath.analysis.coverage.report import judge_exits, render
@@ -30,6 +29,7 @@ from errpath.errors import ErrpathError, InfrastructureError, UsageError
 from errpath.filesystems import SWEEP_DEFAULT, load_filesystem
 from errpath.images.crafted.catalogue import catalogue
 from errpath.kernel import BuiltKernel, KernelStore
+from errpath.kernel.build.compiled import source_files
 from errpath.results.session import run_directory
 from errpath.results.testbeds import Testbeds
 from errpath.runner.options import (
@@ -212,7 +212,7 @@ def mount_path(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict
             f"{kernel.description}: no source of {directory}; expected the kernel's own"
         )
     known: dict[str, Function] = {}
-    for name in makefile_objects(makefile, filesystem):
+    for name in source_files(makefile):
         path = f"{directory}/{name}"
         known.update(functions(path, store.sources.text(kernel, path) or ""))
     return called_from(_roots(filesystem), known)

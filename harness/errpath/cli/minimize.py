@@ -9,7 +9,7 @@ from pathlib import Path
 
 from errpath.cases.case import MountCase
 from errpath.cases.failing import failing
-from errpath.cli.keep import find_case
+from errpath.cli.chosen_case import find_case
 from errpath.cli.parser import add_groups
 from errpath.errors import InfrastructureError, UsageError
 from errpath.filesystems import load_filesystem

@@ -59,17 +59,6 @@ class Planted:
     # The task that planted it, where others planted before; None for any.
     task: str | None = None
 
-    def take_from(self, records: Iterable[Record]) -> tuple[Record, ...]:
-        """The records that are not the canary's.
-
-        Raises:
-            CanaryMissedError: not every planted object is among `records`.
-        """
-        checked = self.split(records)
-        if checked.blind:
-            raise CanaryMissedError(checked.blind)
-        return checked.records
-
     def split(self, records: Iterable[Record]) -> Checked:
         """The records that are not the canary's, and whether every planted object is among
         `records`."""

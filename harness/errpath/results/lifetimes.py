@@ -3,7 +3,6 @@ else waits in a hang. Once for each leak, crash and hang."""
 
 from __future__ import annotations
 
-import re
 import threading
 from pathlib import PurePosixPath
 
@@ -11,6 +10,7 @@ from errpath.cases.case import MountCase
 from errpath.cases.failing import failing
 from errpath.errors import ErrpathError
 from errpath.filesystems import load_filesystem
+from errpath.kernel.build.compiled import source_files
 from errpath.oracles.failure import (
     HANG,
     KERNEL_LOG,
@@ -112,8 +112,7 @@ class Lifetimes:
         directory = PurePosixPath(load_filesystem(case.filesystem).source).parent
         testbed = self._testbeds.get(kernel, case.filesystem)
         makefile = testbed.source(f"{directory}/Makefile") or ""
-        names = dict.fromkeys(re.findall(r"([\w-]+)\.o\b", makefile))
-        files = [f"{directory}/{name}.c" for name in names]
+        files = [f"{directory}/{name}" for name in source_files(makefile)]
         text = said.detail.partition("; printed after")[0]
         return find_message(
             said.title if text.startswith("printed after") else text or said.title,

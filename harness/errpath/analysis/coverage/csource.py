@@ -1,6 +1,6 @@
 """C source of the kernel → functions, what they call, and their error exits. Pure.
 
-ReadsBack kernel style, not C: a function's name and arguments start a line, its braces stand in the
+Reads kernel style, not C: a function's name and arguments start a line, its braces stand in the
 first column. That is what `fs/` looks like, and it needs no compiler.
 """
 
@@ -17,7 +17,6 @@ __all__ = [
     "definitions",
     "error_exits",
     "functions",
-    "makefile_objects",
     "only_below",
 ]
 
@@ -171,11 +170,3 @@ def _guard(lines: tuple[str, ...], number: int) -> str:
             text = f"{lines[back].strip()} {text}"
         return re.sub(r"\s+", " ", text.removeprefix("} "))
     return ""
-
-
-def makefile_objects(text: str, name: str) -> tuple[str, ...]:
-    """The source files of the module `name`, from its directory's Makefile."""
-    joined = text.replace("\\\n", " ")
-    match = re.search(rf"^{name}-(?:objs|y)\s*:?=(.*)$", joined, re.MULTILINE)
-    words = match[1].split() if match else [f"{name}.o"]
-    return tuple(word.removesuffix(".o") + ".c" for word in words)

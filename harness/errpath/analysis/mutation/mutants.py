@@ -23,7 +23,6 @@ __all__ = [
     "find_mutants",
     "mount_functions",
     "patch_text",
-    "source_files",
 ]
 
 # Kind → what the name of a called function must have in it. The first that fits counts.
@@ -70,14 +69,6 @@ class Mutant:
         """The same as long as the function has the statement, wherever it stands."""
         again = f"#{self.number}" if self.number > 1 else ""
         return f"{self.file}:{self.function}:{self.statement}{again}"
-
-
-def source_files(makefile: str) -> tuple[str, ...]:
-    """The source files that a directory's Makefile names, tests apart."""
-    joined = makefile.replace("\\\n", " ")
-    lines = [line for line in joined.splitlines() if "test" not in line.lower()]
-    names = re.findall(r"\b([\w/-]+)\.o\b", "\n".join(lines))
-    return tuple(f"{name}.c" for name in dict.fromkeys(names))
 
 
 def mount_functions(sources: Mapping[str, str]) -> dict[str, Function]:

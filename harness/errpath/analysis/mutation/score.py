@@ -21,12 +21,12 @@ from errpath.analysis.mutation.mutants import (
     find_mutants,
     mount_functions,
     patch_text,
-    source_files,
 )
 from errpath.analysis.mutation.results import Fate, Judged, ResultFile
 from errpath.analysis.mutation.rungs import Rung
 from errpath.errors import BuildError, ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import BuiltKernel, KernelStore
+from errpath.kernel.build.compiled import source_files
 from errpath.runner.result import Result
 from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.runner.verdict import Status, Verdict

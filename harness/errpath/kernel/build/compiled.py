@@ -1,4 +1,4 @@
-"""How much of a directory's code a configuration compiles: read from its Makefile.
+"""What a directory's Makefile compiles, and how much of the code that is in a configuration.
 
 `foo-y`, `foo-objs` and `foo-$(CONFIG_X)` name the objects of a module. Code between #ifdefs of a
 file that is compiled counts as compiled.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from errpath.kernel.build.modindex import assignments
 
-__all__ = ["Share", "compiled_share", "objects_of"]
+__all__ = ["Share", "compiled_share", "objects_of", "source_files"]
 
 _PART = re.compile(r"^[\w-]+-(?:y|m|objs|\$\((?P<symbol>CONFIG_\w+)\))$")
 _PREFIX = "$(addprefix"
@@ -41,6 +41,16 @@ def objects_of(makefile: str, config: Mapping[str, str]) -> frozenset[str]:
         if match and (match["symbol"] is None or config.get(match["symbol"]) in ("y", "m")):
             found |= set(_objects(words))
     return frozenset(found)
+
+
+def source_files(makefile: str) -> tuple[str, ...]:
+    """The C files that a Makefile names in whatever configuration, tests apart, below its
+    directory. One that only stands for its parts (`hfs.o`) is among them."""
+    found: dict[str, None] = {}
+    for target, words in assignments(makefile):
+        if "test" not in target.lower():
+            found |= dict.fromkeys(word for word in _objects(words) if "test" not in word)
+    return tuple(f"{name.removesuffix('.o')}.c" for name in found if name.endswith(".o"))
 
 
 def compiled_share(sources: Mapping[str, str], makefile: str, config: Mapping[str, str]) -> Share:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from errpath.errors import SourceError
 from errpath.kernel.source.tree import EXECUTABLE, LINK, REGULAR, File, digest
+from errpath.util.files import replacing
 
 __all__ = ["PlainDirectory", "PristineDirectory", "walk"]
 
@@ -73,9 +74,8 @@ class PristineDirectory:
             paths = listing.read_text().splitlines()
         except FileNotFoundError:
             paths = [path for path, _ in walk(self.root)]
-            part = listing.with_name(f".{listing.name}.{os.getpid()}")
-            part.write_text("".join(f"{path}\n" for path in paths))
-            part.replace(listing)
+            with replacing(listing) as part:
+                part.write_text("".join(f"{path}\n" for path in paths))
         return dict.fromkeys(paths, self.identity)
 
     def fetch(self, paths: Iterable[str]) -> Iterator[tuple[str, File]]:

@@ -8,7 +8,6 @@ from errpath.analysis.coverage.csource import (
     called_from,
     error_exits,
     functions,
-    makefile_objects,
     only_below,
 )
 
@@ -49,9 +48,3 @@ def test_only_below_leaves_what_others_lead_to() -> None:
     known = functions("fs/x/super.c", _SOURCE)
     assert only_below(["fill_super", "unrelated"], known, ["unrelated"]) == {"unrelated"}
     assert only_below(["fill_super"], known, ["callback"]) == {"callback"}
-
-
-def test_makefile_objects() -> None:
-    text = "obj-$(CONFIG_X) += x.o\n\nx-objs := a.o b.o \\\n\t c.o\n"
-    assert makefile_objects(text, "x") == ("a.c", "b.c", "c.c")
-    assert makefile_objects("obj-m += y.o\n", "y") == ("y.c",)

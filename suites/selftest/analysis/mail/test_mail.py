@@ -22,11 +22,11 @@ from errpath.analysis.mail.message import parse_patch, read_patches, split_mailb
 from errpath.cli import main
 from errpath.errors import PatchError, UsageError
 from errpath.kernel.layout import Layout
-from errpath.kernel.source.posting import git_am
 from errpath.kernel.source.spec import open_spec
 from errpath.kernel.source.tree import File, Tree
 from errpath.util.cache import cache_root
 from errpath.util.progress import silent
+from suites.selftest.git_am import git_am
 from suites.selftest.kernel.source.test_patches import FakeBase
 from suites.selftest.paths import ROOT
 

@@ -13,11 +13,11 @@ import pytest
 from errpath.analysis.mail.message import read_patches
 from errpath.cli import main
 from errpath.kernel.layout import Layout
-from errpath.kernel.source.posting import git_am
 from errpath.kernel.source.spec import open_spec
 from errpath.kernel.source.tree import Tree
 from errpath.util.cache import cache_root
 from errpath.util.progress import silent
+from suites.selftest.git_am import git_am
 
 # Two patches: the second answers the first.
 _FINDING = "gfs2"

@@ -13,7 +13,6 @@ from errpath.analysis.mutation.mutants import (
     find_mutants,
     mount_functions,
     patch_text,
-    source_files,
 )
 
 _PATH = "fs/x/super.c"
@@ -108,8 +107,3 @@ def test_a_control_adds_a_comment_and_nothing_else(tmp_path: Path) -> None:
     patch = patch_text(second, _TEXT)
     subprocess.run(["patch", "-p1", "-s", "-d", tmp_path], input=patch, text=True, check=True)
     assert file.read_text() == _TEXT + "/* 2 */\n"
-
-
-def test_files_of_a_module() -> None:
-    makefile = "obj-$(CONFIG_X) += x.o\nx-objs := super.o \\\n\tsub/inode.o\nx-test-objs += t.o\n"
-    assert source_files(makefile) == ("x.c", "super.c", "sub/inode.c")

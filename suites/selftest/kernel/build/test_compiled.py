@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errpath.kernel.build.compiled import compiled_share, objects_of
+from errpath.kernel.build.compiled import compiled_share, objects_of, source_files
 
 MAKEFILE = """\
 obj-$(CONFIG_FOO_FS) += foo.o
@@ -24,6 +24,14 @@ def test_objects_are_those_of_the_configuration() -> None:
         *("libfoo/a.o", "libfoo/b.o", "last.o"),
     }
     assert "foo.o" not in objects_of(MAKEFILE, {"CONFIG_FOO_FS": "n"})
+
+
+def test_source_files_are_those_of_every_configuration_without_tests() -> None:
+    tests = "foo-test-objs += t.o\nobj-$(CONFIG_FOO_KUNIT) += string_test.o\n"
+    assert source_files(MAKEFILE + tests) == (
+        *("foo.c", "super.c", "inode.c", "dir.c", "xattr.c", "quota.c"),
+        *("libfoo/a.c", "libfoo/b.c", "last.c"),
+    )
 
 
 def test_the_share_is_of_lines_and_names_what_is_left_out() -> None:
