@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from errpath.guest.pages import DIRECT_MAP, IMAGE_MAP, translate
+from errpath.guest.pages import DIRECT_MAP, KernelMemory
 from errpath.guest.ram import GuestRam, data_extents
 
 __all__ = ["Held", "find_owners"]
@@ -49,7 +49,7 @@ def find_owners(
     Raises:
         InfrastructureError: the page tables lead out of the guest's memory.
     """
-    view = _Memory(ram, symbols.get("init_top_pgt", 0) - IMAGE_MAP)
+    view = KernelMemory(ram, symbols)
     offsets = _offsets(view, symbols)
     if offsets is None:
         return ()
@@ -66,28 +66,7 @@ def find_owners(
     )
 
 
-class _Memory:
-    """The guest's memory by virtual address."""
-
-    def __init__(self, ram: GuestRam, table: int) -> None:
-        self._ram = ram
-        self._table = table
-
-    def read(self, address: int, size: int) -> bytes:
-        """Bytes that do not cross a page; b"" where nothing is mapped."""
-        if address < _KERNEL or not self._table > 0:
-            return b""
-        physical = translate(self._ram, self._table, address)
-        if physical is None or physical + size > self._ram.size:
-            return b""
-        return os.pread(self._ram.fd, size, physical)
-
-    def word(self, address: int) -> int | None:
-        data = self.read(address, 8)
-        return int.from_bytes(data, "little") if len(data) == 8 else None
-
-
-def _offsets(view: _Memory, symbols: Mapping[str, int]) -> tuple[int, int] | None:
+def _offsets(view: KernelMemory, symbols: Mapping[str, int]) -> tuple[int, int] | None:
     """Where a task has its name, and the address of its stack."""
     task = symbols.get("init_task", 0)
     stack = symbols.get("init_stack", symbols.get("init_thread_union", 0))
@@ -112,7 +91,7 @@ def _tasks(ram: GuestRam, names: Iterable[str], comm_at: int) -> Iterator[tuple[
 
 
 def _waits(
-    view: _Memory, stack: int, tasks: Mapping[int, tuple[str, int]]
+    view: KernelMemory, stack: int, tasks: Mapping[int, tuple[str, int]]
 ) -> Iterator[tuple[int, int]]:
     """Locks, with their owners, that are linked with a waiter on a stack."""
     words = b"".join(view.read(stack + at, 4096) for at in range(0, _STACK, 4096))

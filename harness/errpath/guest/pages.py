@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from errpath.errors import InfrastructureError
@@ -19,6 +19,7 @@ __all__ = [
     "DIRECT_MAP",
     "IMAGE_MAP",
     "Count",
+    "KernelMemory",
     "count_at",
     "frame_words",
     "held_buffers",
@@ -34,13 +35,41 @@ DIRECT_MAP = 0xFFFF_8880_0000_0000
 IMAGE_MAP = 0xFFFF_FFFF_8000_0000
 # struct page: flags, compound_head or lru, …, mapping, index, private, _mapcount and _refcount.
 _STRUCT = struct.Struct("<8Q")
-_COUNTS, _PRIVATE = 48, 40
+_REFCOUNT, _PRIVATE = 52, 40
 # Blocks of 512 bytes in a page.
 _BUFFERS_MAX = 8
 _NO_MAPCOUNT = -1
+# Where the kernel's half of the addresses begins.
+_KERNEL = 0xFFFF_8000_0000_0000
 # Of an entry of a page table.
 _PRESENT, _LARGE = 1, 1 << 7
 _ADDRESS = 0x000F_FFFF_FFFF_F000
+
+
+class KernelMemory:
+    """A guest's memory by the kernel's virtual addresses."""
+
+    def __init__(self, ram: GuestRam, symbols: Mapping[str, int]) -> None:
+        self.ram = ram
+        self._table = symbols.get("init_top_pgt", 0) - IMAGE_MAP
+
+    def read(self, address: int, size: int) -> bytes:
+        """Bytes that do not cross a page; b"" where nothing is mapped.
+
+        Raises:
+            InfrastructureError: the page tables lead out of the guest's memory.
+        """
+        if address < _KERNEL or not self._table > 0:
+            return b""
+        physical = translate(self.ram, self._table, address)
+        if physical is None or physical + size > self.ram.size:
+            return b""
+        return os.pread(self.ram.fd, size, physical)
+
+    def word(self, address: int) -> int | None:
+        """The 64-bit word at an address; None where nothing is mapped."""
+        data = self.read(address, 8)
+        return int.from_bytes(data, "little") if len(data) == 8 else None
 
 
 @dataclass(frozen=True)
@@ -66,7 +95,7 @@ def count_at(address: int, *, born: int = 0) -> Count:
 
 def page_count(frame: int) -> Count:
     """_refcount of a page frame, which shares a word with _mapcount."""
-    return Count(_VMEMMAP + frame * _STRUCT.size + _COUNTS, shift=32, born=1)
+    return count_at(_VMEMMAP + frame * _STRUCT.size + _REFCOUNT, born=1)
 
 
 def held_pages(ram: GuestRam, top: int) -> frozenset[int]:

@@ -14,11 +14,10 @@ from errpath.errors import InfrastructureError
 from errpath.guest.offsets import Offsets
 from errpath.guest.pages import (
     DIRECT_MAP,
-    IMAGE_MAP,
     Count,
+    KernelMemory,
     count_at,
     frame_words,
-    translate,
 )
 from errpath.guest.ram import GuestRam
 
@@ -81,37 +80,38 @@ def dentries(
     }
 
 
-class _Memory:
-    """A guest's memory by the kernel's addresses."""
+class _Memory(KernelMemory):
+    """What is there must be there: lists, and what is on them."""
 
     def __init__(self, ram: GuestRam, symbols: Mapping[str, int]) -> None:
-        self.ram = ram
-        self.top = symbols.get("init_top_pgt", 0)
-        self._symbols = symbols
+        super().__init__(ram, symbols)
+        self.symbols = symbols
 
-    def read(self, address: int, length: int) -> bytes:
-        physical = translate(self.ram, self.top - IMAGE_MAP, address)
-        if physical is None:
+    def number(self, address: int, size: int = 8) -> int:
+        """The number of so many bytes at an address.
+
+        Raises:
+            InfrastructureError: nothing is mapped there.
+        """
+        return int.from_bytes(self.bytes_at(address, size), "little")
+
+    def bytes_at(self, address: int, size: int) -> bytes:
+        data = self.read(address, size)
+        if len(data) != size:
             raise InfrastructureError(f"guest RAM: nothing at {address:#x}; expected a list")
-        return os.pread(self.ram.fd, length, physical)
-
-    def word(self, address: int) -> int:
-        return _word(self.read(address, 8), 0)
-
-    def number(self, address: int) -> int:
-        return int.from_bytes(self.read(address, 4), "little")
+        return data
 
     def entries(self, name: str, offset: int) -> Iterator[int]:
         """The addresses of what is on a list of the kernel, from the offset of its list_head."""
-        head = self._symbols.get(name)
+        head = self.symbols.get(name)
         if head is None:
             raise InfrastructureError(f"System.map: no {name}; expected it of every kernel")
-        entry = self.word(head)
+        entry = self.number(head)
         for _ in range(_ENTRIES_MAX):
             if entry == head:
                 return
             yield entry - offset
-            entry = self.word(entry)
+            entry = self.number(entry)
 
 
 def _word(data: bytes, at: int) -> int:
@@ -132,7 +132,7 @@ def _in_use(
         for address in memory.entries("slab_caches", offsets.cache_list)
     }
     least = min(offsets.inode_size, offsets.dentry_size)
-    for frame, words in frame_words(memory.ram, memory.top):
+    for frame, words in frame_words(memory.ram, memory.symbols.get("init_top_pgt", 0)):
         cache = caches.get(words[offsets.slab_cache // 8])
         if cache is None or cache.object_size < least:
             continue
@@ -146,11 +146,11 @@ def _in_use(
 
 
 def _cache(memory: _Memory, offsets: Offsets, address: int) -> _Cache:
-    name = memory.read(memory.word(address + offsets.cache_name), 32).split(b"\0")[0]
+    name = memory.bytes_at(memory.number(address + offsets.cache_name), 32).split(b"\0")[0]
     return _Cache(
         name.decode(errors="replace"),
-        memory.number(address + offsets.cache_size),
-        memory.number(address + offsets.cache_object_size),
-        memory.number(address + offsets.cache_red_left_pad),
-        memory.number(address + offsets.cache_oo) & _OBJECTS,
+        memory.number(address + offsets.cache_size, 4),
+        memory.number(address + offsets.cache_object_size, 4),
+        memory.number(address + offsets.cache_red_left_pad, 4),
+        memory.number(address + offsets.cache_oo, 4) & _OBJECTS,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from errpath.cases.case import MountCase
 from errpath.cases.run import run_case
@@ -116,7 +116,7 @@ def counted_in(failures: Sequence[Failure]) -> tuple[Failure, Counted] | None:
 def _allocated_by(kind: Counted, function: str | None) -> Counted:
     if kind.allocators or function is None:
         return kind
-    return Counted(kind.name, kind.pattern, kind.find, (function,))
+    return replace(kind, allocators=(function,))
 
 
 def measure_kept(
