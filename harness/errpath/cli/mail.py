@@ -204,15 +204,21 @@ def _material(arguments: argparse.Namespace, options: RunOptions) -> _Material:
 
 def _program(arguments: argparse.Namespace, evidence: Evidence) -> str:
     """The program of the first case that is told, which is written to its file as well."""
-    if not evidence.cases:
+    ids = _ids(evidence)
+    if not ids:
         raise UsageError("--program: of which case? expected one, or --case")
-    case = find_case(evidence.cases[0].split()[0].strip("'"))
+    case = find_case(ids[0])
     text = standalone_program(case, evidence.title)
     try:
         arguments.program.write_text(text)
     except OSError as error:
         raise UsageError(f"--program {arguments.program}: {error.strerror}") from None
     return text
+
+
+def _ids(evidence: Evidence) -> list[str]:
+    """The cases by their ids, without the options that may stand behind them."""
+    return [words.split()[0].strip("'") for words in evidence.cases]
 
 
 def _run(cases: Sequence[str], options: RunOptions) -> list[CaseReport]:
@@ -242,11 +248,11 @@ def _letters(arguments: argparse.Namespace, material: _Material, tree: Tree) -> 
         letter = _letter(arguments, material, tree, files, moment)
         prefix = subject_habit(tree, files) or (files[0].split("/")[-2] if files else "fs")
         return [bug_mail(letter, prefix, material.evidence, tags, material.program)]
+    run_at = _earlier(arguments, material.evidence) if arguments.confirm_fixes else None
     mails = []
     for number, patch in enumerate(material.patches, 1):
         files = _present(tree, patch.paths)
         letter = _letter(arguments, material, tree, files, moment)
-        run_at = _earlier(arguments, material.evidence) if arguments.confirm_fixes else None
         own = [*fixes_tag(tree, patch, _say, run_at), *tags]
         # Each bug is described once: with the first patch of a series.
         evidence = material.evidence if number == 1 else Evidence()
@@ -263,7 +269,7 @@ def _earlier(arguments: argparse.Namespace, evidence: Evidence) -> Callable[[str
     Raises:
         UsageError: there are none.
     """
-    cases = [words.split()[0].strip("'") for words in evidence.cases]
+    cases = _ids(evidence)
     if not cases:
         raise UsageError("--confirm-fixes: of which case? expected --case or --record")
     options = RunOptions.from_namespace(arguments)

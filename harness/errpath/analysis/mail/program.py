@@ -186,6 +186,8 @@ MODULE_LICENSE("GPL");
 #else
 """
 _FORCE = r"""
+#define FAIL "/sys/kernel/debug/fail_function/"
+
 /* Only this task fails, and only while it says so. */
 static void force(const char *function, const char *retval, const char *times)
 {
@@ -216,37 +218,28 @@ def standalone_program(case: MountCase, title: str) -> str:
     """
     twin, note = _twin(case)
     forced = twin.fault if isinstance(twin.fault, FaultPlan) else None
-    content = _content(twin)
-    lines = [f"// {title}", f"// {case.id}, {note}" if note else f"// {case.id}"]
-    if forced is not None:
-        lines += _how_to_force(forced, case.filesystem)
-    lines.append("// gcc -static; run as root, in an empty directory that can hold the volume")
-    if forced is not None:
-        lines.append(_MODULE.rstrip("\n"))
-    lines += ["", _HEAD]
-    if forced is not None:
-        lines += ['#define FAIL "/sys/kernel/debug/fail_function/"', ""]
-    lines += _volume(content)
-    traits = "".join(f"\t{line}\n" for line in _traits(twin))
-    lines.append(_DEVICE.replace("@DEVICE@", traits))
-    if any(isinstance(step, FsOpen | Reconfigure) for step in twin.steps):
-        lines.append(_CONFIGURE)
     nth = isinstance(case.fault, Alloc)
+    traits = "".join(f"\t{line}\n" for line in _traits(twin))
+    body = ["", _HEAD, *_volume(_content(twin)), _DEVICE.replace("@DEVICE@", traits)]
+    if any(isinstance(step, FsOpen | Reconfigure) for step in twin.steps):
+        body.append(_CONFIGURE)
     if nth or forced is not None:
-        lines.append(_WRITE)
-    if forced is not None:
-        lines.append(_FORCE)
-    lines += ["", "static void steps(void)", "{", *_steps(twin), "}"]
-    if nth:
-        lines.append(_FAIL_NTH)
+        body.append(_WRITE)
     run = ["fail_each();"] if nth else ["attach();", "steps();", "detach();"]
     if forced is not None:
+        body.append(_FORCE)
         retval = f"{-errno_value(forced.errno) & (1 << 64) - 1:#x}"
         run.insert(0, f'force("{forced.function}", "{retval}", "{forced.times}");')
-    lines += ["", "int main(void)", "{", *(f"\t{line}" for line in run), "\treturn 0;", "}"]
+    body += ["", "static void steps(void)", "{", *_steps(twin), "}"]
+    if nth:
+        body.append(_FAIL_NTH)
+    body += ["", "int main(void)", "{", *(f"\t{line}" for line in run), "\treturn 0;", "}"]
+    head = [f"// {title}", f"// {case.id}, {note}" if note else f"// {case.id}"]
     if forced is not None:
-        lines += ["#endif"]
-    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+        head += _how_to_force(forced, case.filesystem)
+        body = [_MODULE.rstrip("\n"), *body, "#endif"]
+    head.append("// gcc -static; run as root, in an empty directory that can hold the volume")
+    return "\n".join([*head, *body]).replace("\n\n\n", "\n\n") + "\n"
 
 
 def _how_to_force(fault: FaultPlan, filesystem: str) -> Iterator[str]:
