@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from errpath.errors import InfrastructureError
-from errpath.filesystems import known_filesystems, load_filesystem
+from errpath.filesystems import Filesystem, known_filesystems, load_filesystem
 from errpath.filesystems.fsck import complaint, missing_checker
 from errpath.filesystems.mkfs import image, unmade
 from errpath.images.crafted.fields import write_fields
@@ -17,23 +17,23 @@ from errpath.images.crafted.fields import write_fields
 _CHECKED = [name for name in known_filesystems() if load_filesystem(name).fsck]
 
 
-@pytest.mark.parametrize("name", _CHECKED)
-def test_a_fresh_volume_passes(name: str) -> None:
-    fs = load_filesystem(name)
-    missing = missing_checker(fs) or unmade(fs)
+@pytest.fixture(params=_CHECKED)
+def fs(request: pytest.FixtureRequest) -> Filesystem:
+    """Each filesystem with a checker, where that and a volume of it can be had."""
+    filesystem = load_filesystem(request.param)
+    missing = missing_checker(filesystem) or unmade(filesystem)
     if missing:
         pytest.skip(missing)
-    assert complaint(fs, image(name)) == ""
+    return filesystem
 
 
-@pytest.mark.parametrize("name", _CHECKED)
-def test_a_broken_volume_does_not(name: str) -> None:
-    fs = load_filesystem(name)
-    missing = missing_checker(fs) or unmade(fs)
-    if missing:
-        pytest.skip(missing)
+def test_a_fresh_volume_passes(fs: Filesystem) -> None:
+    assert complaint(fs, image(fs.name)) == ""
+
+
+def test_a_broken_volume_does_not(fs: Filesystem) -> None:
     try:
-        said = complaint(fs, image(name, "blank"))
+        said = complaint(fs, image(fs.name, "blank"))
     except InfrastructureError as error:
         # fsck.gfs2 does not survive it: no verdict.
         said = str(error)

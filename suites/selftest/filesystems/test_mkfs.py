@@ -13,6 +13,7 @@ from errpath.filesystems import Filesystem, known_filesystems, load_filesystem
 from errpath.filesystems.mkfs import image, missing_tool, use_own_image
 from errpath.images import Image
 from errpath.images.simple import WRITERS, affs, befs, efs, hpfs, omfs, qnx4, qnx6
+from suites.selftest.filesystems.test_filesystems import MINIMAL
 
 _RECIPES = {name: load_filesystem(name).image for name in known_filesystems()}
 
@@ -102,15 +103,7 @@ def test_the_bad_images_differ_as_they_say() -> None:
     assert not image("omfs", "blank").extents
 
 
-_DEFINITION = """\
-fstype: x
-kconfig: [CONFIG_X=m]
-modules: [x]
-fill_super: x_fill_super
-reconfigure: ""
-source: fs/x/super.c
-image: {size: 4096, mkfs: [MKFS, "{image}"], package: nowhere-progs}
-"""
+_DEFINITION = MINIMAL + 'image: {size: 4096, mkfs: [MKFS, "{image}"], package: nowhere-progs}\n'
 
 
 @pytest.fixture
