@@ -200,11 +200,11 @@ def _hfsprogs() -> Finding:
 
 
 def _drgn() -> Finding:
-    """A note only: it reads what `errpath dump` writes."""
+    """A note only: `errpath debug --drgn` needs it."""
     if importlib.util.find_spec("drgn") is not None:
         return Finding("ok", "drgn")
-    text = "drgn: not found, nothing here reads what errpath dump writes; expected "
-    return Finding("note", text + "pip install 'errpath[inspect]' or Debian package python3-drgn")
+    text = "drgn: not found, no errpath debug --drgn; expected pip install 'errpath[inspect]'"
+    return Finding("note", text)
 
 
 def examine_disk(expected: float, files: Callable[[Path], Iterable[Path]] | None = None) -> Finding:

@@ -7,11 +7,15 @@ import re
 import shlex
 import shutil
 import struct
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import NoteSegment
 
-from errpath.analysis.inspect.core import vmcoreinfo, write_core
+from errpath.analysis.inspect.core import parse_registers, vmcoreinfo, write_core
+from errpath.analysis.inspect.drgn_session import superblock_data_type
 from errpath.analysis.inspect.trace import Moment, Span, parse_times, perfetto_json
 from errpath.analysis.inspect.types import types_source
 from errpath.cli import main
@@ -66,15 +70,60 @@ def test_a_core_has_the_memory_and_what_finds_its_page_tables(tmp_path: Path) ->
     with pytest.raises(InfrastructureError, match="page table"):
         vmcoreinfo("7.2.13", {})
     core = tmp_path / "core"
-    write_core(ram, note, core)
+    write_core(ram, note, core, registers=[{"rip": 0x1111, "gs": 0x2222}])
     ram.close()
     data = core.read_bytes()
     assert data[:4] == b"\x7fELF"
     assert note.encode() in data
+    with core.open("rb") as file:
+        segment = ELFFile(file).get_segment(0)
+        assert isinstance(segment, NoteSegment)
+        notes = {one["n_type"]: one["n_desc"] for one in segment.iter_notes()}
+    # struct elf_prstatus has the registers at 112: rip is the seventeenth, gs the last.
+    status = notes["NT_PRSTATUS"]
+    status = status if isinstance(status, bytes) else status.encode("latin-1")
+    assert len(status) == 336
+    assert struct.unpack_from("<Q", status, 112 + 16 * 8)[0] == 0x1111
+    assert struct.unpack_from("<Q", status, 112 + 26 * 8)[0] == 0x2222
     start = struct.unpack_from("<Q", data, 64 + 56 + 8)[0]
     assert struct.unpack_from("<Q", data, start + 0x3000)[0] == 0x1122334455667788
     # Memory that nobody touched takes no room.
     assert core.stat().st_blocks * 512 < 1 << 19
+
+
+def test_registers_of_each_cpu_are_read_from_what_qemu_prints() -> None:
+    text = """\
+CPU#0
+RAX=ffff888004555000 RBX=0000000000000001 RCX=0000000000000003 RDX=0000000000000000
+R8 =8080808080808080 R9 =ffff888004555378 R10=ffffffffa03d78bb R11=fefefefefefefeff
+RIP=ffffffff813b4ac0 RFL=00000246 [---Z-P-] CPL=0 II=0 A20=1 SMM=0 HLT=0
+CS =0010 0000000000000000 ffffffff 00af9b00 DPL=0 CS64 [-RA]
+GS =0000 ffff88808db08000 ffffffff 00c00000
+CR0=80050033 CR2=0000000000550d38 CR3=0000000000a53000 CR4=003506b0
+
+CPU#1
+RAX=0000000000000007 RBX=0000000000000000 RCX=0000000000000000 RDX=0000000000000000
+RIP=ffffffff81000000 RFL=00000002 [-------] CPL=0 II=0 A20=1 SMM=0 HLT=1
+"""
+    first, second = parse_registers(text)
+    assert first["rax"] == 0xFFFF888004555000
+    assert first["r8"] == 0x8080808080808080
+    assert (first["rip"], first["eflags"]) == (0xFFFFFFFF813B4AC0, 0x246)
+    assert (first["cs"], first["gs_base"]) == (0x10, 0xFFFF88808DB08000)
+    assert (second["rax"], second["rip"]) == (7, 0xFFFFFFFF81000000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "struct x_sb_info *X_SB(struct super_block *sb)\n{\n\treturn sb->s_fs_info;\n}",
+        "#define X_SB(sb) ((struct x_sb_info *)(sb)->s_fs_info)",
+        "\tstruct x_sb_info *sbi = dentry->d_sb->s_fs_info;\n",
+    ],
+)
+def test_the_sources_say_what_a_superblock_holds(text: str) -> None:
+    assert superblock_data_type(["int f;", text]) == "x_sb_info"
+    assert superblock_data_type(["int f;"]) == ""
 
 
 @pytest.mark.parametrize("command", ["trace", "debug", "dump"])
@@ -104,6 +153,8 @@ def test_gdb_stops_at_the_forced_fault_with_symbols_of_modules_and_types(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     commands = "bt 3; info symbol hfs_fill_super; up; p fc->fs_type->name; ptype struct hfs_sb_info"
+    # Of the kernel's gdb scripts: what runs, and the modules.
+    commands += "; p $lx_current().comm; lx-lsmod"
     assert main.main(["debug", _CASE, "--types", "--batch", commands]) == 0
     out = capfd.readouterr().out
     # A member of another structure's, and a structure of the filesystem's own.
@@ -112,6 +163,29 @@ def test_gdb_stops_at_the_forced_fault_with_symbols_of_modules_and_types(
     assert "#0  setup_bdev_super" in out
     assert "get_tree_bdev_flags" in out
     assert "hfs_fill_super in section .text" in out
+    assert '"errpath-debugge"' in out
+    assert re.search(r"(?m)^0x\w+ hfs +\d+ +2", out)
+
+
+@pytest.mark.qemu
+@pytest.mark.kernel_build
+def test_drgn_sees_the_stopped_guest(capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("drgn", reason="no drgn (pip install errpath[inspect])")
+    # A helper of drgn's, three of ours, and a structure of the filesystem's.
+    statements = (
+        "print('PID 1', prog.stack_trace(find_task(1))[0].name); "
+        "print('CPU', cpu_stack()[1].name); "
+        "print('TASK', case_task().comm.string_()); "
+        "[sb] = superblocks(); fs_info(sb).type_"
+    )
+    assert main.main(["debug", _CASE, "--drgn", "--batch", statements]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert "PID 1 context_switch" in lines
+    assert "CPU get_tree_bdev_flags" in lines
+    assert "TASK b'errpath-debugge'" in lines
+    assert lines[-1] == "struct hfs_sb_info *"
+    assert main.main(["debug", _CASE, "--drgn", "--batch", "superblocks('hfs"]) == 2
+    assert "--batch: unterminated string" in capfd.readouterr().err
 
 
 @pytest.mark.qemu
@@ -159,7 +233,7 @@ def test_a_core_opens_in_drgn(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert words[:3] == ["drgn", "-c", str(core)]
     program = drgn.Program()
     program.set_core_dump(core)
-    program.load_debug_info([word for word in words[4:] if word != "-s"])
+    program.load_debug_info([word for before, word in pairwise(words) if before == "-s"])
     banner = program.symbol("linux_banner")
     text = program.read(banner.address, 40)
     assert text.startswith(b"Linux version ")

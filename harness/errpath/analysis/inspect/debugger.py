@@ -24,11 +24,20 @@ from errpath.guest.ram import GuestRam
 from errpath.util.deadline import Deadline
 from errpath.util.process import find_program
 
-__all__ = ["CRASH_FUNCTIONS", "Session", "Symbols", "gdb_words", "module_sections", "run_gdb"]
+__all__ = [
+    "CRASH_FUNCTIONS",
+    "DEBUGGED_TASK",
+    "Session",
+    "Symbols",
+    "gdb_words",
+    "module_sections",
+    "run_gdb",
+]
 
 # Where the kernel goes when it has found something wrong with itself.
 CRASH_FUNCTIONS = ("oops_begin", "__warn", "panic")
-_TASK = "errpath-debugged"
+# Of the case, in the guest.
+DEBUGGED_TASK = "errpath-debugged"
 _SECTIONS = (".text", ".text.unlikely", ".noinstr.text", ".exit.text", ".data", ".bss", ".rodata")
 
 
@@ -39,8 +48,10 @@ class Symbols:
     vmlinux: Path
     # Of each module: its file, and the addresses of its sections in the guest.
     modules: Mapping[Path, Mapping[str, int]] = field(default_factory=dict)
-    # A file with types alone (`errpath.analysis.inspect.types`).
-    types: Path | None = None
+    # Files with types alone (`errpath.analysis.inspect.types`).
+    types: tuple[Path, ...] = ()
+    # The loader of the kernel's gdb scripts.
+    scripts: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ def run_gdb(guest: Machine, case: MountCase, socket: Path, session: Session) -> 
 def _run(guest: Guest, case: MountCase) -> None:
     # Its answer is of no interest: the guest ends with gdb, in the middle of the case or not.
     with contextlib.suppress(AgentError, GuestPoisonedError, InfrastructureError):
-        run_case(guest, case, _TASK)
+        run_case(guest, case, DEBUGGED_TASK)
 
 
 def _commands(session: Session, socket: Path) -> Iterator[str]:
@@ -105,14 +116,19 @@ def _commands(session: Session, socket: Path) -> Iterator[str]:
     yield "set confirm off"
     yield "set print pretty on"
     yield "set breakpoint pending on"
-    yield f"file {session.symbols.vmlinux}"
+    # Its architecture is what addresses are read by.
+    yield f"exec-file {session.symbols.vmlinux}"
+    # Before vmlinux: of types of one name gdb takes the first, and vmlinux has but declarations.
+    for types in session.symbols.types:
+        yield f"add-symbol-file {types}"
+    yield f"add-symbol-file {session.symbols.vmlinux}"
     for path, sections in session.symbols.modules.items():
         rest = " ".join(f"-s {name} {at:#x}" for name, at in sections.items())
         if rest:
             yield f"add-symbol-file {path} {rest}"
-    if session.symbols.types is not None:
-        yield f"add-symbol-file {session.symbols.types}"
     yield f"target remote {socket}"
+    if session.symbols.scripts is not None:
+        yield f"source {session.symbols.scripts}"
     for place in session.breakpoints:
         yield f"break {place}"
     if session.script is not None:

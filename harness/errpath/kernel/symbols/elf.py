@@ -16,6 +16,7 @@ __all__ = [
     "function_symbols",
     "linkage",
     "modinfo",
+    "section_bytes",
     "section_size",
     "traceable_functions",
 ]
@@ -68,13 +69,17 @@ def section_size(module: Path, name: str) -> int:
         return int(section["sh_size"]) if section is not None else 0
 
 
+def section_bytes(module: Path, name: str) -> bytes:
+    """What a section holds; b"" where there is none."""
+    with module.open("rb") as file:
+        section = ELFFile(file).get_section_by_name(name)
+        return bytes(section.data()) if section is not None else b""
+
+
 def modinfo(module: Path) -> dict[str, tuple[str, ...]]:
     """Key -> values of a module's `.modinfo` section, in file order."""
     found: dict[str, tuple[str, ...]] = {}
-    with module.open("rb") as file:
-        section = ELFFile(file).get_section_by_name(".modinfo")
-        data: bytes = section.data() if section is not None else b""
-    for entry in filter(None, data.split(b"\0")):
+    for entry in filter(None, section_bytes(module, ".modinfo").split(b"\0")):
         key, _, value = entry.decode(errors="replace").partition("=")
         found[key] = (*found.get(key, ()), value)
     return found
