@@ -151,7 +151,7 @@ static void on_call(unsigned int vcpu, uint32_t info, uint64_t address, void *da
 	stack->frames[stack->depth++] = (struct frame){ address, (uint64_t)data, 0 };
 }
 
-/* Reads of a return are not told by every QEMU, so that it pops what was pushed last. */
+/* Not every QEMU reports the read of a return address, so that it pops what was pushed last. */
 static void on_return(unsigned int vcpu, void *data)
 {
 	(void)vcpu;

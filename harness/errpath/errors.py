@@ -1,6 +1,6 @@
-"""Exceptions with the blame in their type.
+"""Exceptions by cause.
 
-Who is to blame decides what a run may conclude: what the user gave cannot be tested (`UsageError`),
+The cause decides what a run may conclude: what the user gave cannot be tested (`UsageError`),
 the kernel under test misbehaves (`KernelError`), or the infrastructure broke
 (`InfrastructureError`), which is never a verdict about a kernel. The text of each is one line: what
 was wrong, where, what was expected.

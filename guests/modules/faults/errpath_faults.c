@@ -4,7 +4,7 @@
  *
  * An ftrace_ops with IPMODIFY is on the functions that the host names. Where a call is to fail, it
  * goes to a function of ours instead, as live patching does it. That needs no error-injection list,
- * places no probe per case, and sees the arguments: reads are told from writes, and allocations
+ * places no probe per case, and sees the arguments: reads differ from writes, and allocations
  * that may not fail (__GFP_NOFAIL) are left alone.
  *
  * The hooks for allocations are where the kernel asks its own fault attributes (should_failslab()

@@ -72,7 +72,7 @@ static void *take_inode(struct super_block *sb)
 	return sb->s_op->alloc_inode ? sb->s_op->alloc_inode(sb) : NULL;
 }
 
-/* Something that is not NULL, and that nobody gives back. */
+/* Something that is not NULL, and that is never released. */
 static void *write_block(struct super_block *sb)
 {
 	struct buffer_head *block = sb_bread(sb, 3);

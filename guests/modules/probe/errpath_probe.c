@@ -161,7 +161,7 @@ static size_t tags_walk(enum tags_look look)
 {
 	typeof(codetag_get_ct_iter) *begin = (void *)tags_begin;
 	typeof(codetag_next_ct) *next = (void *)tags_next;
-	/* Before unlock existed, a second argument told which of the two it is (Linux 6.10). */
+	/* Before unlock existed, a second argument selected one of the two (Linux 6.10). */
 	void (*lock)(struct codetag_type *type, bool take);
 	void (*unlock)(struct codetag_type *type, bool take);
 	struct codetag_type *type = *(struct codetag_type **)tag_type;

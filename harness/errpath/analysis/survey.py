@@ -25,7 +25,7 @@ class FilesystemEntry:
     name: str
     # Why the kernel does not have it; empty where it has.
     absent: str = ""
-    # Percent of the lines of its source directory that are compiled; None where nobody knows.
+    # Percent of the lines of its source directory that are compiled; None where it is unknown.
     compiled: int | None = None
     # Files of that directory that are not.
     left_out: tuple[str, ...] = ()

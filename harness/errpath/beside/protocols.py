@@ -83,7 +83,7 @@ class Row:
     # Of LEAKS_A_ROUND in each round: found at all, and by the check of their own round.
     found: int
     right: int
-    # Records of what nobody planted.
+    # Records of what was not planted.
     false: int
     # Rounds with leaks of which none was reported and which were called clean.
     missed: int

@@ -203,7 +203,7 @@ def _material(arguments: argparse.Namespace, options: RunOptions) -> _Material:
 
 
 def _program(arguments: argparse.Namespace, evidence: Evidence) -> str:
-    """The program of the first case that is told, which is written to its file as well."""
+    """The program of the first case of the mail, which is written to its file as well."""
     ids = _ids(evidence)
     if not ids:
         raise UsageError("--program: of which case? expected one, or --case")

@@ -29,7 +29,7 @@ class Reported:
 
     @property
     def failed(self) -> tuple[CaseReport, ...]:
-        """Those of which the kernel is to blame, and not the run."""
+        """Those that are failures of the kernel, not of the run."""
         return tuple(report for report in self.reports if report.failed)
 
 

@@ -37,7 +37,7 @@ POINT_KINDS = {
 }
 # Kinds that a recording of the event alone does not give.
 COSTLY = ("image",)
-# The kinds that a sweep has unless told otherwise; those that fail a call by force; and those that
+# The kinds that a sweep has by default; those that fail a call by force; and those that
 # any machine can have.
 USUAL = ("plain", "call", "alloc", "io")
 FORCED = ("call", "value")

@@ -110,7 +110,7 @@ EXPECTATIONS = {
     "blocks_4096": "EINVAL",
     # FIFREEZE.
     "freeze": "ENOTSUP",
-    # An option that nobody knows, at mount and at a reconfigure.
+    # An unknown option, at mount and at a reconfigure.
     "unknown_option": "EINVAL",
     "unknown_reconfigure": "EINVAL",
     "unknown_remount": "EINVAL",
@@ -256,7 +256,7 @@ class Filesystem:
     expect: dict[str, str] = field(default_factory=dict)
     # What kernels without a change give instead; a kernel lacks one of the changes at most.
     before: tuple[Before, ...] = ()
-    # What it prints at level err or worse where an image, an option or a forced error is to blame:
+    # What it prints at level err or worse where an image, an option or a forced error is the cause:
     # regular expressions of whole messages. Anything else of these levels is a failure. Without the
     # key, only what is wrong at any level is one (`errpath.oracles.messages`).
     log: tuple[str, ...] | None = None

@@ -49,7 +49,7 @@ def reproduce(
     built: Callable[[BuiltKernel], None] = lambda kernel: None,
 ) -> Reproduction:
     """All attempts on one kernel, what they come to; never an exception for what went wrong.
-    `built` is told of the kernel before the first attempt."""
+    `built` is called with the kernel before the first attempt."""
     wanted = reproducer.filesystems
     testbeds = Testbeds({choice.name: choice}, directory / "guests", progress)
 

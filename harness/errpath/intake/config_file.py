@@ -21,7 +21,7 @@ __all__ = ["ReportedConfig", "read_config"]
 
 # What a kernel needs of errpath's own where the report's whole configuration is taken.
 _NEEDED = ("base", "checks", "filesystems")
-# Differences that are told by name.
+# Differences that are reported by name.
 _TOLD_MAX = 60
 
 

@@ -1,6 +1,6 @@
 """A report's own kernel configuration → what a kernel for a guest takes of it. Pure.
 
-Its lines are wishes: a kernel may drop them, and then that is told. What errpath needs lies over
+Its lines are wishes: a kernel may drop them, and that is reported. What errpath needs lies over
 them: its guests' devices, kmemleak, error injection, filesystems as modules.
 """
 
@@ -22,7 +22,7 @@ _COMPUTED = re.compile(
     r"X86_64$|64BIT$|X86$|INSTRUCTION_DECODER$|GENERIC_|DEFAULT_|VERSION_|BUILD_SALT|LOCALVERSION|"
     r"INITRAMFS_|SYSTEM_TRUSTED|MODULE_SIG_KEY|UNUSED_KSYMS|EFI_SBAT)"
 )
-# What a guest and its command line are, which are errpath's: a panic ends what could be told.
+# What a guest and its command line are, which are errpath's: a panic ends the report.
 _GUESTS = re.compile(
     r"CONFIG_(?:CMDLINE\w*|RANDOMIZE_\w+|RELOCATABLE|PANIC_\w+|BOOTPARAM_\w+PANIC\w*|MODULE_SIG\w*|"
     r"MODULE_COMPRESS\w*|SECURITY_LOCKDOWN\w*|LOCK_DOWN_\w+|SL[AO]B|DEBUG_INFO\w*|KEXEC\w*)"

@@ -1,6 +1,6 @@
 """A reproducer's C source → what is compiled: title, flags, filesystems; its own leak check off.
 
-Reproducers of syzkaller that look for leaks read kmemleak and then clear it, after which nobody
+Reproducers of syzkaller that look for leaks read kmemleak and then clear it, after which nothing
 else sees anything. They run for ever. Here their check is switched off, and the number of rounds
 limited; what was changed is said.
 """

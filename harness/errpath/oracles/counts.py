@@ -1,4 +1,4 @@
-"""Who keeps what: what each of some cases has changed of what the kernel counts. Pure.
+"""Attribution of resource counts: what each case changed of what the kernel counts. Pure.
 
 After every case the agent reports what has changed (guests/agent/counts.c): allocations by their
 place as differences, other sources as they are now. A count that rises with a case and never comes

@@ -32,7 +32,7 @@ _MEMBER_MAX = 1 << 14
 _NEAR_NULL = 1 << 16
 _FREES = re.compile(r"_*k[vz]?free\w*|_*kmem_cache_free\w*|_*vfree\w*|slab_free\w*|rcu_free\w*")
 _SLAB = ("mm/slub.c", "mm/slab_common.c", "mm/slab.h")
-# Functions of the way that are told.
+# Functions of the way that are reported.
 _WAY_MAX = 6
 
 
@@ -55,14 +55,14 @@ class Origin:
     value: int
     # Where it was loaded, and what the source says there.
     loaded: Place
-    # Who stored it; None where nobody did in the case.
+    # Who stored it; None where it was stored before the case.
     stored: Place | None
     # The functions on the stack of the store, innermost first, without helpers.
     way: tuple[str, ...] = ()
     # The memory that holds the word was freed, which is what stored the value.
     freed: bool = False
 
-    def blamed(self, failed: Iterable[str]) -> str:
+    def failing_function(self, failed: Iterable[str]) -> str:
         """The function that saw the error of a call chain that was made to fail, and on whose
         behalf the value was stored; "" where there is none. `failed` are the chain's functions."""
         seen = set(failed)

@@ -1,7 +1,7 @@
 """Timers and delayed work that cases have armed and that have not fired.
 
 A timer in memory that was freed does no harm until it fires, which may be half a minute after the
-case that armed it. What is armed is known (guests/modules/pending), so that nobody waits where
+case that armed it. What is armed is known (guests/modules/pending), so that there is no wait where
 nothing is.
 """
 

@@ -119,7 +119,7 @@ def settle(guest: LeakGuest) -> None:
     guest.quiesce()
     for _ in range(_ROUNDS):
         guest.write_file(_DROP_CACHES, "3")
-        # A page without a file belongs to nobody whose caches could be dropped: reclaim alone finds
+        # A page without a file belongs to no cache that could be dropped: reclaim alone finds
         # it. stat_refresh folds what each processor keeps of the counts.
         for path, word in ((PROBE.file, "press"), (PROBE.file, "purge"), (_STAT_REFRESH, "1")):
             with contextlib.suppress(AgentError):

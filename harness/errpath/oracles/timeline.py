@@ -117,7 +117,7 @@ class Timeline:
     allocated: Place
     # In the order in which they came.
     holders: tuple[Holder, ...]
-    # Who freed the object, in order; of what is leaked, nobody.
+    # Who freed the object, in order; none for a leaked one.
     frees: tuple[Place, ...] = ()
 
     @property
@@ -186,7 +186,7 @@ def make_reference_timeline(
     source: Source,
 ) -> Timeline | None:
     """Who held pointers into memory that is never freed, such as the data of a module of which
-    references are lost; None where nobody did. `owner` is what it is called."""
+    references are lost; None where none is. `owner` is what it is called."""
     decoded = [_Decoded(change, tuple(call_chain(change, resolve))) for change in changes]
     stacks = Counter(change.stack for change in changes)
     task = stacks.most_common(1)[0][0] if stacks else 0

@@ -97,7 +97,7 @@ class Lifetimes:
             return self._origins.get(key)
 
     def message(self, kernel: str, result: Result) -> MessageSource | None:
-        """Which statement of the filesystem printed what nobody expected; None where it printed
+        """Which statement of the filesystem printed an unexpected message; None where it printed
         nothing of the kind."""
         case, said = result.verdict.case, _first(result, KERNEL_LOG)
         if said is None:

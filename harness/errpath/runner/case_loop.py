@@ -146,7 +146,7 @@ class CaseLoop:
         if usual or not (wrecked or 0 < outcome.stood_still < PATIENCE):
             step.results.append(Result(verdict, batch.prepared.artefacts))
         else:
-            # Another failure than was waited for so briefly, or whose guest could be to blame.
+            # Another failure than was waited for so briefly, or whose guest could be the cause.
             self._slow.add(case.id)
             step.soon.append([case])
             return False

@@ -12,7 +12,7 @@ __all__ = ["classify_guest_loss", "is_guest_unusable", "is_kernel_spent"]
 
 
 def classify_guest_loss(guest: Guest, case: MountCase, cause: str) -> Verdict:
-    """The verdict on a case in which its guest went away. The kernel is blamed only where it said
+    """The verdict on a case in which its guest went away. It is the kernel's only where it said
     so itself."""
     crashes = guest.console.crashes() if guest.console is not None else ()
     if not any(crash.fatal for crash in crashes):

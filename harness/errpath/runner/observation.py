@@ -149,7 +149,7 @@ def check_late_crashes(current: CurrentGuest, outcomes: Sequence[Outcome]) -> No
     """See that every crash on the console was logged while a case ran, or before the next.
 
     Raises:
-        KernelError: one came later, from a kernel thread say: no case can be blamed for it.
+        KernelError: one came later, from a kernel thread say: it belongs to no case.
     """
     prepared = current.get()
     for crash in late_crashes(current, prepared, outcomes):

@@ -65,7 +65,7 @@ def _measure(
     crash: Crash,
 ) -> Measured:
     sections, names = _sections(clone)
-    # A warning that is followed by others is told of once. After an oops the task is gone, but
+    # A warning that is followed by others is reported once. After an oops the task is gone, but
     # others may come to the same instruction.
     first = crash.pointer is None
     end = 0 if first else symbols_of(bed.kernel.system_map).get(_OOPS, 0)

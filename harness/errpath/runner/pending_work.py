@@ -90,8 +90,8 @@ class PendingWork:
             what = functions[case.id]
             if alone or (known and self._shown[what] >= _SAMPLE):
                 self._shown[what] += alone
-                blamed = judge(case, _with(outcome, crashes), None)
-                step.results.append(Result(blamed, batch.prepared.artefacts))
+                judged = judge(case, _with(outcome, crashes), None)
+                step.results.append(Result(judged, batch.prepared.artefacts))
             else:
                 unknown.append(case)
         if known:

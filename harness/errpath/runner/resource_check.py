@@ -112,7 +112,7 @@ class ResourceCheck:
         show: Show,
     ) -> dict[str, tuple[Failure, ...]]:
         """Of cases that lose nothing with each repeat, the fewest that leave something all the
-        same; none where those that do lose something are to blame."""
+        same; none where those that do lose something account for it."""
         found = [failure.resource for one in failures.values() for failure in one]
         held = {resource.removeprefix(f"{MODULES}: ") for resource in found}
         if all(one.resource.removeprefix(MODULE_STAYS) in held for one in left) or not clean:

@@ -22,7 +22,7 @@ class Result:
 
 def answers_alone(result: Result) -> Result:
     """The same; of a pass only what its steps gave, for runs that keep a great many: most of it is
-    what the kernel said and counted meanwhile, which nobody reads of a pass."""
+    what the kernel said and counted meanwhile, which is not read of a pass."""
     verdict = result.verdict
     if verdict.status is not Status.PASS or verdict.outcome is None:
         return result

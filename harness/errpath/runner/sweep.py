@@ -68,7 +68,7 @@ class Sweeper:
 
     recordings: Recordings
     repeats: int = 2
-    # What no case is to blame for alone.
+    # What no case causes alone.
     notes: list[str] = field(default_factory=list)
     runners: set[BatchRunner] = field(default_factory=set)
     # By case id: the units of a group, and natural points with the search for twins, share them.
@@ -121,7 +121,7 @@ class Sweeper:
             return {}
         for unit in self.recordings.expected:
             if unit.group == plan.unit.group and unit not in units:
-                # What cannot be recorded is told where that unit is planned.
+                # What cannot be recorded is reported where that unit is planned.
                 with contextlib.suppress(ErrpathError):
                     units[unit] = [
                         self.recordings.case(unit, point) for point in self.recordings.turn(unit)

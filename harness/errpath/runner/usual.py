@@ -17,8 +17,8 @@ from errpath.runner.verdict import Verdict
 
 __all__ = ["PATIENCE", "UsualFailures"]
 
-# Seconds that a task may sleep without being woken in a guest in which nobody else has anything to
-# do, before it counts as hung.
+# Seconds that a task may sleep without being woken in a guest in which no other task has
+# anything to do, before it counts as hung.
 PATIENCE = 6.0
 # The same where hangs are usual: so many times what cases take that do not hang, within bounds.
 _TIMES = 20

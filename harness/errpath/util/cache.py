@@ -48,7 +48,7 @@ def store_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> Path:
 def scratch_directory() -> Iterator[Path]:
     """A directory for the time of one step.
 
-    Each is locked while it is in use; whoever makes one removes those that nobody holds any more,
+    Each is locked while it is in use; whoever makes one removes those that are no longer held,
     so that not even `kill -9` leaves one for long.
 
     Raises:

@@ -1,8 +1,8 @@
 """Locks between processes, held by what they guard for as long as it runs.
 
 `flock` belongs to the open file, and a child process inherits the open file. A compiler started
-under a lock therefore keeps it, even if the process that started it was killed: nobody else touches
-the tree before the last compiler is gone. (The filelock package cannot pass its lock on.)
+under a lock therefore keeps it, even if the process that started it was killed: no other process
+touches the tree before the last compiler is gone. (The filelock package cannot pass its lock on.)
 """
 
 from __future__ import annotations

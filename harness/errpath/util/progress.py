@@ -204,7 +204,7 @@ class _Silent(Progress):
 
 
 def silent() -> Progress:
-    """Progress that nobody sees, for tests."""
+    """Progress without output, for tests."""
     return _Silent()
 
 

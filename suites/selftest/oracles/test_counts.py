@@ -1,4 +1,4 @@
-"""Who keeps what, against a kernel of a few lines whose every allocation is known."""
+"""Attribution of resource counts, against a kernel whose every allocation is known."""
 
 from __future__ import annotations
 

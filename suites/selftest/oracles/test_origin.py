@@ -116,7 +116,7 @@ def test_who_stored_it_and_on_whose_behalf() -> None:
         "  error in   x_mount_rw: what failed was called by it, and so was this",
         "look x_mount_rw",
     ]
-    # Nothing was made to fail: nobody is blamed, and the first time is another.
+    # Nothing was made to fail: no function failed, and the first time is another.
     other = _told(stores, _load(1, _WORD, 0), "x", first=True)
     assert other[1:] == ["  stored     in other (fs/x/super.c:20)", "look "]
 
@@ -130,7 +130,7 @@ def test_memory_that_was_freed() -> None:
 @pytest.mark.parametrize("accesses", [[], [_REACHED, _store(3, 0)]])
 def test_what_nobody_stored(accesses: list[Access]) -> None:
     lines = _told(accesses, _load(1, _WORD, 0), "x")
-    assert lines[1] == "  stored     by nobody in this case: it was there before"
+    assert lines[1] == "  stored     before this case"
 
 
 def test_records_of_the_plugin(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class Comparison:
     runs_after: int = 0
     # One line: what is wrong, what changed, or why it was not run.
     note: str = ""
-    # A report of either kernel for who wants to see it.
+    # A report of either kernel.
     report: str = ""
     # Neither kernel has what the case is about.
     absent: bool = False

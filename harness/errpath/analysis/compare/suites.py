@@ -54,7 +54,7 @@ def find_untouched(
 ) -> Untouched:
     """Which of the cases, and which of these further filesystems, the patches of a kernel cannot
     reach. The kernel is also built without them, and the cases traced there once (`trace`);
-    `directory` is for what the guests leave. What is left out is told.
+    `directory` is for what the guests leave. What is left out is reported.
 
     Raises:
         ErrpathError: one of the kernels cannot be had.

@@ -20,7 +20,7 @@ class Judged:
     exit: Exit
     # Cases that took it, in the order in which they ran.
     cases: tuple[str, ...]
-    # Why no image takes it; empty where one does, or where nobody has said.
+    # Why no image takes it; empty where one does, or where no reason is given.
     reason: str = ""
 
 

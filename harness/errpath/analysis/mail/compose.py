@@ -53,7 +53,7 @@ def patch_mail(
     number: int = 1,
     of: int = 1,
 ) -> str:
-    """A patch with the evidence for it. Nobody signs it: whoever sends it does."""
+    """A patch with the evidence for it. The sender signs it."""
     count = f" {number}/{of}" if of > 1 else ""
     parts = [patch.body] if patch.body else []
     if evidence.cases:

@@ -63,7 +63,7 @@ static void need(int ok, const char *what)
 	exit(1);
 }
 
-static void told(const char *what, long got)
+static void report(const char *what, long got)
 {
 	printf("%s: %s\n", what, got < 0 ? strerror(errno) : "success");
 	fflush(stdout);
@@ -341,26 +341,26 @@ def _text(text: str) -> str:
 def _mount(step: Step) -> Iterator[str]:
     assert isinstance(step, Mount)
     words = f'device, "mnt", {_text(step.fstype)}, {_flags(step, 0)}, {_text(step.data)}'
-    yield f'told("mount", mount({words}));'
+    yield f'report("mount", mount({words}));'
 
 
 def _remount(step: Step) -> Iterator[str]:
     assert isinstance(step, Remount)
     flags = " | ".join(word for word in ("MS_REMOUNT", _flags(step, 0)) if word != "0")
-    yield f'told("remount", mount(device, "mnt", NULL, {flags}, {_text(step.data)}));'
+    yield f'report("remount", mount(device, "mnt", NULL, {flags}, {_text(step.data)}));'
 
 
 def _umount(step: Step) -> Iterator[str]:
-    yield 'told("umount", umount2("mnt", 0));'
+    yield 'report("umount", umount2("mnt", 0));'
 
 
 def _options(step: FsOpen | Reconfigure) -> Iterator[str]:
     if "ro" in step.flags:
-        yield 'told("ro", configure(fs, SET_FLAG, "ro", NULL));'
+        yield 'report("ro", configure(fs, SET_FLAG, "ro", NULL));'
     for key, value in step.pairs:
         command = "SET_FLAG" if value is None else "SET_STRING"
         words = f"{_text(key)}, {'NULL' if value is None else _text(value)}"
-        yield f"told({_text(key)}, configure(fs, {command}, {words}));"
+        yield f"report({_text(key)}, configure(fs, {command}, {words}));"
 
 
 def _fsopen(step: Step) -> Iterator[str]:
@@ -368,14 +368,14 @@ def _fsopen(step: Step) -> Iterator[str]:
     yield "{"
     yield f"\tint fs = syscall(SYS_fsopen, {_text(step.fstype)}, 0), mounted = -1;"
     yield ""
-    yield '\ttold("source", configure(fs, SET_STRING, "source", device));'
+    yield '\treport("source", configure(fs, SET_STRING, "source", device));'
     yield from (f"\t{line}" for line in _options(step))
     if step.until != "options":
-        yield '\ttold("create", configure(fs, CMD_CREATE, NULL, NULL));'
+        yield '\treport("create", configure(fs, CMD_CREATE, NULL, NULL));'
     if step.until == "mount":
         yield f"\tmounted = syscall(SYS_fsmount, fs, 0, {_flags(step, 1)});"
-        yield '\ttold("fsmount", mounted);'
-        yield '\ttold("move_mount", syscall(SYS_move_mount, mounted, "", AT_FDCWD, "mnt", 4));'
+        yield '\treport("fsmount", mounted);'
+        yield '\treport("move_mount", syscall(SYS_move_mount, mounted, "", AT_FDCWD, "mnt", 4));'
     yield "\tclose(mounted);"
     yield "\tclose(fs);"
     yield "}"
@@ -387,7 +387,7 @@ def _reconfigure(step: Step) -> Iterator[str]:
     yield '\tint fs = syscall(SYS_fspick, AT_FDCWD, "mnt", 0);'
     yield ""
     yield from (f"\t{line}" for line in _options(step))
-    yield '\ttold("reconfigure", configure(fs, CMD_RECONFIGURE, NULL, NULL));'
+    yield '\treport("reconfigure", configure(fs, CMD_RECONFIGURE, NULL, NULL));'
     yield "\tclose(fs);"
     yield "}"
 

@@ -24,7 +24,7 @@ __all__ = ["contexts", "reconfigures", "second_mounts"]
 
 
 def reconfigures(fs: Filesystem, errnos: Sequence[str], images: Sequence[str]) -> Iterator[Cell]:
-    """(e): an option that is refused, one that nobody knows, a forced failure, and none."""
+    """(e): an option that is refused, an unknown one, a forced failure, and none."""
     device = usual_device(fs)
     good = option_pairs(fs.good_options)
     for api in APIS:

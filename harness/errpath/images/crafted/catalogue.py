@@ -39,7 +39,7 @@ __all__ = [
 # What an expectation says.
 _EXPECTED = ("errno", "fsopen_errno", "message", "writable_only", "readonly")
 # What a bug does: the task does not end; the kernel reports of itself; memory is lost; a valid
-# volume is refused; data are lost or read wrong; the outcome depends on memory that nobody wrote.
+# volume is refused; data are lost or read wrong; the outcome depends on uninitialised memory.
 BUGS = ("hang", "crash", "leak", "refusal", "data", "memory")
 
 
@@ -110,7 +110,7 @@ class Case:
     hidden: bool = False
     # What the bug leaves behind reaches other cases in the same guest.
     contaminates_guest: bool = False
-    # What the mount gives depends on memory that nobody initialised.
+    # What the mount gives depends on memory that was not initialised.
     any_errno: bool = False
     # Written to, unmounted and mounted again, its files have the extended attributes that they had.
     keeps_attributes: bool = False

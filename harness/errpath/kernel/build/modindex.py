@@ -142,7 +142,7 @@ def _objects(
     as n, and those of which nothing is said, as ?."""
     for target, words in assignments(makefile):
         if match := _OBJECTS.match(target):
-            # What nobody asked for, Kconfig may switch on by itself.
+            # What was not asked for, Kconfig may switch on by itself.
             value = match["fixed"] or config.get(match["symbol"], "?")
             if value in ("y", "m") or every:
                 yield from ((value, word) for word in words)

@@ -92,7 +92,7 @@ def _last_use(layout: Layout, kernel: StoredKernel) -> float:
 
 @contextmanager
 def _unused(layout: Layout, key: str) -> Iterator[bool]:
-    """Whether nobody uses a kernel; while the block runs, nobody begins to."""
+    """Whether a kernel is unused; while the block runs, it stays so."""
     path = _mark(layout, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = try_lock(path)

@@ -22,7 +22,7 @@ __all__ = ["repair"]
 _LAST_MOMENTS = 5.0
 # By how much times of files are off, in seconds.
 _CLOCK_GRAIN = 1.0
-# Files of ours, and the lock of nobody.
+# Files of ours, which need no lock.
 _KEEP = ("errpath.",)
 
 

@@ -106,7 +106,7 @@ class KernelStore:
     ) -> BuiltModule:
         """A module of our own: `directory` holds its sources and a Makefile for kbuild.
 
-        With `allow_undefined`, symbols that nothing exports are left for who loads it to fill in.
+        With `allow_undefined`, symbols that nothing exports are left to the loader.
 
         Raises:
             SourceError: `directory` makes no module.

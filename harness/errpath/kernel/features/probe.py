@@ -66,7 +66,7 @@ def features_header(table: Iterable[Feature], found: Iterable[Finding]) -> str:
     """The header that defines a macro for each feature that compiled.
 
     Raises:
-        BuildError: a probe is broken, so that nobody knows whether the kernel has the feature.
+        BuildError: a probe is broken, so that it is unknown whether the kernel has the feature.
     """
     compiled = {feature.name: feature for feature in table if feature.compile}
     lines = ["/* Made by errpath from its table of features: what this kernel has. */"]

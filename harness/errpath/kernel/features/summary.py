@@ -18,7 +18,7 @@ def missing(found: Iterable[Finding], table: Iterable[Feature] | None = None) ->
     """What errpath does and this kernel does not allow -> why: absent oracles and faults.
 
     Raises:
-        BuildError: a probe is broken, so that nobody knows.
+        BuildError: a probe is broken, so that it is unknown.
     """
     features = {one.name: one for one in (table if table is not None else load_table())}
     gone = {}

@@ -11,7 +11,7 @@ from errpath.errors import PatchError
 from errpath.kernel.source.gittree import GitRevision
 from errpath.util.process import Completed, run
 
-__all__ = ["Suspect", "Touched", "convicted_lines", "find_suspect"]
+__all__ = ["Suspect", "Touched", "find_suspect", "replaced_lines"]
 
 _FILE = re.compile(r"^--- (?:a/)?([^\t\n]+)")
 _HUNK = re.compile(r"^@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@")
@@ -44,7 +44,7 @@ class Suspect:
         return f'Fixes: {self.commit[:_DIGITS]} ("{self.subject}")'
 
 
-def convicted_lines(diff: str) -> tuple[Touched, ...]:
+def replaced_lines(diff: str) -> tuple[Touched, ...]:
     """The lines that a diff takes away; where a hunk only adds, the line that it adds behind."""
     found: list[Touched] = []
     for path, at, lines in _hunks(diff):
@@ -85,14 +85,14 @@ def _hunks(diff: str) -> Iterator[tuple[str, int, list[str]]]:
 
 
 def find_suspect(base: GitRevision, diff: str) -> Suspect | None:
-    """The commit that brought most of the lines that a diff convicts; None where the history of the
-    tree does not reach back to it.
+    """The commit that brought most of the lines that a diff removes or changes; None where the
+    history of the tree does not reach back to it.
 
     Raises:
         PatchError: git does not know; the text is git's.
     """
     votes: Counter[str] = Counter()
-    lines = convicted_lines(diff)
+    lines = replaced_lines(diff)
     for one in lines:
         span = f"{one.line},{one.line}"
         done = _git(base, "blame", "--porcelain", "-w", "-L", span, base.commit, "--", one.path)

@@ -48,7 +48,7 @@ def _read(path: Path) -> File | None:
 
 @dataclass(frozen=True)
 class PristineDirectory:
-    """A tarball unpacked into the cache: nobody writes to it, so its name stands for its content.
+    """A tarball unpacked into the cache: never written to, so its name stands for its content.
 
     `root` is named after the tarball; `label` is for people.
     """

@@ -54,7 +54,7 @@ class Complaint(str):
 class Recipients:
     """Whom a mail goes to, as get_maintainer.pl has them."""
 
-    # Those who take patches; the lists alone where nobody does.
+    # Those who take patches; the lists alone where there are none.
     to: tuple[str, ...]
     # Reviewers and lists.
     cc: tuple[str, ...]

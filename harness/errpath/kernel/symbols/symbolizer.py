@@ -39,7 +39,7 @@ class Symbolizer:
             {name: module.path for name, module in self._modules.items()}
         )
         self._running: dict[tuple[str, str], Addr2line] = {}
-        # A symbolizer that nobody closed must not leave processes behind.
+        # A symbolizer that was not closed must not leave processes behind.
         weakref.finalize(self, _end_all, self._running)
         self._lookup = lru_cache(maxsize=4096)(self._find)
 

@@ -90,7 +90,7 @@ def origin_of(measured: Measured, case: MountCase) -> OriginStory:
     text = f": {origin.loaded.text}" if origin.loaded.text else ""
     lines = [f"  loaded     {origin.value:#x}, in {origin.loaded}{text}"]
     if origin.stored is None:
-        lines.append("  stored     by nobody in this case: it was there before")
+        lines.append("  stored     before this case")
         return OriginStory(tuple(lines))
     word, text = "stored", f": {origin.stored.text}" if origin.stored.text else ""
     if origin.freed:
@@ -98,10 +98,10 @@ def origin_of(measured: Measured, case: MountCase) -> OriginStory:
     lines.append(f"  {word:<10} in {origin.stored}{text}")
     if len(origin.way) > 1:
         lines.append(f"  {'':<10} by {' <- '.join(origin.way)}")
-    blamed = origin.blamed(_failed(case))
-    if blamed:
-        lines.append(f"  error in   {blamed}: what failed was called by it, and so was this")
-    return OriginStory(tuple(lines), blamed)
+    failing = origin.failing_function(_failed(case))
+    if failing:
+        lines.append(f"  error in   {failing}: what failed was called by it, and so was this")
+    return OriginStory(tuple(lines), failing)
 
 
 def _failed(case: MountCase) -> list[str]:
@@ -252,7 +252,7 @@ def _place(site: _Site, decoder: Decoder | None) -> str:
     frames = decoder.resolve(site.name, site.offset, site.module) if decoder is not None else ()
     if not frames:
         return base_name(site.name)
-    # The innermost that is nobody's helper: it may have been inlined.
+    # The innermost that is no helper: it may have been inlined.
     frame = next((one for one in frames if not is_helper(one.function)), frames[-1])
     return f"{frame.function} ({frame.file}:{frame.line})"
 

@@ -92,7 +92,7 @@ def render(
 
 
 def _message_lines(message: MessageSource) -> list[str]:
-    """Who printed a message that nobody expected, and under which condition."""
+    """The source of an unexpected message, and its condition."""
     lines = [f"  printed    by {message.place}: {message.place.text}"]
     if message.condition:
         lines.append(f"  because    {message.condition}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from errpath.kernel.source.blame import Touched, convicted_lines, find_suspect
+from errpath.kernel.source.blame import Touched, find_suspect, replaced_lines
 from errpath.kernel.source.gittree import open_git_tree
 from errpath.util.process import run
 
@@ -32,7 +32,7 @@ diff --git a/fs/x.c b/fs/x.c
 
 
 def test_lines_taken_away_and_the_line_that_is_added_behind() -> None:
-    found = convicted_lines(_DIFF)
+    found = replaced_lines(_DIFF)
     assert found == (Touched("fs/x.c", 3), Touched("fs/x.c", 8), Touched("fs/y.c", 1))
 
 
