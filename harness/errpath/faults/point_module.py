@@ -34,14 +34,17 @@ _HOOKS = {
     "bio": ("submit_bio_noacct",),
 }
 # Ranges of code below which nothing counts, from the first of a pair to the end of the last, each
-# the first that the kernel has of some names: the allocations of kmemleak and of the stack depot,
-# and the pages of the slab allocator, which depend on what came before.
+# the first that the kernel has of some names: the allocations of kmemleak, of the stack depot and of
+# memory allocation profiling, and the pages of the slab allocator. Which of them are made depends on
+# what came before.
 _KMEMLEAK = ("__alloc_object", "__create_object", "create_object")
 _STACK_DEPOT = ("stack_depot_save_flags", "__stack_depot_save")
+_PROFILING = ("alloc_slab_obj_exts",)
 _SLAB = ("allocate_slab",)
 _REJECTED = (
     (_KMEMLEAK, ("kmemleak_write",)),
     (_STACK_DEPOT, _STACK_DEPOT),
+    (_PROFILING, _PROFILING),
     (_SLAB, _SLAB),
 )
 # The compiler's parts of a function that nothing calls.

@@ -51,6 +51,7 @@ _COMMON = (
     # Of lib/kobject.c, without memory.
     r"kobject: can not set name properly!",
     r"kobject: kobject_add_internal failed for .* \(error: -12 parent: .*\)",
+    r"kobject: kobject_create_and_add: kobject_add error: -12",
 )
 # Around a report, and not a part of it.
 _DECORATION = re.compile(

@@ -42,6 +42,8 @@ def _titles(text: str, levels: str, case: MountCase = _CASE) -> list[str]:
         # Without memory a name or a directory cannot be made; anything else of the kind is wrong.
         (3, "kobject: can not set name properly!", False),
         (3, "kobject: kobject_add_internal failed for x (error: -12 parent: fs)", False),
+        (4, "kobject: kobject_create_and_add: kobject_add error: -12", False),
+        (4, "kobject: kobject_create_and_add: kobject_add error: -17", True),
         (3, "kobject: kobject_add_internal failed for x with -EEXIST, don't try to", True),
         (6, "sysfs: cannot create duplicate filename '/fs/x'", True),
         (6, "3 buffers leaked", True),
