@@ -13,7 +13,7 @@ from errpath.analysis.compare.bisect import check_kernel
 from errpath.analysis.compare.observe import Observed
 from errpath.cases.lifecycle import parse_events, parse_filesystems, plan
 from errpath.cli.parser import USAGE_STATUS, add_groups
-from errpath.cli.run import suites_of
+from errpath.cli.pytest_run import suites_of
 from errpath.errors import NO_ANSWER, ErrpathError, UsageError
 from errpath.filesystems.mkfs import use_own_image
 from errpath.intake.attempts import REPRO_GUEST, ROUNDS, SECONDS, reproduce

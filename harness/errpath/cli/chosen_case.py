@@ -13,7 +13,7 @@ import pytest
 
 from errpath.cases.case import MountCase
 from errpath.cases.failing import failing
-from errpath.cli.run import run_cases
+from errpath.cli.pytest_run import run_cases
 from errpath.errors import UsageError
 from errpath.guest.clones import Added
 from errpath.results.testbeds import Testbeds

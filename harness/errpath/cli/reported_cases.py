@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from errpath.analysis.mail.evidence import CaseReport, read_report
-from errpath.cli.run import run_cases
+from errpath.cli.pytest_run import run_cases
 from errpath.util.cache import scratch_directory
 
 __all__ = ["Reported", "report_cases"]

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-import pytest
-
 from errpath.cli.parser import add_groups
+from errpath.cli.pytest_run import run_cases, run_pytest
+from errpath.cli.replay import replay
 from errpath.errors import UsageError
-from errpath.filesystems import known_filesystems
 from errpath.plugin.ktap import KtapReporter, kselftest_status
 from errpath.runner.options import (
     RUN_GROUPS,
     LogOptions,
     ResultOptions,
     RunOptions,
-    SelectionOptions,
 )
 from errpath.util.logs import LOG_DATE_FORMAT, LOG_FORMAT
-from errpath.util.resources import PYTEST_WORDS, SUITES, shipped_suites, suite_path
+from errpath.util.resources import shipped_suites, suite_path
 
-__all__ = ["add_parser", "add_test_parser", "run_cases", "run_pytest", "suites_of"]
+__all__ = ["add_parser", "add_test_parser"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,6 +36,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PATH",
         help="a file or directory of your own that has the cases (repeatable; default: the suites "
         "that come with errpath)",
+    )
+    parser.add_argument(
+        "--replay",
+        type=int,
+        nargs="?",
+        const=2,
+        metavar="N",
+        help="run one case in N clones (2) of one frozen guest and compare their calls, step by "
+        "step, with messages and leaks",
     )
     add_groups(parser, *RUN_GROUPS, ResultOptions, LogOptions)
     parser.set_defaults(handler=_run)
@@ -75,7 +81,11 @@ def add_test_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    """pytest's own status: 0 passed, 1 failed."""
+    """pytest's own status: 0 passed, 1 failed; with --replay, 0 for the same in each clone."""
+    if arguments.replay is not None:
+        if len(arguments.case) != 1 or arguments.suite:
+            raise UsageError("--replay: expected one CASE-ID of the shipped suites")
+        return replay(arguments.case[0], RunOptions.from_namespace(arguments), arguments.replay)
     words = [*RunOptions.from_namespace(arguments).to_argv()]
     words += ResultOptions.from_namespace(arguments).to_argv()
     if arguments.verbose:
@@ -84,33 +94,6 @@ def _run(arguments: argparse.Namespace) -> int:
         words += [f"--log-cli-format={LOG_FORMAT}"]
         words += [f"--log-cli-date-format={LOG_DATE_FORMAT}"]
     return run_cases(arguments.case, words, suites=arguments.suite)
-
-
-def run_cases(
-    cases: Sequence[str],
-    words: Sequence[str],
-    *,
-    suites: Sequence[Path] = (),
-    plugins: Sequence[object] = (),
-) -> int:
-    """Cases by their ids, with pytest's words and plugins of ours; its own status. `suites` are
-    searched in place of those that come with errpath.
-
-    Raises:
-        UsageError: errpath is installed without its suites, or one of `suites` is not there.
-    """
-    selection = SelectionOptions(case=tuple(cases)).to_argv()
-    for path in suites:
-        if not path.exists():
-            raise UsageError(f"--suite {path}: no such file; expected a file or directory of tests")
-    if suites:
-        sys.stdout.flush()
-        own = [*map(str, suites), *selection, *words, "-q"]
-        return int(pytest.main(own, plugins=list(plugins)))
-    if not SUITES.is_dir():
-        raise UsageError(f"{SUITES}: no suites; expected them where errpath is installed")
-    chosen = [suite_path(name) for name in suites_of(cases)]
-    return run_pytest([*chosen, *selection, *words, "-q"], *plugins)
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -125,22 +108,3 @@ def _test(arguments: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr if arguments.ktap else out):
         status = run_pytest(words, reporter)
     return kselftest_status(reporter.counts, status) if arguments.kselftest_status else status
-
-
-def run_pytest(words: Sequence[str], *plugins: object) -> int:
-    """pytest over shipped suites, with its own status."""
-    sys.stdout.flush()
-    # Where errpath is installed nothing can be written, perhaps.
-    cache = f"cache_dir={Path.cwd() / '.pytest_cache'}"
-    return int(pytest.main([*PYTEST_WORDS, "-o", cache, *words], plugins=plugins))
-
-
-def suites_of(cases: Sequence[str]) -> list[str]:
-    """The suites that may hold the cases. An id that begins with a suite's name is of that suite: a
-    suite may have images to make before it knows its cases."""
-    suites = shipped_suites()
-    named = set(suites) - set(known_filesystems())
-    chosen = {case.split("-")[0] for case in cases} & named
-    if any(case.split("-")[0] not in named for case in cases):
-        chosen |= set(suites) - named
-    return sorted(chosen)

@@ -8,7 +8,7 @@ from datetime import date
 from errpath.cases.lifecycle import parse_filesystems
 from errpath.cases.sweeping import parse_sweep_events, parse_volumes
 from errpath.cli.parser import add_groups
-from errpath.cli.run import run_pytest
+from errpath.cli.pytest_run import run_pytest
 from errpath.errors import UsageError
 from errpath.faults.points import POINT_KINDS, USUAL, parse_point_kinds
 from errpath.filesystems import SWEEP_EVENTS

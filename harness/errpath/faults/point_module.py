@@ -34,9 +34,9 @@ _HOOKS = {
     "bio": ("submit_bio_noacct",),
 }
 # Ranges of code below which nothing counts, from the first of a pair to the end of the last, each
-# the first that the kernel has of some names: the allocations of kmemleak, of the stack depot and of
-# memory allocation profiling, and the pages of the slab allocator. Which of them are made depends on
-# what came before.
+# the first that the kernel has of some names: the allocations of kmemleak, of the stack depot and
+# of memory allocation profiling, and the pages of the slab allocator. Which of them are made
+# depends on what came before.
 _KMEMLEAK = ("__alloc_object", "__create_object", "create_object")
 _STACK_DEPOT = ("stack_depot_save_flags", "__stack_depot_save")
 _PROFILING = ("alloc_slab_obj_exts",)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from errpath.cases.case import MountCase
+from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_case
 from errpath.guest.channel import AgentError
 from errpath.guest.machine import Guest
@@ -88,6 +88,8 @@ class GraphText:
     text: str
     # Entries that were overwritten: the beginning is missing.
     lost: int
+    # What the case did.
+    outcome: Outcome
 
 
 def parse_graph(text: str) -> OwnershipTrace:
@@ -160,9 +162,9 @@ def graph_tracer(
     def record(case: MountCase, task: str) -> GraphText:
         put("tracing_on", "0")
         put("trace", "\n", truncate=True)
-        run_case(guest, case, task, trace=True)
+        outcome = run_case(guest, case, task, trace=True)
         text = guest.read_file(f"{_TRACING}/trace").decode(errors="replace")
-        return GraphText(text, _overrun(guest))
+        return GraphText(text, _overrun(guest), outcome)
 
     off()
     put("set_ftrace_filter", "\n", truncate=True)

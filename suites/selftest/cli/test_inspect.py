@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import struct
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import NoteSegment
 
+from errpath.analysis.inspect.attempts import Attempt, difference
 from errpath.analysis.inspect.core import parse_registers, vmcoreinfo, write_core
 from errpath.analysis.inspect.drgn_session import superblock_data_type
 from errpath.analysis.inspect.trace import Moment, Span, parse_times, perfetto_json
@@ -237,3 +239,34 @@ def test_a_core_opens_in_drgn(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     banner = program.symbol("linux_banner")
     text = program.read(banner.address, 40)
     assert text.startswith(b"Linux version ")
+
+
+def test_attempts_differ_first_in_their_steps_then_their_calls() -> None:
+    one = Attempt(("mount: 0",), ("m",), (("f", 0), ("g", 1)), ())
+    assert difference(one, one) == ""
+    other = replace(one, calls=(("f", 0), ("h", 1)), messages=())
+    assert difference(one, other) == "call 2 of 2: h(), 1 deep; expected g(), 1 deep"
+    assert difference(one, replace(one, messages=())) == "message 1 of 1: none; expected m"
+    assert difference(one, replace(other, steps=("mount: -EIO",))).startswith(
+        "step 1 of 1: mount: -"
+    )
+    leak = replace(one, leaks=("64 bytes at 0xffff888000000000",))
+    assert difference(one, leak).startswith("leaked object 1 of 1: 64 bytes")
+    assert str(leak) == "2 calls, 1 message, 1 leaked object; mount: 0"
+
+
+@pytest.mark.qemu
+def test_a_case_is_run_again_in_clones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["run", "killsb-omfs-d-plain-mount-ro", "--replay"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(
+        r"clone 1  \d+ calls, 2 messages, 1 leaked object; mount: 0, umount: 0", first
+    )
+    assert second == "clone 2  the same, in the same order"
+
+
+def test_a_replay_is_of_one_case_in_several_clones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["run", _CASE, "--replay", "1"]) == 2
+    assert "--replay 1: expected 2 or more clones" in capsys.readouterr().err
+    assert main.main(["run", _CASE, "other", "--replay"]) == 2
+    assert "--replay: expected one CASE-ID" in capsys.readouterr().err
