@@ -25,6 +25,8 @@ __all__ = ["Decoder", "decode_record", "lifetime_lines", "ownership_lines", "ren
 
 # Where to look, in a story.
 _LOOK = "  look at "
+# Frees a fs_context, and before it what `free` of its fs_context_operations does.
+_CONTEXT_END = "put_fs_context"
 
 
 def decode_record(record: Record, decoder: Decoder) -> str:
@@ -245,7 +247,12 @@ def ownership_lines(
     teardown = story.after(anchor) if anchor else story.calls
     names = list(dict.fromkeys(call.function for call in teardown))
     lines.append(f"  teardown   {' -> '.join(names)}")
-    if moved is not None and "kill_block_super" in names:
+    if timeline is not None and timeline.lost.function == _CONTEXT_END:
+        lines.append(
+            "  not freed  the fs_context held it last: its fs_context_operations.free should have"
+        )
+        look = f"free of {case.filesystem}'s fs_context_operations"
+    elif moved is not None and "kill_block_super" in names:
         lines.append(
             f"  not freed  {case.filesystem}'s kill_sb is {_hook(names)}, and nothing in the "
             "teardown freed it: kill_sb should have"

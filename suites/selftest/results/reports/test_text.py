@@ -16,14 +16,25 @@ from errpath.errors import InfrastructureError
 from errpath.faults.plan import FaultPlan
 from errpath.images import blank
 from errpath.oracles.kmemleak import parse_records
-from errpath.oracles.ownership import parse_graph
+from errpath.oracles.ownership import Call, OwnershipTrace, parse_graph
+from errpath.oracles.timeline import Holder, Place, Timeline
 from errpath.results.artefacts import write_artefacts
-from errpath.results.reports.text import render
+from errpath.results.reports.text import ownership_lines, render
+from errpath.runner.lifetime import Lifetime
 from errpath.runner.result import Result
 from errpath.runner.verdict import Leak, infrastructure_error, judge
 from suites.selftest import golden
 from suites.selftest.runner.simsession import SimDecoder
 
+_LEAK = """\
+unreferenced object 0xffff88800449f900 (size 64):
+  comm "errpath-000001", pid 49, jiffies 4294894047
+  hex dump (first 32 bytes):
+    00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00  ................
+  backtrace (crc e464689e):
+    hfs_init_fs_context+0xdd/0x100 [hfs]
+    alloc_fs_context+0x122/0x200
+"""
 _HEADERS = ("Fault", "Fired", "Errno", "Kmsg", "Confirmed", "Device", "Error")
 
 
@@ -151,3 +162,23 @@ def test_what_has_changed_on_the_volume_is_kept(tmp_path: Path) -> None:
     before = (folder / "image.img").read_bytes()
     after = (folder / "image-after.img").read_bytes()
     assert after == before[:512] + b"x" * 512 + before[1024:]
+
+
+@pytest.mark.parametrize(
+    ("end", "look"),
+    [
+        # As of gfs2meta's context without free; another context of the case is mounted.
+        ("put_fs_context", "free of hfs's fs_context_operations"),
+        # As of adfs: the superblock owned it.
+        ("destroy_super_work", "kill_sb of hfs"),
+    ],
+)
+def test_the_hook_that_should_have_freed_is_of_who_held_it_last(end: str, look: str) -> None:
+    stored, gone = Place("hfs_init_fs_context", "fs/hfs/super.c", 1), Place(end, "fs/x.c", 2)
+    holder = Holder("fc->fs_private", 1, stored, gone, freed=True)
+    lifetime = Lifetime(Timeline(1, 64, stored, (holder,)))
+    calls = (Call(0, "sget_fc"), Call(0, "kill_block_super"), Call(0, "put_fs_context"))
+    leak, *_ = parse_records(_LEAK)
+    case, trace = _case("setup_bdev_super", ""), OwnershipTrace(calls)
+    lines = ownership_lines(case, [leak], trace, SimDecoder(), lifetime)
+    assert f"  look at    {look}" in lines
