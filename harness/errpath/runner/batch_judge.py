@@ -146,7 +146,9 @@ class BatchJudge:
                 counted = case.id in confirmed.counted
                 repeats = 0 if counted else self._confirmation.repeats
                 leak = Leak(records, confirmed.counts.get(case.id, 0), repeats)
-            if leak and problem:
+            if case.id in confirmed.crashed:
+                verdict = replace(confirmed.crashed[case.id], leak=leak)
+            elif leak and problem:
                 verdict = replace(infrastructure_error(case, problem, outcome), leak=leak)
             elif case.id in origin:
                 verdict = judge(case, outcome, Leak((*records, *leaks.others)))
@@ -214,13 +216,15 @@ class BatchJudge:
             return list(results)
         show(f"confirming {len(doubtful)} failures")
         repeats = self._confirmation.failures(doubtful)
-        chance = {case.id for case in doubtful} - repeats.failed
-        return [
-            replace(result, verdict=self._unconfirmed(result.verdict, repeats.problems))
-            if result.verdict.case.id in chance
-            else result
-            for result in results
-        ]
+        chance = {case.id for case in doubtful} - repeats.failed - repeats.crashed.keys()
+        found = []
+        for result in results:
+            verdict = result.verdict
+            if verdict.case.id in chance:
+                verdict = self._unconfirmed(verdict, repeats.problems)
+            crashed = repeats.crashed.get(verdict.case.id)
+            found.append(replace(result, verdict=crashed or verdict))
+        return found
 
     def _unconfirmed(self, verdict: Verdict, problems: Mapping[str, str]) -> Verdict:
         first, *rest = verdict.failures

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import OwnershipTrace, trace_case
+from errpath.runner.crashed_again import apart_from_crashes
 from errpath.runner.guests import CurrentGuest, PreparedGuest, retried
 from errpath.runner.observation import find_leaks, repeat_cases
 from errpath.runner.subset import smallest_subset
@@ -33,14 +34,20 @@ class ConfirmedLeaks:
     traces: Mapping[str, OwnershipTrace] = field(default_factory=dict)
     # Ids of cases that were not repeated: many others that leak the same were confirmed each time.
     counted: frozenset[str] = frozenset()
+    # Verdicts on repeats in which the kernel crashed, by case id.
+    crashed: Mapping[str, Verdict] = field(default_factory=dict)
 
     def always(self, cases: Sequence[MountCase], repeats: int) -> bool:
         """Whether each of the cases leaked the same in each of its repeats."""
-        return all(self.counts[case.id] == repeats for case in cases)
+        return all(self.counts.get(case.id) == repeats for case in cases)
 
     def plus(self, other: ConfirmedLeaks) -> ConfirmedLeaks:
         """What both found."""
-        return ConfirmedLeaks({**self.counts, **other.counts}, {**self.traces, **other.traces})
+        return ConfirmedLeaks(
+            {**self.counts, **other.counts},
+            {**self.traces, **other.traces},
+            crashed={**self.crashed, **other.crashed},
+        )
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class Repeats:
     """What repeats of failed cases gave, by case id."""
 
     failed: frozenset[str] = frozenset()
+    # Verdicts on repeats in which the kernel crashed.
+    crashed: Mapping[str, Verdict] = field(default_factory=dict)
     # Why a case could not be repeated: an error of the infrastructure clears no failure.
     problems: Mapping[str, str] = field(default_factory=dict)
 
@@ -68,11 +77,16 @@ class Confirmation:
         Raises:
             ErrpathError: the suspects could not be repeated, or the check missed its canary.
         """
-        return retried(lambda: self._leaks(suspects, signatures))
+        confirmed, crashed = apart_from_crashes(
+            suspects, lambda some: retried(lambda: self._leaks(some, signatures))
+        )
+        return replace(confirmed, crashed=crashed)
 
     def _leaks(
         self, suspects: Sequence[MountCase], signatures: Mapping[str, set[LeakSignature]]
     ) -> ConfirmedLeaks:
+        if not suspects:
+            return ConfirmedLeaks()
         prepared = self._current.fresh_to_confirm()
         runs = repeat_cases(self._current, prepared, self._repeated(suspects))
         own = find_leaks(prepared, [outcome for _, outcome in runs]).own
@@ -106,7 +120,10 @@ class Confirmation:
     def failures(self, cases: Sequence[MountCase]) -> Repeats:
         """Repeat cases that failed once, leaks apart."""
         try:
-            return retried(lambda: self._failures(cases))
+            repeats, crashed = apart_from_crashes(
+                cases, lambda some: retried(lambda: self._failures(some))
+            )
+            return replace(repeats, crashed=crashed)
         except ErrpathError as error:
             return Repeats(problems={case.id: str(error) for case in cases})
         finally:
@@ -116,6 +133,8 @@ class Confirmation:
     def _failures(self, cases: Sequence[MountCase]) -> Repeats:
         failed: set[str] = set()
         problems: dict[str, str] = {}
+        if not cases:
+            return Repeats()
         prepared = self._current.fresh()
         for case, outcome in repeat_cases(self._current, prepared, self._repeated(cases)):
             verdict = judge(case, outcome, None)
@@ -123,7 +142,7 @@ class Confirmation:
                 failed.add(case.id)
             elif verdict.status is Status.ERROR:
                 problems[case.id] = verdict.failures[0].title
-        return Repeats(frozenset(failed), problems)
+        return Repeats(frozenset(failed), problems=problems)
 
     def origin(
         self,

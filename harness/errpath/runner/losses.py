@@ -10,25 +10,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from errpath.cases.case import MountCase
+from errpath.errors import GuestPoisonedError
 from errpath.oracles.counts import kept
 from errpath.oracles.resources import (
-    EXACT,
     MODULES,
     SUPERBLOCKS,
     Resource,
     ResourceLeak,
+    moves_by_chance,
     settle,
 )
 from errpath.runner.counting import begin_counts, read_counts
+from errpath.runner.crashed_again import CrashedAgainError
+from errpath.runner.guest_loss import classify_guest_loss
 from errpath.runner.guests import CurrentGuest, retried
 from errpath.runner.observation import Show, repeat_cases
+from errpath.runner.verdict import Status
 
 __all__ = ["Kept", "LossSearch"]
 
 # Of many cases that keep the same, these run again; if all of these keep it each time, the others
 # are counted.
 _SAMPLE = 8
-# Repeats where a count moves by chance as well.
+# Repeats where a count moves by chance as well (`moves_by_chance`).
 _INEXACT_REPEATS = 12
 # What neither the agent nor a cache has a part in: these, and the filesystem's own allocations,
 # are noted where they do not come again.
@@ -140,14 +144,22 @@ class LossSearch:
     ) -> list[Sequence[Kept]]:
         """What each of the cases keeps, by round. In the first one all is allocated that is
         allocated once in a boot."""
-        kinds = {resource.oracle for case in cases for resource in kept_before[case.id]}
-        repeats = self._repeats if kinds <= EXACT else _INEXACT_REPEATS
+        suspected = {resource for case in cases for resource in kept_before[case.id]}
+        repeats = _INEXACT_REPEATS if any(map(moves_by_chance, suspected)) else self._repeats
         prepared = self._current.fresh()
         before = begin_counts(prepared.guest, cases)
         work = [*cases] * (1 + repeats)
         runs = repeat_cases(self._current, prepared, work, count=True, settle=True)
-        settle(prepared.guest)
-        found = kept(before, [o.counts for _, o in runs], read_counts(prepared.guest))
+        try:
+            settle(prepared.guest)
+            settled = read_counts(prepared.guest)
+        except GuestPoisonedError as error:
+            # Reclaim looks at what the cases left: of one case, that is its own.
+            verdict = classify_guest_loss(prepared.guest, cases[0], str(error))
+            if len(cases) > 1 or verdict.status is not Status.FAIL:
+                raise
+            raise CrashedAgainError(str(error), verdict) from None
+        found = kept(before, [o.counts for _, o in runs], settled)
         self._current.close()
         size = len(cases)
         return [found[number * size : (number + 1) * size] for number in range(1 + repeats)]

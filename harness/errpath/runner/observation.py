@@ -15,6 +15,7 @@ from errpath.kernel.log import Crash, find_crashes
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.volume import asks_changes, is_to_be_checked
+from errpath.runner.crashed_again import CrashedAgainError
 from errpath.runner.guest_loss import is_guest_unusable
 from errpath.runner.guests import CurrentGuest, PreparedGuest
 from errpath.runner.usual import PATIENCE
@@ -103,7 +104,8 @@ def repeat_cases(
 
     Raises:
         AgentError: the guest cannot run one of them any more.
-        GuestPoisonedError: one of them took the guest down, which it did not do before.
+        CrashedAgainError: the kernel reported a crash of one of them, which it did not before.
+        GuestPoisonedError: one of them took the guest down in another way.
     """
     runs = []
     for case, outcome in observe(current, prepared, cases, count=count, settle=settle):
@@ -111,8 +113,11 @@ def repeat_cases(
             raise outcome
         if is_guest_unusable(outcome):
             current.close()
-            reason = judge(case, outcome, None).failures[0].title
-            raise GuestPoisonedError(f"guest is unusable after {case.id}, run again: {reason}")
+            verdict = judge(case, outcome, None)
+            reason = f"guest is unusable after {case.id}, run again: {verdict.failures[0].title}"
+            if any(failure.kind.certain for failure in verdict.failures):
+                raise CrashedAgainError(reason, verdict)
+            raise GuestPoisonedError(reason)
         runs.append((case, outcome))
     return runs
 

@@ -19,6 +19,7 @@ from errpath.oracles.failure import Failure
 from errpath.oracles.leaks import resource_failures
 from errpath.oracles.resources import MODULES, settle
 from errpath.runner.counting import read_counts
+from errpath.runner.crashed_again import apart_from_crashes
 from errpath.runner.guests import CurrentGuest, PreparedGuest, retried
 from errpath.runner.losses import Kept, LossSearch
 from errpath.runner.observation import Show, repeat_cases
@@ -72,19 +73,31 @@ class ResourceCheck:
 
     def judge(self, results: Sequence[Result], counted: Counted, show: Show) -> list[Result]:
         """The results, with a FAIL for every pass that keeps something. A case that failed already
-        keeps its verdict; where repeats fail, the suspects are errors."""
+        keeps its verdict; one that crashes when it is repeated fails by that; where repeats are not
+        to be had, the suspects are errors."""
         passed = [r.verdict.case for r in results if r.verdict.status is Status.PASS]
         failures: dict[str, tuple[Failure, ...]] = {}
         problem = ""
         try:
-            found = self._search.losses(passed, counted.kept, show)
-            failures = {case_id: resource_failures(losses) for case_id, losses in found.items()}
-            clean = [case for case in passed if case.id not in failures]
-            failures |= self._remains(clean, counted.left, failures, show)
+            failures, crashed = apart_from_crashes(
+                passed, lambda cases: self._failures(cases, counted, show)
+            )
+            results = [
+                replace(one, verdict=crashed.get(one.verdict.case.id, one.verdict))
+                for one in results
+            ]
         except ErrpathError as error:
             problem = f"what it keeps could not be confirmed: {error}"
         suspects = {case.id for case in passed if counted.kept[case.id] or counted.left}
         return [self._judged(one, failures, problem, suspects) for one in results]
+
+    def _failures(
+        self, passed: Sequence[MountCase], counted: Counted, show: Show
+    ) -> dict[str, tuple[Failure, ...]]:
+        found = self._search.losses(passed, counted.kept, show)
+        failures = {case_id: resource_failures(losses) for case_id, losses in found.items()}
+        clean = [case for case in passed if case.id not in failures]
+        return failures | self._remains(clean, counted.left, failures, show)
 
     @staticmethod
     def _judged(

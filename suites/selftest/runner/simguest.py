@@ -9,6 +9,7 @@ What a case does in it is written in its first step's `data`, as comma-separated
     warn                the kernel logs a WARNING meanwhile
     inversion           lockdep reports it, and nothing any more in this guest
     oops                the kernel logs an oops and kills the task
+    reclaim             the kernel panics when it reclaims memory, in a later boot than the first
     panic               the console says so, and the guest is gone
     vanish              the guest is gone without a word
     crowd               what is lost hides every canary of this guest
@@ -28,6 +29,7 @@ What a case leaves behind that kmemleak does not see:
     objects=3           three objects
     first=2             two objects, when it runs for the first time in a guest
     fluke=2             two objects, in the first boot only
+    bios=4              a bio more in the processor's cache, four times in a boot
     waiting=1           an object that waits for RCU, and goes before the next case is over
     stays               the module hfs does not unload any more
     listed              a superblock stays listed
@@ -68,6 +70,7 @@ _CANARY_SIZES = (64, 512, 2048)
 _WRITABLE = ("/sys/kernel/tracing/", "/proc/sys/vm/", "/sys/kernel/debug/errpath_probe")
 # Where the objects of a case are allocated, and how many references to nls_test there are at first.
 PLACE = "fs/hfs/super.c:1 [hfs] func:keeps"
+_BIOS = "block/bio.c:566 func:bio_alloc_bioset"
 _REFERENCES = 50
 _WARNING = "WARNING: fs/super.c:638 at generic_shutdown_super+0x10b/0x160, CPU#0: x/33"
 _INVERSION = "WARNING: possible circular locking dependency detected"
@@ -165,6 +168,9 @@ class SimChannel:
         # Objects since they were counted last, and those of them that wait.
         self._objects = 0
         self._waiting = 0
+        # Bios since they were counted last, and those of this boot.
+        self._bios = 0
+        self._cached = 0
         # What cases here were told apart by, and all that they did.
         self._ran: set[str] = set()
         self._left: set[str] = set()
@@ -241,9 +247,10 @@ class SimChannel:
 
     def _counts(self) -> dict[str, str]:
         """The kernel's accounts of its resources."""
-        changed, self._objects = self._objects, 0
+        changed = {PLACE: self._objects, _BIOS: self._bios}
+        self._objects = self._bios = 0
         return {
-            "allocations": f"{changed} {PLACE}\n" if changed else "",
+            "allocations": "".join(f"{n} {place}\n" for place, n in changed.items() if n),
             "modules": f"hfs 4096 0 - Live 0x0\nnls_test 4096 {self._references} - Live 0x0\n",
         }
 
@@ -262,9 +269,17 @@ class SimChannel:
                 self.model.leak(size, str(arguments["as"]), next(self._pids), frames)
         elif path == canary.CANARY_FILE and text == "reap":
             self.model.free_by("errpath_canary_plant")
+        elif text == "press" and "reclaim" in self._left and self.number > 1:
+            self._panic()
         elif not path.startswith(_WRITABLE):
             raise AgentError("file.write", errno.ENOENT, path)
         return Reply({}, b"")
+
+    def _panic(self) -> None:
+        self.say(_PANIC)
+        self._gone = True
+        self._hang_up()
+        raise ChannelClosedError("agent: channel closed by the guest")
 
     def _sizes(self, path: str) -> list[int]:
         return [] if self._crowded else [int(word) for word in self.files[path].split()]
@@ -273,10 +288,7 @@ class SimChannel:
         seconds = arguments["ms"] / 1000
         self.model.sleep(seconds)
         if any(due <= seconds and freed for due, _, freed in self._timers):
-            self.say(_PANIC)
-            self._gone = True
-            self._hang_up()
-            raise ChannelClosedError("agent: channel closed by the guest")
+            self._panic()
         self._timers = [
             (due - seconds, task, freed) for due, task, freed in self._timers if due > seconds
         ]
@@ -356,6 +368,9 @@ class SimChannel:
         waiting = 0 if settle else int(does.get("waiting", 0))
         self._objects += kept + waiting - self._waiting
         self._waiting = waiting
+        if self._cached < int(does.get("bios", 0)):
+            self._cached += 1
+            self._bios += 1
         self._ran.add(name)
         if "arms" in does:
             self._timers.append((float(does["arms"]), task, "freed" in does))

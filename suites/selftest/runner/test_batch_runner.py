@@ -368,21 +368,28 @@ def test_a_repeat_that_says_nothing_clears_no_failure(world: World) -> None:
     assert runner.notes == []
 
 
-@pytest.mark.parametrize(
-    ("end", "said"), [("hang", "INFO: task hung"), ("oops", "BUG: unable to handle")]
-)
-def test_a_repeat_that_takes_its_guest_down_confirms_nothing(
-    world: World, end: str, said: str
-) -> None:
-    results, _ = _run(world, _cases(a="", b=f"leak=512,{end},later"))
+def test_a_repeat_that_hangs_confirms_nothing(world: World) -> None:
+    results, _ = _run(world, _cases(a="", b="leak=512,hang,later"))
     assert _statuses(results) == {"a": _PASS, "b": _ERROR}
     (reason,) = results["b"].verdict.reasons
     assert reason.startswith(
         "a suspected leak could not be confirmed: guest is unusable after b, run"
     )
-    assert said in reason
+    assert "INFO: task hung" in reason
     # The second of the two repeats was not tried in such a guest, nor were leaks looked for.
-    assert world.runs(f"leak=512,{end},later") == 2
+    assert world.runs("leak=512,hang,later") == 2
+
+
+@pytest.mark.parametrize("suspicion", ["leak=512", "errno=EINVAL"])
+def test_a_repeat_that_crashes_is_a_finding(world: World, suspicion: str) -> None:
+    """It costs the other suspects nothing, whatever it was repeated for."""
+    does = f"{suspicion},oops,later"
+    results, _ = _run(world, _cases(a="", b=does, c=suspicion))
+    assert _statuses(results) == {"a": _PASS, "b": _FAIL, "c": _FAIL}
+    verdict = results["b"].verdict
+    assert [failure.kind for failure in verdict.failures] == [OOPS]
+    assert (verdict.leak is None) == (suspicion != "leak=512")
+    assert world.runs(does) == 2
 
 
 def test_a_search_stops_at_a_case_that_takes_its_guest_down(world: World) -> None:

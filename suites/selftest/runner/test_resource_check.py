@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from errpath.cases.case import MountCase
-from errpath.oracles.failure import RESOURCE_LEAK
+from errpath.oracles.failure import OOPS, RESOURCE_LEAK
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.progress import silent
@@ -35,8 +36,10 @@ class Kernel:
         late: _Counts = _NOTHING,
         does: Mapping[str, str] | None = None,
         lost: int = 0,
+        directory: Path | None = None,
     ) -> None:
-        self.world = World(lost={(lost, "counts")} if lost else set())
+        """With a `directory`, the guests have consoles."""
+        self.world = World(directory, lost={(lost, "counts")} if lost else set())
         self._words: dict[str, list[str]] = defaultdict(list)
         every = {"references": references, "objects": objects, "first": first}
         for word, counts in (*every.items(), ("fluke", chance), ("waiting", late)):
@@ -118,6 +121,19 @@ def test_what_is_allocated_once_in_a_boot_is_nobodys() -> None:
     assert _failed(_verdicts(Kernel(first={"case-03": 2}))) == {}
 
 
+def test_bios_that_wait_in_a_cache_are_nobodys() -> None:
+    """More of them with each of the usual number of repeats, and yet a cache that is full once."""
+    kernel = Kernel(does={"case-03": "bios=5"})
+    assert _failed(_verdicts(kernel)) == {}
+    assert kernel.runs == len(NAMES) + 13
+
+
+def test_bios_that_are_kept_each_time_are_a_failure() -> None:
+    failed = _failed(_verdicts(Kernel(does={"case-03": "bios=99"})))
+    line = "allocations: block/bio.c:566 func:bio_alloc_bioset (12 more after 12 repeats)"
+    assert failed == {"case-03": {f"resource leak: {line}"}}
+
+
 def test_what_is_kept_once_and_not_in_another_guest_is_noted() -> None:
     note = f"case-03 kept something once ({_OBJECT}), and nothing in 2 of 2 repeats"
     assert _failed(_verdicts(Kernel(chance={"case-03": 2}), notes=[note])) == {}
@@ -183,6 +199,24 @@ def test_a_suspect_that_cannot_be_repeated_is_an_error_and_no_other() -> None:
     assert [name for name, one in verdicts.items() if one.status is Status.ERROR] == ["case-01"]
     assert "could not be confirmed" in verdicts["case-01"].reasons[0]
     assert {one.status for one in verdicts.values()} == {Status.PASS, Status.ERROR}
+
+
+def test_a_suspect_that_crashes_when_it_is_repeated_fails_by_that() -> None:
+    kernel = Kernel(objects={"case-01": 1, "case-02": 1}, does={"case-01": "oops,later"})
+    verdicts = _verdicts(kernel)
+    assert {name for name, one in verdicts.items() if one.status is not Status.PASS} == {
+        "case-01",
+        "case-02",
+    }
+    assert [failure.kind for failure in verdicts["case-01"].failures] == [OOPS]
+    assert [failure.kind for failure in verdicts["case-02"].failures] == [RESOURCE_LEAK]
+
+
+def test_a_crash_of_reclaim_is_of_the_one_case_that_was_repeated(tmp_path: Path) -> None:
+    kernel = Kernel(objects={"case-01": 1}, does={"case-01": "reclaim"}, directory=tmp_path)
+    verdicts = _verdicts(kernel)
+    assert set(_failed(verdicts)) == {"case-01"}
+    assert [failure.kind for failure in verdicts["case-01"].failures] == [OOPS]
 
 
 @pytest.mark.parametrize("lost", [1, 2])
