@@ -32,6 +32,8 @@ class UnitRecorder:
     # Whether a unit was given up because time was up.
     cut: bool = False
     _pinned: dict[str, str] = field(default_factory=dict)
+    # The kernels of guests that have a configuration of their own, by name and guest.
+    _own: dict[tuple[str, str], KernelRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for kernel in self.history.kernels(self.row):
@@ -112,9 +114,17 @@ class UnitRecorder:
             if known is None or not known.state:
                 self.history.add_kernel(self.row, kernel)
                 self._pin(kernel)
-            elif kernel.state and kernel.state != known.state:
+            elif kernel.state and not self._is_same(kernel, known, unit.track.guest):
                 return "failed", "the kernel changed while the run was under way"
         return status, detail
+
+    def _is_same(self, kernel: KernelRecord, known: KernelRecord, guest: str) -> bool:
+        """Whether a kernel is what the run began with, perhaps as a guest configures it."""
+        if kernel.state == known.state:
+            return True
+        if kernel.config_hash == known.config_hash or _sources(kernel) != _sources(known):
+            return False
+        return self._own.setdefault((kernel.name, guest), kernel).state == kernel.state
 
     def _pin(self, kernel: KernelRecord) -> None:
         """A revision that moves (a branch) is built at one commit all night."""
@@ -153,3 +163,8 @@ class UnitRecorder:
             if len(planned) != len(collected) or set(planned) != collected:
                 problems.append(f"{name}: its parts do not make a whole")
         return problems
+
+
+def _sources(kernel: KernelRecord) -> tuple[object, ...]:
+    # A branch is described by its name at first, and by the commit from then on.
+    return kernel.commit or kernel.description, kernel.release, kernel.patches

@@ -41,8 +41,8 @@ def _job(tmp_path: Path, text: str = _JOB) -> Job:
     return load_job(path)
 
 
-def _kernel(state: str) -> KernelRecord:
-    return KernelRecord(**{**KERNEL.__dict__, "state": state})
+def _kernel(state: str, **values: str) -> KernelRecord:
+    return KernelRecord(**{**KERNEL.__dict__, "state": state, **values})
 
 
 def _built(state: str) -> Deed:
@@ -67,7 +67,7 @@ def _night(
                 history,
                 row,
                 _LIMITS,
-                {"microvm": 256},
+                dict.fromkeys(job.guests, 256),
                 launcher,
                 deadline=deadline,
                 say=told.append,
@@ -254,6 +254,37 @@ def test_results_of_another_kernel_are_not_believed(tmp_path: Path) -> None:
     other = Deed(records=tuple(records("PP")), kernel=_kernel("moved"))
     run, _, told = _night(job, 1000.0, {"suite": other})
     assert run.run.status == "partial"
+    assert any("changed while the run was under way" in line for line in told)
+
+
+@pytest.mark.parametrize(
+    ("values", "same"),
+    [
+        ({"state": "own", "config_hash": "b" * 64}, True),
+        ({"state": "own", "config_hash": "b" * 64, "release": "7.2.14"}, False),
+        ({"state": "own"}, False),
+    ],
+)
+def test_a_guest_may_configure_the_kernel_for_itself(
+    tmp_path: Path, values: dict[str, str], same: bool
+) -> None:
+    job = _job(tmp_path, _JOB + "guests: [microvm, coverage]\n")
+    own = Deed(records=_GOOD.records, kernel=_kernel(**values))
+    deeds = {"stable.coverage.kernel": own, "suite": _suite("PP")}
+    deeds |= {"stable.coverage.suites-hfs.r1": replace(own, records=tuple(records("PP")))}
+    _, _, told = _night(job, 1000.0, deeds)
+    assert any("changed while the run was under way" in line for line in told) != same
+
+
+def test_the_kernel_of_a_guest_that_changes_is_not_believed(tmp_path: Path) -> None:
+    job = _job(tmp_path, _JOB + "guests: [microvm, coverage]\n")
+    first, second = (_kernel(state, config_hash="b" * 64) for state in ("own", "moved"))
+    deeds = {
+        "stable.coverage.kernel": Deed(records=_GOOD.records, kernel=first),
+        "stable.coverage.suites-hfs.r1": Deed(records=tuple(records("PP")), kernel=second),
+        "suite": _suite("PP"),
+    }
+    _, _, told = _night(job, 1000.0, deeds)
     assert any("changed while the run was under way" in line for line in told)
 
 

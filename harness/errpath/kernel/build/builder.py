@@ -124,10 +124,11 @@ class Builder:
         built.unlink(missing_ok=True)
         if not (objects / "vmlinux").exists():
             need_room(objects, _OBJECTS_BYTES, f"building {state.description}")
+        what = f"building {state.description}"
+        if (self.layout.builds / state.core_key).is_dir():
+            what += " again: its objects have made room for other configurations"
         self._configure(kbuild, state, tree, requested)
-        kbuild.make(
-            ["bzImage", "modules_prepare"], f"building {state.description}", total=_CORE_STEPS
-        )
+        kbuild.make(["bzImage", "modules_prepare"], what, total=_CORE_STEPS)
         # Modules of ours look for symbols here, and kbuild writes it only for modules of its own.
         shutil.copyfile(objects / "vmlinux.symvers", objects / "Module.symvers")
         built.write_text(state.core_key)

@@ -23,11 +23,13 @@ from errpath.kernel.source.tree import LINK, File, Tree
 from errpath.util.files import replacing
 from errpath.util.progress import Progress
 
-__all__ = ["Workspace"]
+__all__ = ["MAX_OBJECT_TREES", "Workspace"]
 
 _UNKNOWN = "?"
-# Object trees kept for one line of sources, about 350 MiB each; the oldest goes.
-_MAX_OBJECT_TREES = 4
+# Object trees kept for one line of sources, 350 to 800 MiB each; the oldest goes, and the next
+# module for its kernel costs a whole build. So there is room for every guest definition's, for one
+# with filesystems that stand apart, and for one that somebody made with --kconfig-add.
+MAX_OBJECT_TREES = 8
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Workspace:
                 seed(whole[-1], path)
             else:
                 path.mkdir(parents=True)
-            for other in others[: max(0, len(others) + 1 - _MAX_OBJECT_TREES)]:
+            for other in others[: max(0, len(others) + 1 - MAX_OBJECT_TREES)]:
                 remove_tree(other)
         return path
 

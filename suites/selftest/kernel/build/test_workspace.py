@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from errpath.guest.definition import load_guest
 from errpath.kernel.build.repair import repair
 from errpath.kernel.build.tree_copy import seed
-from errpath.kernel.build.workspace import Workspace
+from errpath.kernel.build.workspace import MAX_OBJECT_TREES, Workspace
 from errpath.kernel.source.directory import PristineDirectory
 from errpath.kernel.source.tree import LINK, File, Tree
 from errpath.util.progress import silent
+from errpath.util.resources import GUESTS
 from suites.selftest.kernel.fake_tree import make_tree
 
 OLD = 1_000_000_000
@@ -185,12 +187,18 @@ def test_object_tree_that_was_cut_off_is_no_example(workspace: Workspace) -> Non
 
 
 def test_oldest_object_tree_makes_room(workspace: Workspace) -> None:
-    for number in range(6):
-        log = workspace.object_tree(str(number)) / "errpath.log"
+    for number in range(MAX_OBJECT_TREES + 2):
+        log = workspace.object_tree(f"{number:02}") / "errpath.log"
         log.touch()
         os.utime(log, (OLD + number, OLD + number))
     kept = sorted(path.name for path in workspace.directory.glob("obj-*"))
-    assert kept == ["obj-2", "obj-3", "obj-4", "obj-5"]
+    assert kept == [f"obj-{number:02}" for number in range(2, MAX_OBJECT_TREES + 2)]
+
+
+def test_kernels_of_all_guest_definitions_keep_their_objects() -> None:
+    """With two to spare: filesystems that stand apart, and a configuration of the user's."""
+    definitions = [load_guest(path.stem) for path in GUESTS.glob("*.yaml")]
+    assert len({definition.fragments for definition in definitions}) + 2 <= MAX_OBJECT_TREES
 
 
 def test_seed_replaces_a_half_made_copy(tmp_path: Path) -> None:
