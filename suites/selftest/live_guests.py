@@ -21,16 +21,20 @@ RunCases = Callable[..., dict[str, Result]]
 
 @pytest.fixture
 def make_testbed(tmp_path: Path) -> Callable[..., Testbed]:
-    """A test bed on the default kernel, with patches and plants of ours and boot arguments if
-    wanted."""
+    """A test bed on the default kernel of a guest definition, with patches and plants of ours and
+    boot arguments if wanted."""
 
     def make(
-        *, patches: Sequence[str] = (), append: Sequence[str] = (), plants: Sequence[str] = ()
+        *,
+        guest: str = "microvm",
+        patches: Sequence[str] = (),
+        append: Sequence[str] = (),
+        plants: Sequence[str] = (),
     ) -> Testbed:
-        definition = load_guest("microvm")
+        definition = load_guest(guest)
         files = tuple(GUESTS / "patches" / name for name in patches)
         request = KernelRequest(patches=files, fragments=definition.fragments)
-        options = TestbedOptions(request, append=tuple(append), plants=tuple(plants))
+        options = TestbedOptions(request, guest, append=tuple(append), plants=tuple(plants))
         progress = silent()
         return Testbed(
             options,
@@ -50,11 +54,12 @@ def run_cases(make_testbed: Callable[..., Testbed]) -> Iterator[RunCases]:
     def run(
         cases: Sequence[MountCase],
         *,
+        guest: str = "microvm",
         patches: Sequence[str] = (),
         append: Sequence[str] = (),
         plants: Sequence[str] = (),
     ) -> dict[str, Result]:
-        testbed = make_testbed(patches=patches, append=append, plants=plants)
+        testbed = make_testbed(guest=guest, patches=patches, append=append, plants=plants)
         filesystems = tuple(dict.fromkeys(case.filesystem for case in cases))
         functions = tuple(dict.fromkeys(case.fault.function for case in cases if case.fault))
         runner = BatchRunner(testbed.guest_source(filesystems, functions), progress=silent())

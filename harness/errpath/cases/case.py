@@ -106,7 +106,7 @@ class MountCase:
     errno: str = ""
     # Cases of the same batch share guests, and no others: what one of them breaks, only they lose.
     batch: str = ""
-    # Seconds of wall time after which the task counts as hung.
+    # Seconds of wall time, in the default guest, after which the task counts as hung.
     seconds: float = 20.0
     # What else must hold of the outcome: each says what is wrong, or nothing.
     checks: tuple[Callable[[Outcome], str], ...] = ()

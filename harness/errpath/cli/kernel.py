@@ -10,6 +10,7 @@ from pathlib import Path
 from errpath.cli import kernel_survey
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
+from errpath.guest.definition import load_guest
 from errpath.kernel.build.built import KernelRequest
 from errpath.kernel.build.kconfig import DEFAULT_FRAGMENTS
 from errpath.kernel.build.store import KernelStore
@@ -43,6 +44,12 @@ def add_parser(
         metavar="NAME,NAME",
         default="",
         help="also build these modules and what they need, such as hfs,hfsplus",
+    )
+    build.add_argument(
+        "--guest",
+        metavar="NAME",
+        default="",
+        help="the kernel of this guest, such as kasan, instead of the default guest's",
     )
     build.add_argument("--jobs", type=int, metavar="N", help="compilers at once (default: CPUs)")
     build.set_defaults(handler=functools.partial(_build, make_store, fragments))
@@ -88,7 +95,8 @@ def run_kernel(args: argparse.Namespace) -> int:
 
 def _build(make_store: MakeStore, fragments: Sequence[Path], args: argparse.Namespace) -> int:
     store = make_store(progress=Progress(), jobs=args.jobs)
-    kernel = store.build(to_request(args, fragments))
+    own = load_guest(args.guest).fragments if args.guest else fragments
+    kernel = store.build(to_request(args, own))
     print(f"{kernel.key[:12]}  {kernel.release}  {kernel.description}")
     print(kernel.directory)
     names = [name for name in args.modules.replace(",", " ").split() if name]

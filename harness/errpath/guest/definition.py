@@ -34,6 +34,8 @@ class GuestDefinition:
     boot_args: tuple[str, ...]
     # Seconds of wall time that a boot may take under TCG.
     boot_seconds: int = 60
+    # So many times as long as in the default guest may a case take here.
+    slowness: float = 1.0
     # Whether it lives on a Debian root (harness/errpath/beside); without one, in its initramfs.
     root: bool = False
     # Extra QEMU arguments, for devices.
@@ -49,6 +51,8 @@ class GuestDefinition:
             raise ValueError(f"memory_mib: got {self.memory_mib}; expected at least 64")
         if self.vcpus < 1:
             raise ValueError(f"vcpus: got {self.vcpus}; expected at least 1")
+        if self.slowness < 1:
+            raise ValueError(f"slowness: got {self.slowness}; expected at least 1")
 
     @property
     def fragments(self) -> tuple[Path, ...]:

@@ -12,16 +12,19 @@ from errpath.util.resources import GUESTS
 __all__ = [
     "CANARY",
     "CORRUPT",
+    "FAULTS",
     "HOLD",
     "PENDING",
     "PLANT",
     "PLANTS",
     "PROBE",
+    "REPORTS",
     "OwnModule",
 ]
 
 
-@dataclass(frozen=True)
+# Compared by identity, so that one can be a key: its mappings have no hash.
+@dataclass(frozen=True, eq=False)
 class OwnModule:
     """A module in guests/modules, alone in its directory."""
 
@@ -72,6 +75,10 @@ PROBE = OwnModule(
 )
 # Timers and work that are armed.
 PENDING = OwnModule("pending")
+# A bug for each kind of report: loaded into a guest of its own.
+REPORTS = OwnModule("reports")
+# What fails single calls (`errpath.faults.point_module`).
+FAULTS = OwnModule("faults")
 # Objects and pages that stay, and leaks.
 PLANT = OwnModule("plant")
 # References to a mounted filesystem that stay.

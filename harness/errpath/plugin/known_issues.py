@@ -197,6 +197,7 @@ class KnownIssueBook:
         whole = all((Path(word)).is_dir() for word in self._config.args)
         return (
             [(k.spec, k.patches, k.kconfig_add) for k in kernels] == [(default.spec, (), ())]
+            and all(set(k.fragments) == set(default.fragments) for k in kernels)
             and not asked
             and not self._selected
             and whole

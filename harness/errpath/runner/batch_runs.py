@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from errpath.cases.case import MountCase
@@ -115,7 +116,7 @@ class BatchRuns:
             if isinstance(settled, Verdict):
                 verdicts.append(settled)
             else:
-                possible.append(settled)
+                possible.append(_in_guest(settled, testbed.definition.slowness))
         refused = impossible_calls(testbed, possible)
         verdicts += [
             infrastructure_error(case, refused[case.id]) for case in possible if case.id in refused
@@ -143,6 +144,10 @@ class BatchRuns:
         usual on it is known."""
         self._begun[kernel] += 1
         return _FIRST if self._begun[kernel] <= 2 * self._jobs else None
+
+
+def _in_guest(case: MountCase, slowness: float) -> MountCase:
+    return case if slowness == 1 else replace(case, seconds=case.seconds * slowness)
 
 
 def filesystems_of(cases: Iterable[MountCase]) -> tuple[str, ...]:

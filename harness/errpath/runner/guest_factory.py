@@ -17,9 +17,11 @@ from errpath.guest.start import boot, resume
 from errpath.oracles import kmemleak
 from errpath.oracles.canary import Check
 from errpath.oracles.kmemleak_min_age import MinAge, set_min_age
+from errpath.oracles.modules import FAULTS
 from errpath.runner.guest_booter import GuestBooter
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.preparation import KernelUnderTest, load_all, load_points, load_targets
+from errpath.runner.report_proof import ReportProof
 from errpath.util.progress import Progress
 
 __all__ = ["GuestFactory"]
@@ -48,6 +50,7 @@ class GuestFactory:
         self._snapshots = snapshots
         self._progress = progress
         self._booter = GuestBooter(source, artefacts, boot)
+        self._reports = ReportProof(source, progress)
         self._lock = threading.Lock()
         self._resume = resume
         self._clones: Clones | None = None
@@ -132,6 +135,7 @@ class GuestFactory:
         fast: bool = False,
     ) -> PreparedGuest:
         """The same, booted for this use alone."""
+        self._reports.see(lambda: self._booter.boot()[0])
         contents = _Contents.of(filesystems, functions, points)
         guest, notes, artefacts = self._make(contents, clone=False)
         return self._prepared(guest, notes, artefacts, fast)
@@ -158,18 +162,18 @@ class GuestFactory:
 
     def _clone(self, contents: _Contents, fast: bool, added: Added | None = None) -> PreparedGuest:
         source = self._source
+        clones = self.get_ready()
+        self._reports.see(lambda: clones.booted()[0])
         modules = [source.modules(name) for name in contents.filesystems]
         keys = [[module.key for module in built] for built in modules]
         keys.append([*(built.key for _, built in source.oracle_modules), source.targets.key])
         if contents.points is not None:
-            keys.append([source.faults_module.key])
+            keys.append([source.own_module(FAULTS).key])
 
         def make() -> tuple[Machine, Mapping[str, Any]]:
             return self._make(contents, clone=True)[:2]
 
-        guest, artefacts, notes = self.get_ready().prepared(
-            (_NOTES, contents, keys), make, added=added
-        )
+        guest, artefacts, notes = clones.prepared((_NOTES, contents, keys), make, added=added)
         return self._prepared(guest, notes, artefacts, fast)
 
     def _prepared(

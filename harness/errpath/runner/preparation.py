@@ -16,10 +16,16 @@ from errpath.kernel.symbols.functions import FunctionKind, FunctionSite
 from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak_min_age import MinAge, find_min_age, set_min_age
-from errpath.oracles.modules import OwnModule
+from errpath.oracles.modules import FAULTS, REPORTS, OwnModule
 from errpath.runner.availability import known_points
 
-__all__ = ["KernelUnderTest", "load_all", "load_points", "load_targets"]
+__all__ = [
+    "KernelUnderTest",
+    "load_all",
+    "load_points",
+    "load_report_canaries",
+    "load_targets",
+]
 
 # What is below this level is printed on the console: warnings, and all that is worse.
 _PRINTK = "/proc/sys/kernel/printk"
@@ -57,9 +63,8 @@ class KernelUnderTest(Protocol):
     def targets(self) -> BuiltModule:
         """The module of the injection targets."""
 
-    @property
-    def faults_module(self) -> BuiltModule:
-        """The module that fails single calls."""
+    def own_module(self, own: OwnModule, /) -> BuiltModule:
+        """A module of ours that only some guests need."""
 
     def modules(self, filesystem: str, /) -> tuple[BuiltModule, ...]:
         """The modules of a filesystem with what they depend on, in load order."""
@@ -111,6 +116,12 @@ def load_all(
         "min_age": None if min_age is None else [min_age.address, min_age.ticks],
         "why_slow": why_slow,
     }
+
+
+def load_report_canaries(source: KernelUnderTest, guest: Guest) -> None:
+    """Load the module that triggers bugs on purpose (`errpath.oracles.report_canaries`)."""
+    module = source.own_module(REPORTS)
+    guest.load_module(module.name, module.stripped.read_bytes())
 
 
 def _min_age(source: KernelUnderTest, guest: Machine) -> tuple[MinAge | None, str]:
@@ -177,7 +188,7 @@ def load_points(
     """
     symbols = point_module.read_symbols(guest)
     if not point_module.is_loaded(guest):
-        point_module.load(guest, source.faults_module.stripped.read_bytes(), symbols)
+        point_module.load(guest, source.own_module(FAULTS).stripped.read_bytes(), symbols)
     own = {module.name: module for built in modules.values() for module in built}
     known = point_module.callable_functions(symbols, own)
     functions = {} if names else _traceable(symbols, own)

@@ -23,7 +23,8 @@ from errpath.kernel.features import Finding
 from errpath.kernel.features.change import Code
 from errpath.kernel.features.summary import spelled, summary
 from errpath.kernel.symbols.symbolizer import Symbolizer
-from errpath.oracles.modules import CANARY, PENDING, PLANTS, PROBE, OwnModule
+from errpath.oracles.modules import CANARY, FAULTS, PENDING, PLANTS, PROBE, OwnModule
+from errpath.oracles.report_canaries import boot_words, other_guests
 from errpath.runner.availability import check_configured, check_symbols
 from errpath.runner.blocked import blocked_tasks
 from errpath.runner.guest_factory import GuestFactory
@@ -37,7 +38,6 @@ from errpath.util.resources import GUESTS
 __all__ = ["Testbed", "TestbedOptions", "batch_size"]
 
 _TARGETS = GUESTS / "modules" / "targets"
-_FAULTS = GUESTS / "modules" / "faults"
 # Wakes /proc/allocinfo in a kernel that has it; others do not mind.
 _ALLOCINFO = "sysctl.vm.mem_profiling=1"
 
@@ -125,8 +125,10 @@ class Testbed:
     def machine(self) -> GuestDefinition:
         """The guest's definition, with the command line as this kernel spells it."""
         found = self.features
-        self.progress.say(f"{self.kernel.name}: {summary(found)}")
-        return self.definition.with_boot_args(spelled(self.definition.boot_args, found))
+        options = self.kernel.options()
+        self.progress.say(f"{self.kernel.name}: {summary(found)}{other_guests(options)}")
+        words = (*self.definition.boot_args, *boot_words(options))
+        return self.definition.with_boot_args(spelled(words, found))
 
     def check(self) -> None:
         """See that everything is there that a guest needs; builds the kernel.
@@ -169,7 +171,7 @@ class Testbed:
                 lost[name] = error
         _ = self.oracle_modules, self.targets
         if points:
-            _ = self.faults_module
+            _ = self.own_module(FAULTS)
         self.guests.get_ready()
         return lost
 
@@ -184,10 +186,10 @@ class Testbed:
         """The module of the injection targets."""
         return self._store.external(self.kernel, _TARGETS, allow_undefined=True)
 
-    @functools.cached_property
-    def faults_module(self) -> BuiltModule:
-        """The module that fails single calls."""
-        return self._store.external(self.kernel, _FAULTS)
+    @functools.cache  # noqa: B019 - as above
+    def own_module(self, own: OwnModule) -> BuiltModule:
+        """A module of ours that only some guests need."""
+        return self._store.external(self.kernel, own.directory)
 
     @functools.cached_property
     def offsets_module(self) -> BuiltModule:

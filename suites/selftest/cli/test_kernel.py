@@ -73,6 +73,17 @@ def test_rm_wants_keys_or_all(parser: argparse.ArgumentParser) -> None:
             _run(parser, *words)
 
 
+def test_the_kernel_of_a_guest(
+    parser: argparse.ArgumentParser, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = make_tree(tmp_path / "linux")
+    with pytest.raises(UsageError, match=r"guest nowhere: .*expected one of: .*kasan, lockdep"):
+        _run(parser, "build", str(tree), "--guest", "nowhere")
+    assert _run(parser, "build", str(tree), "--guest", "kasan") == 0
+    directory = Path(capsys.readouterr().out.splitlines()[1])
+    assert "CONFIG_KASAN=y\n" in (directory / "config").read_text()
+
+
 def test_defaults(parser: argparse.ArgumentParser) -> None:
     request = kernel.to_request(parser.parse_args(["kernel", "build"]))
     assert request.spec == "debian:7.2"

@@ -58,6 +58,7 @@ def test_a_guest_of_the_users_own(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (("virtio: mmio", "virtio: usb"), "virtio: got 'usb'; expected mmio or pci"),
+        (("vcpus: 1", "vcpus: 1\nslowness: 0"), "slowness: got 0.0; expected at least 1"),
         (("memory_mib: 128", "memory_mib: 16"), "memory_mib: got 16; expected at least 64"),
         (("vcpus: 1", "vcpus: 0"), "vcpus: got 0; expected at least 1"),
         (("kconfig: [base]", "kconfig: [bsae]"), "kconfig bsae: no file "),

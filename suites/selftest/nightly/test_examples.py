@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from errpath.guest.definition import load_guest
 from errpath.nightly.job import load_job
 from errpath.nightly.plan import Limits, plan
 from errpath.results.known import load_known
@@ -21,7 +22,7 @@ _SCALE = ROOT / "docs" / "scale"
 @pytest.mark.parametrize("name", ["example.yaml", "trees.yaml", "series.yaml"])
 def test_jobs(name: str) -> None:
     job = load_job(_SCALE / name)
-    assert plan(job, Limits(4, 8000), {"microvm": 256})
+    assert plan(job, Limits(4, 8000), {name: load_guest(name).memory_mib for name in job.guests})
     assert job.known_path is not None
     load_known(job.known_path)
     # Nobody is told anything by an example.

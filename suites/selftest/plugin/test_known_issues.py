@@ -140,6 +140,7 @@ def test_one_case_that_still_fails_keeps_the_entry(suite: pytest.Pytester) -> No
         (("suite", "--kernel", "debian:7.3"), True),
         (("suite", "--kernel", "tree"), True),
         (("suite", "--kconfig-add", "CONFIG_KASAN=y"), True),
+        (("suite", "--guest", "kasan"), True),
         (("suite", "-k", "known"), True),
         (("suite/test_suite.py",), True),
         (("suite/test_suite.py::test_mount[known-a]",), True),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from errpath.results.session import RunSession
-from errpath.runner.options import RunOptions, choices
+from errpath.runner.options import GuestOptions, RunOptions, choices
 from errpath.runner.scheduler import Batch
 from errpath.runner.testbed import TestbedOptions
 from errpath.runner.verdict import Status
@@ -46,6 +46,17 @@ def session(tmp_path: Path, gate: threading.Event) -> Iterator[RunSession]:
     yield made
     gate.set()
     made.close()
+
+
+def test_a_case_has_more_time_in_a_slow_guest(tmp_path: Path) -> None:
+    options = RunOptions(guest=GuestOptions(guest="kasan"))
+    chosen = {choice.name: choice for choice in choices(options)}
+    session = RunSession(chosen, tmp_path, silent(), make=SimTestbed)
+    try:
+        case = session.result(_BATCH, _BATCH.cases[0]).verdict.case
+    finally:
+        session.close()
+    assert case.seconds == 5 * _BATCH.cases[0].seconds
 
 
 def test_a_failure_is_there_while_its_batch_runs(

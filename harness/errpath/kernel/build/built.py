@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from errpath.kernel.build.kconfig import DEFAULT_FRAGMENTS, Dropped
+from errpath.kernel.build.kconfig import DEFAULT_FRAGMENTS, Dropped, parse_config
 
 __all__ = ["BuiltKernel", "BuiltModule", "KernelRequest"]
 
@@ -67,6 +68,10 @@ class BuiltKernel:
     def config(self) -> Path:
         """The final `.config`."""
         return self.directory / "config"
+
+    def options(self) -> Mapping[str, str]:
+        """The final configuration: symbol (with CONFIG_) to value; "n" for "is not set"."""
+        return parse_config(self.config.read_text())
 
     @property
     def symvers(self) -> Path:

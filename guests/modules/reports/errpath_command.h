@@ -1,0 +1,1 @@
+../include/errpath_command.h
