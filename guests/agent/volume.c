@@ -58,27 +58,45 @@ static int close_after(int file, int error)
 	return error;
 }
 
-static int do_write(const struct arguments *arguments)
+/* Writes all of the step's data to a file that is opened with `flags`. */
+static int put(const struct arguments *arguments, int flags)
 {
 	const char *data = json_string_value(json_object_get(arguments->step, "data"));
 	size_t size = data ? strlen(data) : 0, used = 0;
-	const char *path = json_string_value(json_object_get(arguments->step, "path"));
-	/* A control file exists, and takes its whole command in one write. */
-	int flags = path && path[0] == '/' ? 0 : O_CREAT | O_TRUNC;
 	int file = open(arguments->path, O_WRONLY | O_CLOEXEC | flags, 0644);
 	int error = 0;
 
 	if (file < 0)
 		return -errno;
 	while (!error && used < size) {
-		ssize_t put = write(file, data + used, size - used);
+		ssize_t done = write(file, data + used, size - used);
 
-		if (put <= 0)
-			error = put < 0 ? -errno : -EIO;
+		if (done <= 0)
+			error = done < 0 ? -errno : -EIO;
 		else
-			used += put;
+			used += done;
 	}
 	return close_after(file, error);
+}
+
+static int do_write(const struct arguments *arguments)
+{
+	const char *path = json_string_value(json_object_get(arguments->step, "path"));
+
+	/* A control file exists, and takes its whole command in one write. */
+	return put(arguments, path && path[0] == '/' ? 0 : O_CREAT | O_TRUNC);
+}
+
+static int do_append(const struct arguments *arguments)
+{
+	return put(arguments, O_APPEND);
+}
+
+static int do_fsync(const struct arguments *arguments)
+{
+	int file = open(arguments->path, O_RDONLY | O_CLOEXEC);
+
+	return file < 0 ? -errno : close_after(file, result_of(fsync(file)));
 }
 
 /* Whether a file holds what it should: EBADMSG where it does not. */
@@ -102,6 +120,11 @@ static int do_read(const struct arguments *arguments)
 	else if (!error && used != size)
 		error = -EBADMSG;
 	return close_after(file, error);
+}
+
+static int do_truncate(const struct arguments *arguments)
+{
+	return result_of(truncate(arguments->path, number(arguments, "length")));
 }
 
 static int do_mkdir(const struct arguments *arguments)
@@ -212,10 +235,11 @@ static const struct {
 	const char *op;
 	int (*run)(const struct arguments *arguments);
 } OPERATIONS[] = {
-	{ "fallocate", do_fallocate }, { "freeze", do_freeze },	  { "mkdir", do_mkdir },
-	{ "read", do_read },	       { "readdir", do_readdir }, { "rename", do_rename },
-	{ "statfs", do_statfs },       { "syncfs", do_syncfs },	  { "thaw", do_thaw },
-	{ "unlink", do_unlink },       { "write", do_write },
+	{ "append", do_append },   { "fallocate", do_fallocate }, { "freeze", do_freeze },
+	{ "fsync", do_fsync },	   { "mkdir", do_mkdir },	  { "read", do_read },
+	{ "readdir", do_readdir }, { "rename", do_rename },	  { "statfs", do_statfs },
+	{ "syncfs", do_syncfs },   { "thaw", do_thaw },		  { "truncate", do_truncate },
+	{ "unlink", do_unlink },   { "write", do_write },
 };
 
 int volume_step(json_t *step, const char *root, struct step_result *result)

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
         Umount,
     )
     from errpath.cases.volume_steps import (
+        AppendFile,
         Fallocate,
         Freeze,
+        Fsync,
         Mkdir,
         ReadBack,
         Readdir,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         Statfs,
         Sync,
         Thaw,
+        Truncate,
         Unlink,
         WriteFile,
         WriteProbe,
@@ -46,6 +49,7 @@ __all__ = [
     "BY_EVENT",
     "BY_POINT",
     "Alloc",
+    "AppendFile",
     "Call",
     "Device",
     "Fallocate",
@@ -53,6 +57,7 @@ __all__ = [
     "Flush",
     "Freeze",
     "FsOpen",
+    "Fsync",
     "Image",
     "LogContains",
     "Matrix",
@@ -73,6 +78,7 @@ __all__ = [
     "StepOutcome",
     "Sync",
     "Thaw",
+    "Truncate",
     "Umount",
     "Unlink",
     "UserGuest",
@@ -96,8 +102,8 @@ _HOMES = {
     "errpath.cases.crafted": "LogContains",
     "errpath.cases.lifecycle": "BY_EVENT BY_POINT Matrix",
     "errpath.cases.steps": "FsOpen Mount Reconfigure Remount Step Umount",
-    "errpath.cases.volume_steps": "Fallocate Freeze Mkdir ReadBack ReadFile Readdir Rename "
-    "Statfs Sync Thaw Unlink WriteFile WriteProbe",
+    "errpath.cases.volume_steps": "AppendFile Fallocate Freeze Fsync Mkdir ReadBack ReadFile "
+    "Readdir Rename Statfs Sync Thaw Truncate Unlink WriteFile WriteProbe",
     "errpath.faults.model": "Alloc Call Fault Flush Read Write",
     "errpath.filesystems.mkfs": "image",
     "errpath.images.image": "Image blank",

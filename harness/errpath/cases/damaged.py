@@ -11,7 +11,16 @@ from dataclasses import dataclass, field, replace
 from errpath.cases.case import Device, MountCase
 from errpath.cases.mounting import mount_step
 from errpath.cases.steps import Step, Umount
-from errpath.cases.volume_steps import Readdir, Unlink, WriteFile
+from errpath.cases.volume_steps import (
+    AppendFile,
+    Fsync,
+    Readdir,
+    ReadFile,
+    Sync,
+    Truncate,
+    Unlink,
+    WriteFile,
+)
 from errpath.filesystems import load_filesystem
 from errpath.images import Image
 from errpath.images.crafted.catalogue import base_image
@@ -24,6 +33,8 @@ __all__ = ["damaged_cases"]
 # Catalog of `hfs-deep`: leaf 4 has file05 to file07, leaf 5 what follows, leaf 10 the thread of
 # file11 alone, below the index nodes 14 and 16; 12 and 13 are index nodes above leaves.
 _DEEP = "hfs-deep"
+# Bytes of the bitmap of a small volume.
+_BITMAP = 14
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class _Damage:
     fields: Mapping[str, int]
     # Between mount and umount.
     steps: tuple[Step, ...] = field(default=())
+    base: Image | None = None
 
 
 def _in(name: str) -> str:
@@ -96,13 +108,74 @@ _DAMAGES = (
 
 def damaged_cases() -> Iterator[MountCase]:
     """One case for each damage."""
-    for damage in _DAMAGES:
-        image = write_fields(base_image(_DEEP), damage.fields, name=damage.name)
-        yield _case(damage.name, image, damage.steps)
+    for damage in (*_DAMAGES, *_written_back(), *_of_extents()):
+        base = damage.base or base_image(_DEEP)
+        yield _case(damage.name, write_fields(base, damage.fields, name=damage.name), damage.steps)
     yield _case(
         "hfs-leaf-without-a-half",
         _three_records(),
         (WriteFile("c" * 30 + "d", data="", expect="ENOSPC"),),
+    )
+
+
+def _written_back() -> Iterator[_Damage]:
+    """Damage that is met when an inode is written back; of files, fsync() says so."""
+    # The second leaf begins with `c`. A search for `d` looks at it first while `c` is there, and at
+    # the record of `e`, which is named `0`, when that is gone.
+    files = tuple(File(path=name) for name in "abcdefgh")
+    yield _Damage(
+        "hfs-written-back-behind-wrong-key",
+        {"catalog.node[2].record[2].byte[7]": ord("0")},
+        (
+            *(WriteFile("d", "text"), Fsync("d"), AppendFile("d", "text"), Unlink("c")),
+            Fsync("d", expect="EIO"),
+        ),
+        HfsVolume(name="files", entries=files, records_per_node=4).image(),
+    )
+    # The last record of its leaf, two bytes too short.
+    yield _Damage(
+        "hfs-written-back-to-short-record",
+        {"catalog.node[4].offset[3]": 0x0168},
+        (WriteFile(_in("file07"), "text"), Fsync(_in("file07"), expect="EIO")),
+    )
+    # A directory whose record is the last of its leaf, and ends before the date of the last change:
+    # there the next record begins.
+    yield _Damage(
+        "hfs-directory-written-back-to-short-record",
+        {"catalog.node[1].offset[3]": 0x00AC},
+        (
+            *(WriteFile("e", "text"), WriteFile("d/x", ""), Sync(), Umount()),
+            *(mount_step(load_filesystem("hfs"), "mount", "rw"), ReadFile("e", "text")),
+        ),
+        HfsVolume(name="ends", entries=(Directory(path="d"),), records_per_node=3).image(),
+    )
+
+
+def _of_extents() -> Iterator[_Damage]:
+    """Extents of a file that the extents tree has under another CNID, or in the wrong order."""
+    yield _Damage(
+        "hfs-file-without-its-last-extents",
+        {f"extents.node[1].record[{number}].key.xkrFNum": 5 for number in range(3)},
+        (AppendFile("fragmented", "a" * 512, expect="ENOENT"),),
+        base_image("hfs-fragmented"),
+    )
+    # Its last record is found by a search for what comes behind it, and not by one for itself. It
+    # has changed, and has no room for another extent, when the file grows; the block that follows
+    # is in use, as all are.
+    pieces = File(path="pieces", data=b"p" * (18 * 512), fragments=9)
+    volume = HfsVolume(name="order", entries=(File(path="gap", data=b"gap"), pieces))
+    yield _Damage(
+        "hfs-extents-out-of-order",
+        {
+            **{f"bitmap[{byte}]": 0xFF for byte in range(_BITMAP)},
+            **{"mdb.drFreeBks": 0, "extents.node[1].record[0].key.xkrFABN": 15},
+        },
+        (
+            *(Truncate("pieces", 17 * 512), WriteFile("rest", "r" * 512)),
+            Unlink("gap"),
+            AppendFile("pieces", "p" * 512, expect="ENOENT"),
+        ),
+        volume.image(),
     )
 
 

@@ -14,7 +14,16 @@ from errpath.cases.case import Device, MountCase
 from errpath.cases.crafted import ReadsBack
 from errpath.cases.mounting import mount_step
 from errpath.cases.steps import Step, Umount
-from errpath.cases.volume_steps import Mkdir, ReadBack, Sync, Unlink, WriteFile
+from errpath.cases.volume_steps import (
+    AppendFile,
+    Fsync,
+    Mkdir,
+    ReadBack,
+    ReadFile,
+    Sync,
+    Unlink,
+    WriteFile,
+)
 from errpath.filesystems import load_filesystem
 from errpath.images import Image
 from errpath.images.crafted.fields import write_fields
@@ -33,17 +42,22 @@ _PIECES = "pieces"
 # So often a tree of these few files grows and shrinks, in no more nodes than it needs once.
 _TIMES = 3
 _FEW = 16
+# Two files grow in turns by a block, so often that neither has its extents in two records; a few
+# blocks are taken at once.
+_TURNS = 40
 # Free nodes of a tree that has them behind the map of its header node.
 _BEHIND_THE_MAP = 2100
 _HEADER_MAP = 256
 
 
 def growth_cases() -> Iterator[MountCase]:
-    """One case for each filesystem; for HFS, one that repeats, and one of a map in two nodes."""
+    """Three cases for each filesystem; for HFS, one that repeats, and one of a map in two nodes."""
     for name in ("hfs", "hfsplus"):
         volume = _volume(name)
         block = volume.block_size
         yield _case(f"{name}-trees-grow-and-shrink", volume, (_grow(block), _shrink()))
+        yield _case(f"{name}-files-grow-in-turns", volume, _in_turns(block))
+        yield _case(f"{name}-files-made-anew", volume, _anew())
     again = (Mkdir(_DIRECTORY), *_made(_FEW), *_removed(_FEW), Unlink(_DIRECTORY), Sync())
     # No room for a tree that loses the nodes that it gives back.
     tight = HfsVolume(name="tight", spare_nodes=14, free_blocks=4)
@@ -110,6 +124,24 @@ def _grow(block: int) -> tuple[Step, ...]:
     pieces = WriteFile(_PIECES, data="p" * (len(gaps) * block))
     again = [WriteFile(name, data="") for name in reversed(names[::2])]
     return (Mkdir(_DIRECTORY), *files, rest, *gaps, pieces, *again, Sync())
+
+
+def _in_turns(block: int) -> tuple[tuple[Step, ...], ...]:
+    """Two files of many extents; another mount reads them, and removes them."""
+    names = ("one", "other")
+    empty = [WriteFile(name, data="") for name in names]
+    turns = [AppendFile(name, data=name[0] * block) for _ in range(_TURNS) for name in names]
+    synced = [Fsync(name) for name in names]
+    read = [ReadFile(name, data=name[0] * (_TURNS * block)) for name in names]
+    return (*empty, *turns, *synced), (*read, *(Unlink(name) for name in names), Sync())
+
+
+def _anew() -> tuple[tuple[Step, ...], ...]:
+    """Each of many files is removed and made again in turn: whichever begins a node, its key comes
+    and goes in all index nodes above it. Another mount removes all of them."""
+    anew = [step for name in _names() for step in (Unlink(name), WriteFile(name, data=""))]
+    made = (Mkdir(_DIRECTORY), *_made(_FILES), *anew, Sync())
+    return made, (*_removed(_FILES), Unlink(_DIRECTORY), Sync())
 
 
 def _shrink() -> tuple[Step, ...]:

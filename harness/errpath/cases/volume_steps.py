@@ -11,8 +11,10 @@ from typing import Any
 from errpath.cases.steps import Step
 
 __all__ = [
+    "AppendFile",
     "Fallocate",
     "Freeze",
+    "Fsync",
     "Keep",
     "Mkdir",
     "ReadBack",
@@ -23,6 +25,7 @@ __all__ = [
     "Statfs",
     "Sync",
     "Thaw",
+    "Truncate",
     "Unlink",
     "Use",
     "WriteFile",
@@ -84,10 +87,7 @@ class _OfPath(Step):
 
 
 @dataclass(frozen=True)
-class WriteFile(_OfPath, op="write"):
-    """Create or truncate a file of the volume and write it; an absolute path is a file of the
-    guest, such as one of /proc, that exists."""
-
+class _Writing(_OfPath):
     data: str
 
     def __post_init__(self) -> None:
@@ -97,6 +97,37 @@ class WriteFile(_OfPath, op="write"):
 
     def arguments(self) -> dict[str, Any]:
         return {"path": self.path, "data": self.data}
+
+
+@dataclass(frozen=True)
+class WriteFile(_Writing, op="write"):
+    """Create or truncate a file of the volume and write it; an absolute path is a file of the
+    guest, such as one of /proc, that exists."""
+
+
+@dataclass(frozen=True)
+class AppendFile(_Writing, op="append"):
+    """Write behind the end of a file that exists."""
+
+
+@dataclass(frozen=True)
+class Truncate(_OfPath, op="truncate"):
+    """truncate(2) of a file that exists."""
+
+    # Bytes.
+    length: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.length < 0:
+            raise ValueError(f"length: got {self.length}; expected bytes")
+
+    def arguments(self) -> dict[str, Any]:
+        return {"path": self.path, "length": self.length}
+
+
+class Fsync(_OfPath, op="fsync"):
+    """fsync(2) of a file: what it gives says whether all of the file is on the device."""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ from mypy import api
 from errpath.cases import steps, volume_steps
 from errpath.cases.steps import FsOpen, Mount, Reconfigure, Remount, Step, Umount
 from errpath.cases.volume_steps import (
+    AppendFile,
     Fallocate,
     Freeze,
+    Fsync,
     Mkdir,
     ReadBack,
     Readdir,
@@ -21,6 +23,7 @@ from errpath.cases.volume_steps import (
     Statfs,
     Sync,
     Thaw,
+    Truncate,
     Unlink,
     Use,
     WriteFile,
@@ -48,6 +51,9 @@ _EIO = Call("f")
         (ReadBack(), {"op": "readback"}),
         (WriteProbe(), {"op": "probe"}),
         (WriteFile("a", "b"), {"op": "write", "path": "a", "data": "b"}),
+        (AppendFile("a", "b"), {"op": "append", "path": "a", "data": "b"}),
+        (Fsync("a"), {"op": "fsync", "path": "a"}),
+        (Truncate("a", 3), {"op": "truncate", "path": "a", "length": 3}),
         (Mkdir("a"), {"op": "mkdir", "path": "a"}),
         (Unlink("a"), {"op": "unlink", "path": "a"}),
         (Rename("a", "b"), {"op": "rename", "path": "a", "to": "b"}),
@@ -80,7 +86,7 @@ def test_every_operation_is_known_to_the_agent_and_to_the_documents() -> None:
     )
     document = (ROOT / "docs" / "agent-protocol.md").read_text()
     operations = {step.op for step in _step_classes()}
-    assert len(operations) == len(_step_classes()) == 21
+    assert len(operations) == len(_step_classes()) == 24
     for operation in operations:
         assert f'"{operation}"' in source, operation
         assert re.search(rf"^\|.*`{operation}`.*\|$", document, re.MULTILINE), operation

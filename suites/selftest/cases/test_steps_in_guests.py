@@ -10,15 +10,19 @@ import pytest
 from errpath.cases.case import Device, MountCase
 from errpath.cases.steps import Mount, Step, Umount
 from errpath.cases.volume_steps import (
+    AppendFile,
     Fallocate,
     Freeze,
+    Fsync,
     Mkdir,
     ReadBack,
     Readdir,
+    ReadFile,
     Rename,
     Statfs,
     Sync,
     Thaw,
+    Truncate,
     Unlink,
     WriteFile,
 )
@@ -75,6 +79,9 @@ def test_steps_on_a_volume(run_cases: RunCases) -> None:
         *(Mount("ext4"), Statfs(), Mkdir("d"), WriteFile("d/a", "hello"), Rename("d/a", "b")),
         *(Fallocate("b", 65536), Fallocate("b", 4096, mode="punch-hole"), Readdir(), Readdir("d")),
         *(Sync(), Freeze(), Thaw(), Unlink("d"), Unlink("d", expect="ENOENT"), ReadBack()),
+        *(WriteFile("a", "one"), AppendFile("a", " two"), Fsync("a"), ReadFile("a", "one two")),
+        *(Truncate("a", 3), ReadFile("a", "one"), Truncate("no", 0, expect="ENOENT")),
+        *(AppendFile("no", "x", expect="ENOENT"), Fsync("no", expect="ENOENT")),
         *(WriteFile("no/such", "x", expect="ENOENT"), Umount()),
     )
     cases = [
