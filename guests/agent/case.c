@@ -21,6 +21,8 @@
 #define MOUNTS_MAX 64
 /* How long a task may take to die of SIGKILL, unless its case has less time than that anyway. */
 #define DYING_MS 2000
+/* How often a task is looked at that may stand still, or more often if patience is short. */
+#define LOOK_MS 250
 
 struct work {
 	const char *name;
@@ -140,7 +142,12 @@ static int wait_ended(int pidfd, int timeout_ms, struct standstill *still,
 		{ .fd = kmsg_file(), .events = POLLIN },
 	};
 	int64_t until = now_ms() + timeout_ms;
-	int every = still && still->patience_ms ? still->patience_ms / 4 + 1 : timeout_ms;
+	int every = timeout_ms;
+
+	if (still && still->patience_ms) {
+		every = still->patience_ms / 4 + 1;
+		every = every < LOOK_MS ? every : LOOK_MS;
+	}
 
 	for (;;) {
 		int64_t left = until - now_ms();
@@ -189,7 +196,8 @@ static int wait_for(struct call *call, pid_t pid, int timeout_ms, struct message
 		reply_stack(call, pid);
 		json_object_set_new(call->reply, "hung", json_true());
 		kill(pid, SIGKILL);
-		int dying_ms = still.patience_ms ? still.patience_ms : timeout_ms;
+		/* What has stood still dies at once, or never. */
+		int dying_ms = still.over ? still.patience_ms / 8 : timeout_ms;
 		ended = wait_ended(pidfd, dying_ms < DYING_MS ? dying_ms : DYING_MS, NULL,
 				   messages);
 	}

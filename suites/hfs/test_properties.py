@@ -78,6 +78,7 @@ def test_a_mutated_image_ends_in_success_or_an_errno(
         testbed.guest_source((filesystem,), ()),
         load_known_issues(_KNOWN),
         testbed.progress,
+        usual=testbed.usual,
     )
     first = number = _first_seed(request, profile)
     began = time.monotonic()

@@ -26,7 +26,7 @@ from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.known_issues import KnownIssues, Subject
-from errpath.runner.usual import PATIENCE, UsualFailures
+from errpath.runner.usual import UsualFailures
 from errpath.runner.verdict import Status, Verdict, infrastructure_error, judge
 from errpath.util.progress import Progress
 
@@ -87,6 +87,8 @@ class FuzzSearch:
     known: KnownIssues
     progress: Progress
     repeats: int = 2
+    # Shared by all that run on one kernel.
+    usual: UsualFailures = field(default_factory=UsualFailures)
     # How many mutants ran, how many of them mounted, and known bugs by id.
     tried: int = 0
     mounted: int = 0
@@ -97,7 +99,6 @@ class FuzzSearch:
     again: int = 0
     # What has failed so far: one of each kind is reported, however long the search goes on.
     _reported: set[str] = field(default_factory=set)
-    _usual: UsualFailures = field(default_factory=UsualFailures)
 
     def run(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
         """New findings among `mounts`, one of each kind that no earlier call had, made as small as
@@ -154,21 +155,16 @@ class FuzzSearch:
                     step.update(number, note=f"{len(fatal)} took a guest down")
                     case = mutant_case(self.filesystem, mutated, number)
                     prepared = prepared or self.boot()
-                    patience = self._usual.patience
-                    verdict = _alone(prepared, case, self._usual, patience)
-                    if (
-                        verdict is not None
-                        and patience < PATIENCE
-                        and not self._usual.knows(verdict)
-                    ):
-                        # Waited for too briefly, perhaps.
+                    verdict = _alone(prepared, case, self.usual, self.usual.patience)
+                    if verdict is not None and _too_brief(verdict, self.usual):
+                        needed = self.usual.needed(verdict)
                         prepared.guest.close()
                         prepared = self.boot()
-                        verdict = _alone(prepared, case, self._usual, PATIENCE)
+                        verdict = _alone(prepared, case, self.usual, needed)
                     if verdict is None:
                         harmless.append((mutated, case))
                     else:
-                        self._usual.note(verdict)
+                        self.usual.note(verdict)
                         fatal.append((mutated, verdict))
                         prepared.guest.close()
                         prepared = None
@@ -181,7 +177,9 @@ class FuzzSearch:
         self, cases: Sequence[tuple[MutatedMount, MountCase]]
     ) -> list[tuple[MutatedMount, Verdict]]:
         """Verdicts after a leak check."""
-        runner = BatchRunner(self.boot, repeats=self.repeats, progress=self.progress)
+        runner = BatchRunner(
+            self.boot, repeats=self.repeats, progress=self.progress, usual=self.usual
+        )
         try:
             results = runner.run([case for _, case in cases])
         finally:
@@ -245,6 +243,12 @@ def _alone(
         return judge(case, outcome, None)
     usual.note_healthy(outcome)
     return None
+
+
+def _too_brief(verdict: Verdict, usual: UsualFailures) -> bool:
+    """Whether a case that seems to hang was waited for too briefly."""
+    stood_still = verdict.outcome.stood_still if verdict.outcome is not None else 0.0
+    return 0 < stood_still < usual.needed(verdict)
 
 
 def _kind(verdict: Verdict) -> str:

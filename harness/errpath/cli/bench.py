@@ -11,6 +11,7 @@ from pathlib import Path
 
 from errpath.analysis.bench import PLANTED, Bench, table
 from errpath.analysis.bench_bed import BenchBed
+from errpath.analysis.broken import bench_broken, broken_table
 from errpath.analysis.price import measure_price, price_table
 from errpath.beside.protocols import DEFAULT_BOOT, PROTOCOLS, measure
 from errpath.beside.protocols import table as protocol_table
@@ -40,6 +41,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--samples", type=int, default=3, metavar="N", help="cases of each slow way (default 3)"
+    )
+    parser.add_argument(
+        "--broken",
+        action="store_true",
+        help="instead: how soon suites/hfs answers on kernels on which every mount hangs, oopses "
+        "or leaks, and on one that does not boot",
     )
     parser.add_argument(
         "--json", type=Path, default=Path("errpath-bench.json"), metavar="FILE", help="the figures"
@@ -72,6 +79,8 @@ def _bench(arguments: argparse.Namespace) -> int:
     if len(chosen) != 1:
         raise UsageError("bench: expected one --kernel")
     progress = Progress()
+    if arguments.broken:
+        return _bench_broken(chosen[0], arguments.json, progress)
     with scratch_directory() as scratch:
         bed = BenchBed(chosen[0], scratch, progress)
         try:
@@ -112,6 +121,14 @@ def _protocols(arguments: argparse.Namespace, chosen: Sequence[Choice]) -> int:
         "rows": [asdict(row) for row in rows],
     }
     _write(arguments.json, figures)
+    return 0
+
+
+def _bench_broken(choice: Choice, path: Path, progress: Progress) -> int:
+    with scratch_directory() as scratch:
+        found = bench_broken(choice.argv, scratch, progress)
+        print(broken_table(found), flush=True)
+        _write(path, {"load": os.getloadavg()[0], "kernels": [asdict(one) for one in found]})
     return 0
 
 

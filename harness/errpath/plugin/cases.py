@@ -20,7 +20,7 @@ import pytest
 from xdist.scheduler import LoadGroupScheduling, LoadScheduling  # type: ignore[import-untyped]
 
 from errpath.cases.case import MountCase
-from errpath.errors import ErrpathError
+from errpath.errors import BootError, ErrpathError
 from errpath.filesystems.mkfs import use_own_image
 from errpath.plugin.known_issues import KnownIssueBook
 from errpath.plugin.markers import mark_case, register_markers
@@ -212,6 +212,7 @@ def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
     """
     config = session.config
     names = _divide(session)
+    config.stash[_run_key].announces = partial(_is_news, session)
     if not hasattr(config, "workerinput"):
         yield
         return
@@ -227,6 +228,19 @@ def pytest_collection_finish(session: pytest.Session) -> Iterator[None]:
     finally:
         for item, nodeid in zip(session.items, plain, strict=True):
             item._nodeid = nodeid
+
+
+def _is_news(session: pytest.Session, kernel: str, verdict: Verdict) -> bool:
+    """Whether no known issue explains a failure of a case."""
+    for item in session.items:
+        case = _case(item)
+        if case is not None and case.id == verdict.case.id and _kernel(item) == kernel:
+            try:
+                return not item.config.stash[_issues_key].explain(item, kernel, verdict)[0]
+            except pytest.exit.Exception:
+                # Its test ends the run for that.
+                return False
+    return False
 
 
 def _divide(session: pytest.Session) -> dict[tuple[str, str], str]:
@@ -305,16 +319,20 @@ def _verdict_of(item: pytest.Item, case: MountCase) -> Verdict:
     try:
         result = session.result(batch, case)
     except ErrpathError as error:
-        # What cannot be built or booted at all is said once, not once per case. Where other cases
-        # have run, it is only these that have no verdict.
-        if not hasattr(config, "workerinput") and not session.judged:
-            pytest.exit(str(error), returncode=error.exit_status)
+        _end_if_nothing_runs(config, error)
         raise pytest.fail.Exception(str(error), pytrace=False) from None
     if result.verdict.status is Status.SKIP:
         pytest.skip(result.verdict.reasons[0])
     if result.verdict.status is Status.ERROR:
         pytest.fail(session.report(batch, case), pytrace=False)
     return result.verdict
+
+
+def _end_if_nothing_runs(config: pytest.Config, error: ErrpathError) -> None:
+    """End the run for what cannot be built or booted at all: it is said once, not once per case.
+    Where other cases have run, it is only these that have no verdict."""
+    if not hasattr(config, "workerinput") and not config.stash[_run_key].judged:
+        pytest.exit(str(error), returncode=error.exit_status)
 
 
 def expect_pass(
@@ -351,7 +369,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """Fail a test that has not looked at its case's verdict, or has ignored it."""
-    yield
+    try:
+        yield
+    except BootError as error:
+        # Of a test that drives guests itself.
+        _end_if_nothing_runs(item.config, error)
+        raise
     case = _judged(item)
     if case is not None:
         _require_pass(item, case, _verdict_of(item, case))

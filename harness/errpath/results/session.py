@@ -5,9 +5,10 @@ Knows nothing of pytest: the plugin hands it the cases in batches and asks for o
 
 from __future__ import annotations
 
+import functools
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from errpath.cases.case import MountCase
@@ -20,6 +21,7 @@ from errpath.runner.options import Choice, rerun_command
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
 from errpath.runner.testbed import Testbed
+from errpath.runner.verdict import Status, Verdict
 from errpath.util.background import Background
 from errpath.util.progress import Progress
 from errpath.util.times import local_stamp
@@ -58,7 +60,10 @@ class RunSession:
         lifetimes = Lifetimes(self.testbeds)
         self.reporter = CaseReporter(
             directory,
-            decoder=lambda kernel, fs: self.testbeds.get(kernel, fs).symbolizer((fs,)),
+            # One for all reports: to read the symbols of the modules takes longer than a report.
+            decoder=functools.cache(
+                lambda kernel, fs: self.testbeds.get(kernel, fs).symbolizer((fs,))
+            ),
             rerun=self.rerun,
             lifetime=lifetimes.of,
             blocked=lifetimes.blocked,
@@ -68,6 +73,9 @@ class RunSession:
         # Files of cases that are in none of the shipped suites, by the cases' ids.
         self.suites: dict[str, str] = {}
         self.batches = BatchRuns(progress, repeats=repeats, jobs=jobs)
+        # Whether a failure on a kernel is said as soon as it is there, unless one was before.
+        self.announces: Callable[[str, Verdict], bool] = lambda kernel, verdict: False
+        self._announced = False
         self._results: dict[tuple[str, str], Result] = {}
         self._broken: dict[Batch, ErrpathError] = {}
         self._expected: tuple[Batch, ...] = ()
@@ -160,11 +168,22 @@ class RunSession:
 
     def _run(self, batch: Batch, testbed: Testbed, lost: Mapping[str, ErrpathError]) -> None:
         def publish(results: Mapping[str, Result]) -> None:
+            self._announce(batch.kernel, results)
             for case_id, result in results.items():
                 self._results[batch.kernel, case_id] = result
             self.progress.wake()
 
         self.batches.run(batch, testbed, lost, publish)
+
+    def _announce(self, kernel: str, results: Mapping[str, Result]) -> None:
+        """Say the first failure of a run: tests that are reported before its own may take long."""
+        for result in results.values():
+            verdict = result.verdict
+            if self._announced or not self.working:
+                return
+            if verdict.status is Status.FAIL and self.announces(kernel, verdict):
+                self._announced = True
+                self.progress.say(f"first failure: {verdict.case.id}: {verdict.failures[0].line}")
 
     def _have_run(self, batch: Batch, key: tuple[str, str]) -> None:
         """Have a batch run until the result of one of its cases is there."""

@@ -20,7 +20,6 @@ from errpath.runner.guests import Boot, PreparedGuest
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
 from errpath.runner.testbed import Testbed, batch_size
-from errpath.runner.usual import UsualFailures
 from errpath.runner.verdict import Verdict, infrastructure_error
 from errpath.util.progress import Progress
 
@@ -44,7 +43,6 @@ class BatchRuns:
         # Leaks that belong to no case, and failures that are of no case alone.
         self.stray: list[Record] = []
         self.notes: list[str] = []
-        self._usual: dict[str, UsualFailures] = {}
         # Batches that have begun, by kernel.
         self._begun: Counter[str] = Counter()
         self._runners: set[BatchRunner] = set()
@@ -136,7 +134,7 @@ class BatchRuns:
             progress=self._progress,
             count=testbed.options.conservation,
             first=self._first(kernel),
-            usual=self._usual.setdefault(kernel, UsualFailures()),
+            usual=testbed.usual,
         )
 
     def _first(self, kernel: str) -> int | None:

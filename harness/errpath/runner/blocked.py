@@ -16,6 +16,7 @@ from errpath.guest.lock_owners import find_owners
 from errpath.guest.machine import Guest
 from errpath.kernel.features.probe import symbols_of
 from errpath.runner.lifetime import LifetimeBed
+from errpath.runner.usual import BRIEF
 
 __all__ = ["HANGING_TASK", "OWNER_LINE", "SAMPLE_LINE", "TASK_LINE", "blocked_tasks"]
 
@@ -53,7 +54,7 @@ def blocked_tasks(
         return ""
     guest = prepared.guest
     try:
-        if not run_case(guest, case, HANGING_TASK).hung:
+        if not run_case(guest, case, HANGING_TASK, patience=BRIEF).hung:
             return ""
         text = guest.run(["sh", "-c", _SCRIPT]).output
         owners = _owners(guest, bed, text)

@@ -13,13 +13,15 @@ from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable, is
 from errpath.runner.guests import CurrentGuest
 from errpath.runner.observation import observe
 from errpath.runner.result import Result
-from errpath.runner.usual import PATIENCE, UsualFailures
+from errpath.runner.usual import UsualFailures
 from errpath.runner.verdict import infrastructure_error, judge
 
 __all__ = ["CaseLoop"]
 
 # Cases that may take down the same guest in a usual way: each leaves a task and a device in it.
 _WRECKED_MAX = 64
+# So many times what would be enough now, patience is too long to go on with.
+_LONGER = 2
 
 
 class CaseLoop:
@@ -33,8 +35,8 @@ class CaseLoop:
         self._usual = usual
         self._lost = lost
         self._count = count
-        # Ids of cases to which no usual failure applies: they have their time.
-        self._slow: set[str] = set()
+        # Seconds that a case may stand still which was waited for too briefly, by its id.
+        self._patient: dict[str, float] = {}
 
     def warm_up(self, batch: Observed, step: Step, show: Show) -> bool:
         """Run what comes before the cases of a batch, and is not counted; False where it took the
@@ -96,7 +98,9 @@ class CaseLoop:
                     continue
                 if self._took_down(batch, case, outcome, step, wrecked=bool(wrecked)):
                     wrecked += 1
-                    if wrecked < _WRECKED_MAX:
+                    # Patience is a guest's own: another waits more briefly once that is enough.
+                    waits = patience <= self._patience(cases[number + 1 :]) * _LONGER
+                    if waits and wrecked < _WRECKED_MAX:
                         continue
             # What is behind it runs in another guest.
             step.soon.append(cases[number + 1 :])
@@ -110,9 +114,8 @@ class CaseLoop:
         return False
 
     def _patience(self, cases: Iterable[MountCase]) -> float:
-        if any(case.id in self._slow for case in cases):
-            return PATIENCE
-        return self._usual.patience
+        own = (self._patient[case.id] for case in cases if case.id in self._patient)
+        return max(own, default=0.0) or self._usual.patience
 
     def _note(
         self,
@@ -143,11 +146,13 @@ class CaseLoop:
         """A case has taken the guest down; whether it did so in a usual way."""
         verdict = judge(case, outcome, None)
         usual = self._usual.knows(verdict)
-        if usual or not (wrecked or 0 < outcome.stood_still < PATIENCE):
+        needed = self._usual.needed(verdict)
+        if usual or not (wrecked or 0 < outcome.stood_still < needed):
             step.results.append(Result(verdict, batch.prepared.artefacts))
         else:
             # Another failure than was waited for so briefly, or whose guest could be the cause.
-            self._slow.add(case.id)
+            if not wrecked:
+                self._patient[case.id] = needed
             step.soon.append([case])
             return False
         if not wrecked:

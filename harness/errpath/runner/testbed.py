@@ -31,6 +31,7 @@ from errpath.runner.guest_factory import GuestFactory
 from errpath.runner.guests import Boot, PreparedGuest
 from errpath.runner.lifetime import LifetimeWatch, measure_lifetime
 from errpath.runner.scheduler import BATCH_MAX
+from errpath.runner.usual import UsualFailures
 from errpath.util import process
 from errpath.util.progress import Progress
 from errpath.util.resources import GUESTS
@@ -79,6 +80,8 @@ class Testbed:
         self.options = options
         self._store = store
         self.progress = progress
+        # What goes wrong again and again on it.
+        self.usual = UsualFailures()
         # The kernel, once it has been built.
         self.built: BuiltKernel | None = None
         self.guests = GuestFactory(

@@ -357,6 +357,27 @@ def test_order():
     suite.runpytest("-p", "no:xdist").assert_outcomes(passed=5)
 
 
+def test_a_kernel_that_does_not_boot_is_said_once(suite: pytest.Pytester) -> None:
+    """Also where a test that drives guests itself is the first to ask for one."""
+    suite.makepyfile(
+        f"""{_TESTS}
+from suites.selftest.runner.simguest import boot_error
+
+@pytest.mark.parametrize("number", range(2))
+def test_drives(testbed, number):
+    raise boot_error()
+
+@cases(a="", b="")
+def test_mount(case, expect_pass):
+    expect_pass()
+"""
+    )
+    result = suite.runpytest("-p", "no:xdist")
+    assert result.ret == 1
+    assert str(result.stdout).count("did not reach the agent") == 1
+    result.assert_outcomes()
+
+
 def test_cases_that_fail_the_same_function_run_one_after_another(suite: pytest.Pytester) -> None:
     suite.makepyfile(
         f"""{_TESTS}

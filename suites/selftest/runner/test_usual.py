@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +14,9 @@ from errpath.oracles.failure import HANG, OOPS, Failure
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
 from errpath.runner.usual import PATIENCE, UsualFailures
-from errpath.runner.verdict import Status, Verdict
+from errpath.runner.verdict import Status, Verdict, judge
 from errpath.util.progress import silent
-from suites.selftest.runner.simguest import World, make_case
+from suites.selftest.runner.simguest import SimChannel, World, make_case
 
 
 @pytest.fixture
@@ -84,6 +86,34 @@ def test_the_first_batch_is_small(world: World) -> None:
     assert world.boots == 1
 
 
+def test_a_guest_that_waits_longer_than_is_needed_is_left(world: World) -> None:
+    """Another runner of the same kernel finds out what is usual, while a case hangs here."""
+    usual = UsualFailures()
+    waited: list[int] = []
+
+    def hang(channel: SimChannel, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        if not values.get("hung"):
+            return {}
+        patience = arguments["patience_ms"]
+        outcome = Outcome("t", 1, hung=True, stack=values["stack"], stood_still=patience / 1000)
+        for _ in range(3 if not waited else 0):
+            usual.note(judge(make_case("other"), outcome, None))
+        waited.append(patience)
+        return {"stood_still_ms": patience}
+
+    world.on_case = hang
+    runner = BatchRunner(world.boot, progress=silent(), usual=usual)
+    try:
+        results = runner.run([make_case(f"c{n}", "hang") for n in range(6)])
+    finally:
+        runner.close()
+    assert {one.verdict.status for one in results.values()} == {Status.FAIL}
+    assert waited[0] == PATIENCE * 1000
+    assert len(waited) == 6
+    assert max(waited[1:]) < PATIENCE * 100
+    assert world.boots == 2
+
+
 def _took(seconds: float) -> Outcome:
     return Outcome("t", 1, seconds=seconds)
 
@@ -92,20 +122,36 @@ def _verdict(*failures: Failure) -> Verdict:
     return Verdict(make_case("c"), Status.FAIL, failures)
 
 
+_HANG = Failure(HANG, "INFO: task hung in f", functions=("f", "g", "h", "mount"))
+
+
 def test_patience_follows_what_sound_cases_take() -> None:
     usual = UsualFailures()
-    hang = Failure(HANG, "INFO: task hung in f", functions=("f", "g"))
+    assert usual.patience == usual.needed(_verdict(_HANG)) == PATIENCE
     for _ in range(3):
-        assert usual.patience == PATIENCE
-        assert not usual.knows(_verdict(hang))
+        assert not usual.knows(_verdict(_HANG))
         usual.note_healthy(_took(0.01))
-        usual.note(_verdict(hang))
-    assert usual.knows(_verdict(hang))
-    assert not usual.knows(_verdict(Failure(HANG, hang.title, functions=("f", "h"))))
-    assert usual.patience == pytest.approx(0.2)
+        usual.note(_verdict(_HANG))
+    assert usual.knows(_verdict(_HANG))
+    assert usual.patience == pytest.approx(0.02)
     for _ in range(9):
-        usual.note_healthy(_took(2.0))
+        usual.note_healthy(_took(5.0))
     assert usual.patience == PATIENCE
+
+
+def test_where_one_has_hung_others_are_waited_for_more_briefly() -> None:
+    usual = UsualFailures()
+    usual.note(_verdict(_HANG))
+    assert 0 < usual.patience == usual.needed(_verdict(_HANG)) < PATIENCE / 4
+    # Another system call that mounts, and another place.
+    same = _verdict(replace(_HANG, functions=("f", "g", "h", "fsconfig")))
+    other = _verdict(replace(_HANG, functions=("f", "g", "i", "mount")))
+    assert usual.needed(same) == usual.patience
+    assert usual.needed(other) == PATIENCE
+    usual.note(same)
+    usual.note(same)
+    assert usual.needed(same) == 0
+    assert usual.needed(other) == PATIENCE
 
 
 def test_what_is_no_hang_takes_nobodys_time() -> None:

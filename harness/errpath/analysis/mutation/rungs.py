@@ -73,6 +73,7 @@ class CaseRung:
             batch=_BATCH,
             count=testbed.options.conservation,
             first=_FIRST,
+            usual=testbed.usual,
         )
         try:
             return runner.run(_spread(self.cases), look)
