@@ -13,6 +13,7 @@
 #include "files.h"
 
 #include <jansson.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -97,9 +98,12 @@ int changes_reply(struct call *call, int now);
 #define LOG_MAX 2048
 #define STEP_ROOT "/mnt"
 
+struct pair;
+
 struct step_context {
 	const struct device *device; /* what is mounted */
 	int report;		     /* where a walk reports to, -1 where no step walks */
+	const struct pair *pair;     /* a second task beside this one, or NULL */
 };
 
 struct step_result {
@@ -197,8 +201,64 @@ int use_tree(const char *root, int writes);
 void counts_reply(struct call *call, int whole, int settle);
 int verb_counts(struct call *call);
 
+/* How a task has stood still. */
+struct standstill {
+	pid_t pid;
+	int patience_ms;
+	int any_sleep;		/* also one from which a signal would wake it */
+	unsigned long switches; /* how often it has given up the processor, or lost it */
+	int64_t since;
+	int over; /* for as long as there is patience */
+};
+
 /* case.c */
 int verb_case_run(struct call *call);
+/*
+ * Whether the task has slept for so long without being woken once, while no other task of the
+ * kernel was runnable: nothing will wake it.
+ */
+int stands_still(struct standstill *still);
+/* What a step gave, for the reply. */
+json_t *step_reply(const struct step_result *result);
+
+/* pair.c: a second task, which runs while a step of the case's own waits in a function. */
+#define PAIR_FILES 3
+
+struct pair {
+	int active; /* whether any step of the case waits */
+	json_t *steps;
+	const char *name;
+	const struct device *device;
+	int control, state; /* of the module errpath_wait */
+	int done[2], go[2]; /* the first is over with its step; it may begin the next */
+	int step;	    /* the one that waits or has waited, -1 before that */
+	int over;	    /* the first is over with it */
+	int went, waited;   /* the first went on; because the second waited for it */
+	size_t before;	    /* steps of the second that had ended then */
+	pid_t pid;	    /* the second */
+	int pidfd;	    /* -1 where there is none */
+	int stuck;	    /* it does not die */
+	struct standstill still;
+	struct step_result *results; /* shared with it */
+	json_t *told;		     /* what each second task did */
+	char missed[16];	     /* why a step did not wait */
+};
+
+int pair_open(struct call *call, json_t *steps, const struct device *device, struct pair *pair);
+/* In the case's task, around a step; the latter waits until the second task has ended. */
+int pair_begin(const struct pair *pair, json_t *step);
+int pair_end(const struct pair *pair, json_t *step);
+/* In the agent: what to poll for, and what is to be done then. */
+void pair_poll(const struct pair *pair, struct pollfd *files);
+int pair_attend(struct pair *pair, const struct pollfd *files, const struct step_result *results);
+/* How long to poll at most, where it would be `every` milliseconds otherwise. */
+int pair_every_ms(const struct pair *pair, int every);
+/* Which of the two the case waits for. */
+pid_t pair_slow(const struct pair *pair, pid_t first);
+/* The case's time is up: ends the second, and lets the first go on. */
+void pair_interrupt(struct pair *pair);
+/* Adds to the reply what second tasks did. */
+int pair_close(struct call *call, struct pair *pair);
 
 /* system.c */
 int verb_sleep(struct call *call);

@@ -31,6 +31,7 @@ struct work {
 	struct step_context context;
 	const struct coverage *coverage;
 	struct step_result *results;
+	struct pair *pair;
 };
 
 /* What the case's own task runs; the result is its exit status. */
@@ -74,17 +75,8 @@ static pid_t start(struct work *work)
 	return pid < 0 ? -errno : pid;
 }
 
-/* How a task has stood still. */
-struct standstill {
-	pid_t pid;
-	int patience_ms;
-	unsigned long switches; /* how often it has given up the processor, or lost it */
-	int64_t since;
-	int over; /* for as long as there is patience */
-};
-
-/* Context switches of a task that sleeps where no signal wakes it, 0 of any other. */
-static unsigned long asleep(pid_t pid)
+/* Context switches of a task that sleeps, with `any` also where a signal wakes it; else 0. */
+static unsigned long asleep(pid_t pid, int any)
 {
 	char path[64], text[4096];
 	unsigned long given_up = 0, taken = 0;
@@ -94,7 +86,8 @@ static unsigned long asleep(pid_t pid)
 	if (read_text(path, text, sizeof(text)) < 0)
 		return 0;
 	const char *at = strstr(text, "\nState:");
-	if (!at || sscanf(at, "\nState: %c", &state) != 1 || state != 'D')
+	if (!at || sscanf(at, "\nState: %c", &state) != 1 ||
+	    (state != 'D' && !(any && state == 'S')))
 		return 0;
 	at = strstr(text, "\nvoluntary_ctxt_switches:");
 	if (!at || sscanf(at, "\nvoluntary_ctxt_switches: %lu\nnonvoluntary_ctxt_switches: %lu",
@@ -115,13 +108,9 @@ static int others_run(void)
 	return !at || sscanf(at, "\nprocs_running %d", &running) != 1 || running > 1;
 }
 
-/*
- * Whether the task has slept for so long without being woken once, while no other task of the
- * kernel was runnable: nothing will wake it.
- */
-static int stands_still(struct standstill *still)
+int stands_still(struct standstill *still)
 {
-	unsigned long switches = others_run() ? 0 : asleep(still->pid);
+	unsigned long switches = others_run() ? 0 : asleep(still->pid, still->any_sleep);
 
 	if (!switches || switches != still->switches)
 		still->since = now_ms();
@@ -134,17 +123,20 @@ static int stands_still(struct standstill *still)
  * Waits until the task has ended, and reads the kernel log meanwhile: 1, 0 with the time up or
  * where it stands still, or -errno.
  */
-static int wait_ended(int pidfd, int timeout_ms, struct standstill *still,
+static int wait_ended(int pidfd, int timeout_ms, struct standstill *still, struct work *work,
 		      struct messages *messages)
 {
-	struct pollfd files[] = {
+	struct pollfd files[2 + PAIR_FILES] = {
 		{ .fd = pidfd, .events = POLLIN },
 		{ .fd = kmsg_file(), .events = POLLIN },
 	};
+	struct pair *pair = work && work->pair->active ? work->pair : NULL;
+	pid_t first = still ? still->pid : 0;
 	int64_t until = now_ms() + timeout_ms;
+	int patient = still && still->patience_ms;
 	int every = timeout_ms;
 
-	if (still && still->patience_ms) {
+	if (patient) {
 		every = still->patience_ms / 4 + 1;
 		every = every < LOOK_MS ? every : LOOK_MS;
 	}
@@ -153,16 +145,25 @@ static int wait_ended(int pidfd, int timeout_ms, struct standstill *still,
 		int64_t left = until - now_ms();
 		if (left > every)
 			left = every;
-		int ready = poll(files, ARRAY_SIZE(files), left > 0 ? left : 0);
+		if (pair) {
+			pair_poll(pair, files + 2);
+			left = pair_every_ms(pair, left);
+		}
+		int ready = poll(files, pair ? ARRAY_SIZE(files) : 2, left > 0 ? left : 0);
 		if (ready < 0 && errno != EINTR)
 			return -errno;
 		if (ready < 0)
 			continue;
 		if (files[0].revents)
 			return 1;
-		if (ready == 0 && (now_ms() >= until || (still && stands_still(still))))
+		int error = pair ? pair_attend(pair, files + 2, work->results) : 0;
+		if (error)
+			return error;
+		if (pair && still)
+			still->pid = pair_slow(pair, first);
+		if (ready == 0 && (now_ms() >= until || (patient && stands_still(still))))
 			return 0;
-		int error = ready ? kmsg_read(messages) : 0;
+		error = ready ? kmsg_read(messages) : 0;
 		if (error)
 			return error;
 	}
@@ -178,7 +179,8 @@ static void reply_stack(struct call *call, pid_t pid)
 }
 
 /* With its time up, the task is killed, and what then still does not end is hung in the kernel. */
-static int wait_for(struct call *call, pid_t pid, int timeout_ms, struct messages *messages)
+static int wait_for(struct call *call, pid_t pid, int timeout_ms, struct work *work,
+		    struct messages *messages)
 {
 	struct standstill still = {
 		.pid = pid,
@@ -188,17 +190,18 @@ static int wait_for(struct call *call, pid_t pid, int timeout_ms, struct message
 
 	if (pidfd < 0)
 		return -errno;
-	int ended = wait_ended(pidfd, timeout_ms, &still, messages);
+	int ended = wait_ended(pidfd, timeout_ms, &still, work, messages);
 	if (ended == 0) {
 		if (still.over)
 			json_object_set_new(call->reply, "stood_still_ms",
 					    json_integer(still.patience_ms));
 		reply_stack(call, pid);
 		json_object_set_new(call->reply, "hung", json_true());
+		pair_interrupt(work->pair);
 		kill(pid, SIGKILL);
 		/* What has stood still dies at once, or never. */
 		int dying_ms = still.over ? still.patience_ms / 8 : timeout_ms;
-		ended = wait_ended(pidfd, dying_ms < DYING_MS ? dying_ms : DYING_MS, NULL,
+		ended = wait_ended(pidfd, dying_ms < DYING_MS ? dying_ms : DYING_MS, NULL, NULL,
 				   messages);
 	}
 	close(pidfd);
@@ -245,6 +248,12 @@ static int take_report(struct call *call, int report)
 	return 0;
 }
 
+json_t *step_reply(const struct step_result *result)
+{
+	return json_pack("{s:i, s:s, s:o}", "errno", result->error, "syscall", result->syscall,
+			 "log", json_string_nocheck(result->log));
+}
+
 /*
  * What the steps gave; and how often faults of their own have hit, if there are any, also that of
  * a step that did not end.
@@ -269,9 +278,7 @@ static void reply_steps(struct call *call, json_t *steps, const struct step_resu
 		}
 		if (!results[i].done)
 			break;
-		json_t *result =
-			json_pack("{s:i, s:s, s:o}", "errno", results[i].error, "syscall",
-				  results[i].syscall, "log", json_string_nocheck(results[i].log));
+		json_t *result = step_reply(&results[i]);
 		if (fired >= 0)
 			json_object_set_new(result, "fired", json_integer(fired));
 		json_array_append_new(list, result);
@@ -292,7 +299,7 @@ static int run_task(struct call *call, struct work *work, struct messages *messa
 		return pid;
 	}
 	json_object_set_new(call->reply, "pid", json_integer(pid));
-	return wait_for(call, pid, timeout_ms, messages);
+	return wait_for(call, pid, timeout_ms, work, messages);
 }
 
 /* What is asked for is read when nobody writes to it any more. */
@@ -323,23 +330,33 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
 	json_t *fault = json_object_get(call->request, "fault");
 	size_t count = json_array_size(steps);
 	struct coverage coverage;
+	struct pair pair;
 	struct work work = {
 		.name = json_string_value(json_object_get(call->request, "name")),
 		.steps = steps,
 		.trace = json_is_true(json_object_get(call->request, "trace")),
-		.context = { .device = &devices->first, .report = open_report(steps) },
+		.context = { .device = &devices->first,
+			     .report = open_report(steps),
+			     .pair = &pair },
 		.coverage = &coverage,
 		.results = results,
+		.pair = &pair,
 	};
 
 	memset(results, 0, count * sizeof(results[0]));
 	int error = coverage_open(call, &coverage);
+	int unpaired = pair_open(call, steps, &devices->first, &pair);
+	if (!error)
+		error = unpaired;
 	if (!error)
 		error = injector_set(call, fault);
 	if (!error)
 		error = points_open(call, steps);
 	if (!error)
 		error = run_task(call, &work, messages);
+	unpaired = pair_close(call, &pair);
+	if (!error)
+		error = unpaired;
 	if (!error)
 		error = injector_take(call, fault);
 	reply_steps(call, steps, results);

@@ -59,6 +59,8 @@ static int answer(const union request *request, struct reply *reply)
 	case FUSE_SYNCFS:
 	case FUSE_DESTROY:
 		return 0;
+	case FUSE_LOOKUP:
+		return -ENOENT;
 	case FUSE_FORGET:
 	case FUSE_BATCH_FORGET:
 	case FUSE_INTERRUPT:

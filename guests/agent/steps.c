@@ -20,6 +20,7 @@
 int mount(const char *source, const char *target, const char *type, unsigned long flags,
 	  const void *data);
 int umount2(const char *target, int flags);
+#define MNT_DETACH 2
 
 static const struct {
 	const char *name;
@@ -281,9 +282,13 @@ static int step_reconfigure(json_t *step, const struct step_context *context,
 
 static int step_umount(json_t *step, const struct step_context *context, struct step_result *result)
 {
-	(void)step;
+	/* What is lazily unmounted ends with its last user, and its server with it. */
+	int lazy = has_flag(step, "lazy");
+
 	(void)context;
-	return ended(result, "umount", umount2(STEP_ROOT, 0)) < 0 ? 0 : end_served();
+	if (ended(result, "umount", umount2(STEP_ROOT, lazy ? MNT_DETACH : 0)) < 0)
+		return 0;
+	return lazy ? 0 : end_served();
 }
 
 static int step_readback(json_t *step, const struct step_context *context,
@@ -353,9 +358,11 @@ static int run(json_t *step, const struct step_context *context, struct step_res
 int step_run(json_t *step, const struct step_context *context, struct step_result *result)
 {
 	int armed = json_is_true(json_object_get(step, "armed"));
-	int error = armed ? injector_begin() : 0;
+	int error = context->pair ? pair_begin(context->pair, step) : 0;
 
 	result->begun = 1;
+	if (!error && armed)
+		error = injector_begin();
 	if (!error)
 		error = points_begin(step);
 	if (!error)
@@ -366,5 +373,6 @@ int step_run(json_t *step, const struct step_context *context, struct step_resul
 		return error;
 	result->fired = points_fired(step);
 	result->done = 1;
-	return armed ? injector_end() : 0;
+	error = armed ? injector_end() : 0;
+	return error || !context->pair ? error : pair_end(context->pair, step);
 }

@@ -92,13 +92,6 @@ static int do_append(const struct arguments *arguments)
 	return put(arguments, O_APPEND);
 }
 
-static int do_fsync(const struct arguments *arguments)
-{
-	int file = open(arguments->path, O_RDONLY | O_CLOEXEC);
-
-	return file < 0 ? -errno : close_after(file, result_of(fsync(file)));
-}
-
 /* Whether a file holds what it should: EBADMSG where it does not. */
 static int do_read(const struct arguments *arguments)
 {
@@ -193,6 +186,29 @@ static int do_syncfs(const struct arguments *arguments)
 	return on_root(arguments, syncfs);
 }
 
+/* Of what is there. It is not opened for writing: a remount read-only goes by. */
+static int do_fsync(const struct arguments *arguments)
+{
+	int file = open(arguments->path, O_RDONLY | O_CLOEXEC);
+
+	return file < 0 ? -errno : close_after(file, result_of(fsync(file)));
+}
+
+/* Of everything that is mounted; it cannot fail. */
+static int do_sync(const struct arguments *arguments)
+{
+	(void)arguments;
+	sync();
+	return 0;
+}
+
+static int do_stat(const struct arguments *arguments)
+{
+	struct stat found;
+
+	return result_of(lstat(arguments->path, &found));
+}
+
 static int freeze(int file)
 {
 	return ioctl(file, FIFREEZE, 0);
@@ -237,9 +253,10 @@ static const struct {
 } OPERATIONS[] = {
 	{ "append", do_append },   { "fallocate", do_fallocate }, { "freeze", do_freeze },
 	{ "fsync", do_fsync },	   { "mkdir", do_mkdir },	  { "read", do_read },
-	{ "readdir", do_readdir }, { "rename", do_rename },	  { "statfs", do_statfs },
-	{ "syncfs", do_syncfs },   { "thaw", do_thaw },		  { "truncate", do_truncate },
-	{ "unlink", do_unlink },   { "write", do_write },
+	{ "readdir", do_readdir }, { "rename", do_rename },	  { "stat", do_stat },
+	{ "statfs", do_statfs },   { "sync", do_sync },		  { "syncfs", do_syncfs },
+	{ "thaw", do_thaw },	   { "truncate", do_truncate },	  { "unlink", do_unlink },
+	{ "write", do_write },
 };
 
 int volume_step(json_t *step, const char *root, struct step_result *result)

@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
+    from errpath.cases.case import Device, MountCase, Outcome, SecondTask, StepOutcome
     from errpath.cases.crafted import LogContains
     from errpath.cases.lifecycle import BY_EVENT, BY_POINT, Matrix
     from errpath.cases.steps import (
         FsOpen,
+        Meanwhile,
         Mount,
         Reconfigure,
         Remount,
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
         Readdir,
         ReadFile,
         Rename,
+        Stat,
         Statfs,
         Sync,
+        SyncAll,
         Thaw,
         Truncate,
         Unlink,
@@ -61,6 +64,7 @@ __all__ = [
     "Image",
     "LogContains",
     "Matrix",
+    "Meanwhile",
     "Mkdir",
     "Mount",
     "MountCase",
@@ -72,11 +76,14 @@ __all__ = [
     "Reconfigure",
     "Remount",
     "Rename",
+    "SecondTask",
+    "Stat",
     "Statfs",
     "Status",
     "Step",
     "StepOutcome",
     "Sync",
+    "SyncAll",
     "Thaw",
     "Truncate",
     "Umount",
@@ -98,12 +105,12 @@ __version__ = "0.1.0"
 
 # Where each name lives.
 _HOMES = {
-    "errpath.cases.case": "Device MountCase Outcome StepOutcome",
+    "errpath.cases.case": "Device MountCase Outcome SecondTask StepOutcome",
     "errpath.cases.crafted": "LogContains",
     "errpath.cases.lifecycle": "BY_EVENT BY_POINT Matrix",
-    "errpath.cases.steps": "FsOpen Mount Reconfigure Remount Step Umount",
+    "errpath.cases.steps": "FsOpen Meanwhile Mount Reconfigure Remount Step Umount",
     "errpath.cases.volume_steps": "AppendFile Fallocate Freeze Fsync Mkdir ReadBack ReadFile "
-    "Readdir Rename Statfs Sync Thaw Truncate Unlink WriteFile WriteProbe",
+    "Readdir Rename Stat Statfs Sync SyncAll Thaw Truncate Unlink WriteFile WriteProbe",
     "errpath.faults.model": "Alloc Call Fault Flush Read Write",
     "errpath.filesystems.mkfs": "image",
     "errpath.images.image": "Image blank",

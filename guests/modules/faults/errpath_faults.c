@@ -19,7 +19,8 @@
  *                record MASK
  *                fail KIND FUNCTION NTH TIMES CHAIN RETVAL [CALLER]
  *                off
- *              MASK is of bits 1 << KIND. FUNCTION is a name for kind "call", else anything.
+ *              MASK is of bits 1 << KIND; with bit 31, calls of kernel threads count as well.
+ *              FUNCTION is a name for kind "call", else anything.
  *              CHAIN is 0 or the hash of a recorded call chain. NTH counts what matches, from 1;
  *              TIMES is how many fail from there on, 0 for all. With CALLER, only what is called
  *              below a function of that name matches. The same line again, by the same task,
@@ -30,6 +31,7 @@
  *              write: anything, to forget it.
  */
 #include <linux/bio.h>
+#include <linux/bits.h>
 #include <linux/debugfs.h>
 #include <linux/ftrace.h>
 #include <linux/gfp.h>
@@ -41,6 +43,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#include <linux/spinlock.h>
 #include <linux/stacktrace.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
@@ -48,6 +51,7 @@
 
 enum kind { F_SLAB, F_PAGE, F_PERCPU, F_READ, F_WRITE, F_FLUSH, F_CALL, F_KINDS };
 
+#define RECORD_THREADS BIT(31)
 #define DEPTH_MAX 48
 #define CHAINS_MAX 8192
 #define BUCKETS 4096
@@ -86,6 +90,8 @@ static struct {
 	u64 matched, fired, lost;
 } armed;
 
+/* The armed task and kernel threads may add to them. */
+static DEFINE_RAW_SPINLOCK(chains_lock);
 static struct chain *chains;
 static int chain_count;
 static int buckets[BUCKETS];
@@ -168,7 +174,8 @@ static bool rejected(const unsigned long *frames, unsigned int depth)
 	return false;
 }
 
-static void note(u32 kind, u32 index, u64 hash, const unsigned long *frames, unsigned int depth)
+static void note_locked(u32 kind, u32 index, u64 hash, const unsigned long *frames,
+			unsigned int depth)
 {
 	u64 key = mix(mix(hash, kind), index);
 	int *link = &buckets[key % BUCKETS];
@@ -190,6 +197,15 @@ static void note(u32 kind, u32 index, u64 hash, const unsigned long *frames, uns
 	*chain = (struct chain){ .hash = hash, .kind = kind, .index = index, .count = 1,
 				 .depth = depth };
 	memcpy(chain->frames, frames, depth * sizeof(*frames));
+}
+
+static void note(u32 kind, u32 index, u64 hash, const unsigned long *frames, unsigned int depth)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&chains_lock, flags);
+	note_locked(kind, index, hash, frames, depth);
+	raw_spin_unlock_irqrestore(&chains_lock, flags);
 }
 
 static const struct hook *hook_of(unsigned long ip)
@@ -233,6 +249,14 @@ static int kind_of(const struct hook *hook, struct pt_regs *regs)
 	return kind == F_READ ? direction((void *)regs_get_kernel_argument(regs, 0)) : kind;
 }
 
+static bool counts(void)
+{
+	if (READ_ONCE(armed.task) == current)
+		return armed.pid == current->pid;
+	return READ_ONCE(armed.task) && armed.record & RECORD_THREADS &&
+	       current->flags & PF_KTHREAD;
+}
+
 static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			   struct ftrace_regs *fregs)
 {
@@ -243,7 +267,7 @@ static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftr
 	u64 hash = 0;
 	int kind;
 
-	if (likely(READ_ONCE(armed.task) != current) || armed.pid != current->pid || !in_task())
+	if (likely(!READ_ONCE(armed.task)) || !counts() || !in_task())
 		return;
 	hook = hook_of(ip);
 	if (!hook)
@@ -253,7 +277,8 @@ static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftr
 	if (!regs)
 		return;
 	kind = kind_of(hook, regs);
-	if (kind < 0)
+	/* Stacks are taken of the armed task alone. */
+	if (kind < 0 || (kind != F_CALL && READ_ONCE(armed.task) != current))
 		return;
 	if (armed.record ? !(armed.record & (1u << kind)) :
 	    kind != armed.kind || (kind == F_CALL && hook->index != armed.index))

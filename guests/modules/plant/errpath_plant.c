@@ -6,9 +6,11 @@
  * can see it: nothing that kmemleak would call a leak. It proves what is counted
  * (harness/errpath/oracles/resources.py). "drop" gives a reference to this module back, whether or
  * not one was taken. "lose" leaks one object that is not a canary. "flood N" prints N lines as fast
- * as it can, of which the reader of the log may miss some; "print N" lets it read them.
+ * as it can, of which the reader of the log may miss some; "print N" lets it read them. "stay"
+ * never comes back.
  */
 #include <linux/buffer_head.h>
+#include <linux/completion.h>
 #include <linux/dcache.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -179,6 +181,14 @@ static noinline int errpath_plant_lose(const char *argument)
 	return object ? 0 : -ENOMEM;
 }
 
+static int plant_stay(const char *argument)
+{
+	DECLARE_COMPLETION_ONSTACK(never);
+
+	wait_for_completion(&never);
+	return 0;
+}
+
 static int print_lines(const char *argument, bool flood)
 {
 	unsigned int i, lines;
@@ -209,6 +219,7 @@ static const struct errpath_command commands[] = {
 	{ "keep", plant_keep },
 	{ "lose", errpath_plant_lose },
 	{ "print", plant_print },
+	{ "stay", plant_stay },
 	{}
 };
 

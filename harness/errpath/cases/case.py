@@ -15,8 +15,10 @@ from errpath.images import Image
 from errpath.kernel.features.change import Change
 from errpath.util.errnos import errno_name
 
-__all__ = ["Alternative", "Device", "MountCase", "Outcome", "StepOutcome"]
+__all__ = ["Alternative", "Device", "MountCase", "Outcome", "SecondTask", "StepOutcome"]
 
+# guests/modules/wait/errpath_wait.c, PLACES_MAX
+_PLACES_MAX = 16
 # guests/agent/agent.h, DEVICES_MAX
 _DEVICES_MAX = 8
 
@@ -129,6 +131,14 @@ class MountCase:
             raise ValueError(
                 f"case {self.id}: expected one fault plan, in whatever steps it is armed"
             )
+        if len({*self.places}) > _PLACES_MAX:
+            raise ValueError(f"case {self.id}: waits at more than {_PLACES_MAX} functions")
+        planned = {fault.function for fault in self.faults if isinstance(fault, FaultPlan)}
+        if planned & {*self.places}:
+            raise ValueError(
+                f"case {self.id}: {', '.join(planned)} fails and is waited at; expected Call(…) "
+                "for what fails, or another place"
+            )
         names = [device.name for device in self.devices]
         if len({*names, ""}) <= len(names) or len(names) > _DEVICES_MAX:
             text = f"{_DEVICES_MAX} further devices at most, each with a name of its own"
@@ -149,6 +159,19 @@ class MountCase:
         """What fails in the steps that are armed, each once. Steps that have the same one share its
         counts."""
         return tuple(dict.fromkeys(step.fail for step in self.steps if step.fail is not None))
+
+    @property
+    def every_step(self) -> tuple[Step, ...]:
+        """Its own steps and those of second tasks, each behind the step that waits for it."""
+        steps: list[Step] = []
+        for step in self.steps:
+            steps += (step, *(step.meanwhile.steps if step.meanwhile is not None else ()))
+        return tuple(steps)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The functions at which its task waits for a second one."""
+        return tuple(step.meanwhile.at for step in self.steps if step.meanwhile is not None)
 
     @property
     def fault(self) -> Fault | None:
@@ -202,6 +225,38 @@ class MountCase:
 
 
 @dataclass(frozen=True)
+class SecondTask:
+    """What a second task did while a step waited (`errpath.cases.steps.Meanwhile`)."""
+
+    pid: int
+    steps: tuple[StepOutcome, ...] = ()
+    # How many of its steps had ended when the first task went on.
+    before: int = 0
+    # The first went on because the second stood still: that waited for the first.
+    waited: bool = False
+    # It did not end; its kernel stack where the kernel tells.
+    hung: bool = False
+    stack: str = ""
+    # Signal that ended it, and its exit status: not 0 where a step could not even be tried.
+    signal: int | None = None
+    status: int = 0
+
+    @classmethod
+    def from_reply(cls, values: Mapping[str, Any]) -> SecondTask:
+        """From the agent's reply to case.run."""
+        return cls(
+            pid=int(values["pid"]),
+            steps=tuple(map(_step, values["steps"])),
+            before=int(values["before"]),
+            waited=bool(values["waited"]),
+            hung=bool(values.get("hung", False)),
+            stack=str(values.get("stack", "")),
+            signal=values.get("signal"),
+            status=int(values.get("status", 0)),
+        )
+
+
+@dataclass(frozen=True)
 class StepOutcome:
     """What one step gave."""
 
@@ -235,6 +290,11 @@ class Outcome:
     # The task did not end in time; its kernel stack where the kernel gives it.
     hung: bool = False
     stack: str = ""
+    # Second tasks, by the number of the step in which they ran; also of a step that did not end.
+    second_tasks: Mapping[int, SecondTask] = field(default_factory=dict)
+    # Why a step did not wait for its second task: "armed", it did not come to the place, or
+    # "atomic", it may not sleep there.
+    no_wait: str = ""
     # It slept for so many seconds without being woken, in a kernel with nothing else to do; 0 where
     # its time was up.
     stood_still: float = 0.0
@@ -274,15 +334,25 @@ class Outcome:
     # Of wall time, its transfer to the guest included.
     seconds: float = 0.0
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of all its tasks, which have one name."""
+        return (self.pid, *(second.pid for second in self.second_tasks.values()))
+
     @classmethod
     def from_reply(cls, task: str, values: Mapping[str, Any], blob: bytes = b"") -> Outcome:
         """From the agent's reply to case.run."""
         size = int(values.get("entries", 0))
+        second_tasks = {
+            int(told["step"]): SecondTask.from_reply(told) for told in values.get("second", ())
+        }
         code = size + 8 * int(values.get("coverage", 0))
         return cls(
             task=task,
             pid=int(values["pid"]),
             steps=tuple(map(_step, values.get("steps", ()))),
+            second_tasks=second_tasks,
+            no_wait=str(values.get("no_wait", "")),
             fired=values.get("fired"),
             signal=values.get("signal"),
             hung=bool(values.get("hung", False)),

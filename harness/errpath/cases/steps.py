@@ -3,6 +3,7 @@ the arguments that its system calls have."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -10,7 +11,17 @@ from typing import Any, ClassVar
 from errpath.faults.model import Fault
 from errpath.util.errnos import errno_name, errno_value
 
-__all__ = ["FsOpen", "Mount", "Option", "Options", "Reconfigure", "Remount", "Step", "Umount"]
+__all__ = [
+    "FsOpen",
+    "Meanwhile",
+    "Mount",
+    "Option",
+    "Options",
+    "Reconfigure",
+    "Remount",
+    "Step",
+    "Umount",
+]
 
 # Key and value of a mount option; None for an option without a value.
 Option = tuple[str, str | None]
@@ -20,6 +31,55 @@ Options = tuple[Option, ...] | Mapping[str, str | None] | str
 # guests/agent/steps.c has the same names.
 _FLAGS = ("ro", "nosuid", "nodev", "noexec", "sync", "dirsync", "silent")
 _UNTIL = ("options", "create", "mount")
+# guests/agent/pair.c, PAIR_STEPS_MAX
+_MEANWHILE_MAX = 16
+# What the agent must do itself, or keeps for the case's own task.
+_FIRST_ONLY = ("freeze", "thaw", "keep", "restore", "readback", "probe")
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """What a second task does while the step's own task waits at the entry of a function.
+
+    The first goes on when the second has ended, or stands still because it waits for the first
+    (`errpath.cases.case.SecondTask`).
+    """
+
+    # Where the first waits: a function that is called where it may sleep.
+    at: str
+    # What the second does; nothing of it may be made to fail.
+    steps: tuple[Step, ...]
+    # The call at which the first waits, from 1.
+    nth: int = 1
+    # A kernel thread that comes there before the first waits in its place: a sync is mostly theirs.
+    threads: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z_][\w.]*", self.at):
+            raise ValueError(f"at: got {self.at!r}; expected a C function's name")
+        if not 1 <= len(self.steps) <= _MEANWHILE_MAX:
+            raise ValueError(f"steps: got {len(self.steps)}; expected 1 to {_MEANWHILE_MAX}")
+        if self.nth < 1:
+            raise ValueError(f"nth: got {self.nth}; expected at least 1")
+        for step in self.steps:
+            if step.fail is not None or step.meanwhile is not None or step.op in _FIRST_ONLY:
+                raise ValueError(
+                    f"steps: got {step.op}; expected steps without fail= and meanwhile=, and none "
+                    f"of: {', '.join(_FIRST_ONLY)}"
+                )
+
+    @property
+    def id(self) -> str:
+        """What is done and where, as part of a case's id."""
+        nth = f"-{self.nth}" if self.nth > 1 else ""
+        threads = "-threads" if self.threads else ""
+        return f"at-{self.at}{nth}{threads}-{'-'.join(step.op for step in self.steps)}"
+
+    def as_request(self) -> dict[str, Any]:
+        """The agent's form."""
+        steps = [step.as_request() for step in self.steps]
+        threads = {"threads": True} if self.threads else {}
+        return {"function": self.at, "nth": self.nth, "steps": steps, **threads}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +96,8 @@ class Step:
     any_errno: bool = False
     # The case goes on after any errno of it.
     carries_on: bool = False
+    # What a second task does in the middle of it.
+    meanwhile: Meanwhile | None = None
 
     def __init_subclass__(cls, *, op: str = "") -> None:
         super().__init_subclass__()
@@ -79,7 +141,8 @@ class Step:
         own = {key: value for key, value in self.arguments().items() if value}
         arm = self.fail.as_request().get("arm") if self.fail is not None else None
         fault = {"arm": arm} if arm else {"armed": self.armed}
-        return {"op": self.op, **fault, "go_on": self.goes_on, **own}
+        wait = {"wait": self.meanwhile.as_request()} if self.meanwhile is not None else {}
+        return {"op": self.op, **fault, "go_on": self.goes_on, **own, **wait}
 
 
 def _pairs(options: Options) -> tuple[Option, ...]:
@@ -181,5 +244,16 @@ class Reconfigure(_Configuring, op="reconfigure"):
         return {"flags": list(self.flags), "options": [list(option) for option in self.pairs]}
 
 
+@dataclass(frozen=True)
 class Umount(Step, op="umount"):
     """umount(2) of /mnt."""
+
+    # MNT_DETACH: the superblock ends with its last user.
+    lazy: bool = False
+
+    @property
+    def subject(self) -> str:
+        return "lazy" if self.lazy else ""
+
+    def arguments(self) -> dict[str, Any]:
+        return {"flags": ["lazy"] if self.lazy else []}

@@ -12,12 +12,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import Device
-from errpath.cases.steps import FsOpen, Mount, Option, Reconfigure, Remount, Step, Umount
+from errpath.cases.steps import FsOpen, Meanwhile, Mount, Option, Reconfigure, Remount, Step, Umount
 from errpath.cases.volume_steps import (
     Freeze,
+    Fsync,
     Keep,
     Restore,
+    Stat,
     Sync,
+    SyncAll,
     Thaw,
     Unlink,
     Use,
@@ -27,6 +30,7 @@ from errpath.errors import UsageError
 from errpath.faults.model import Fault, Recording
 from errpath.filesystems import (
     LOGICAL_BLOCKS,
+    PAIRS,
     SWEEP_DEFAULT,
     SWEEP_EVENTS,
     Filesystem,
@@ -40,8 +44,12 @@ _ALL = "all"
 # Events that reconfigure, mount or write what only a read-write mount can.
 _WRITES = (
     *("mount-rw", "reconfigure", "reconfigure-ro", "freeze", "recovery", "readonly-device"),
-    "grow",
+    *("grow", "fsync-remount", "sync-grow", "sync-umount", "umount-mount", "umount-sync"),
+    "remount-remount",
 )
+# Events that begin with a file that was written.
+_FILES = ("fsync-remount", "sync-grow", "sync-umount", "umount-mount", "umount-sync")
+_PAIR = "pair"
 # Bytes of the names that `grow` makes: the most that HFS takes, so that few fill a node of a tree.
 _NAME = 31
 # Logical block size of the device, bytes, by event.
@@ -67,10 +75,19 @@ class Sequence:
     expect: str | None = ""
     # Why it is not swept, else "".
     reason: str = ""
+    # What a second task does while the armed step waits: of the events that are a pair.
+    second: tuple[Step, ...] = ()
 
     def failing(self, fault: Fault) -> tuple[Step, ...]:
         """The steps with this fault in the armed ones, which otherwise record."""
         return tuple(replace(step, fail=fault) if step.armed else step for step in self.steps)
+
+    def waiting(self, at: str, nth: int) -> tuple[Step, ...]:
+        """The steps with the armed one waiting for the second task, at a call of a function."""
+        pair = Meanwhile(at, self.second, nth=nth, threads=True)
+        return tuple(
+            replace(step, fail=None, meanwhile=pair) if step.armed else step for step in self.steps
+        )
 
     @property
     def begins_with_a_mount(self) -> bool:
@@ -134,7 +151,9 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
     steps = _Steps(fs, "ro" if event == "mount-ro" or fs.expected("rw") else "rw")
     # The VFS does not mount the same superblock twice on one place.
     expect: str | None = "EBUSY" if event == "second-mount" else ""
-    if event in _DEVICES:
+    if event == "lookup-umount":
+        expect = "ENOENT"
+    elif event in _DEVICES:
         expect = fs.expected(_DEVICES[event])
     elif event in _BLOCKS or event in _ENDS:
         # Whether it can be mounted depends on the volume's own blocks, and where it has copies.
@@ -147,6 +166,9 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
         held=event == "held-device",
         block_size=_BLOCKS.get(event, 0),
     )
+    if event in PAIRS:
+        first, second = steps.pair(event)
+        return Sequence(device, (*first, *steps.after(pair=True)), expect, second=second)
     return Sequence(device, (*steps.of(event), *steps.after()), expect)
 
 
@@ -160,11 +182,13 @@ class _Steps:
         flags: tuple[str, ...] = ("ro",) if mode == "ro" else ()
         self._mount = Mount(fs.fstype, options=self._options, flags=flags)
         self._use = Use(readonly=mode == "ro", any_errno=True, carries_on=True)
+        # Files that two tasks have made are looked at, and none is written or removed.
+        self._look = replace(self._use, readonly=True)
         self._umount = Umount(any_errno=True, carries_on=True)
 
-    def after(self) -> tuple[Step, ...]:
+    def after(self, *, pair: bool = False) -> tuple[Step, ...]:
         """What is done after every event."""
-        return (_may_fail(self._mount), self._use, self._umount)
+        return (_may_fail(self._mount), self._look if pair else self._use, self._umount)
 
     def of(self, event: str) -> tuple[Step, ...]:
         """The event with what stands around it."""
@@ -198,6 +222,38 @@ class _Steps:
             case "grow":
                 return self._grow()
         return (_armed(self._mount), self._use, self._umount)
+
+    def pair(self, event: str) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+        """What the case's task does, with one armed step, and what the second does meanwhile."""
+        again = self._options if self._fs.reconfigure_options else ()
+        read_only, writable = (Remount(flags=way, options=again) for way in (("ro",), ()))
+        written = (self._mount, WriteFile(_PAIR, data="x"))
+        opened = FsOpen(self._fs.fstype, options=self._options, flags=self._mount.flags)
+        first: tuple[Step, ...]
+        second: tuple[Step, ...]
+        match event:
+            case "fsync-remount":
+                first, second = (*written, _paired(Fsync(_PAIR))), (read_only, writable)
+            case "sync-grow":
+                names = (f"m{number:02}".ljust(_NAME, "m") for number in range(14))
+                # Written to before, the trees have room for the file, and are not in memory yet.
+                before = WriteFile(f"{_PAIR}0", data="x")
+                first = (self._mount, before, Umount(), *written, _paired(SyncAll()))
+                second = tuple(WriteFile(name, data="") for name in names)
+            case "sync-umount":
+                first, second = (*written, _paired(SyncAll())), (Umount(),)
+            case "umount-mount":
+                first, second = (*written, _paired(Umount())), (opened,)
+            case "umount-sync":
+                first, second = (*written, _paired(Umount())), (SyncAll(),)
+            case "mount-mount":
+                first, second = (_paired(self._mount),), (opened,)
+            case "lookup-umount":
+                first, second = (self._mount, _paired(Stat("absent"))), (Umount(lazy=True),)
+            case _:
+                first, second = (self._mount, _paired(read_only)), (writable,)
+        # Two mounts may be there, or none.
+        return (*first, self._look, self._umount, self._umount), tuple(map(_may_fail, second))
 
     def _grow(self) -> tuple[Step, ...]:
         """Files are made until a tree has another level; after another mount more are made before
@@ -247,6 +303,10 @@ def _may_fail(step: Step) -> Step:
     return replace(step, any_errno=True, carries_on=True)
 
 
+def _paired(step: Step) -> Step:
+    return replace(_may_fail(step), fail=Recording(("call",), threads=True))
+
+
 def _armed(step: Step) -> Step:
     return replace(_may_fail(step), fail=Recording())
 
@@ -261,6 +321,8 @@ def _reason(fs: Filesystem, event: str, volume: str) -> str:
         return missing
     if event in _WRITES and fs.expected("rw"):
         return "it mounts read-only alone"
+    if event in _FILES and fs.expected("written"):
+        return "nothing can be written to the smallest volume"
     if event == "freeze" and fs.expected("freeze"):
         return "it cannot be frozen"
     if event == "reconfigure-options" and (not fs.reconfigure_options or not fs.good_options):

@@ -22,8 +22,10 @@ __all__ = [
     "Readdir",
     "Rename",
     "Restore",
+    "Stat",
     "Statfs",
     "Sync",
+    "SyncAll",
     "Thaw",
     "Truncate",
     "Unlink",
@@ -127,7 +129,8 @@ class Truncate(_OfPath, op="truncate"):
 
 
 class Fsync(_OfPath, op="fsync"):
-    """fsync(2) of a file: what it gives says whether all of the file is on the device."""
+    """fsync(2) of a file or directory, opened for reading: a remount read-only goes by. What it
+    gives says whether all of it is on the device."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,10 @@ class ReadFile(_OfPath, op="read"):
 
 class Mkdir(_OfPath, op="mkdir"):
     """mkdir(2)."""
+
+
+class Stat(_OfPath, op="stat"):
+    """lstat(2): a lookup."""
 
 
 class Unlink(_OfPath, op="unlink"):
@@ -201,6 +208,10 @@ class Statfs(Step, op="statfs"):
 
 class Sync(Step, op="syncfs"):
     """syncfs(2) of what is mounted."""
+
+
+class SyncAll(Step, op="sync"):
+    """sync(2): all superblocks, of which the task holds none open. It cannot fail."""
 
 
 class Keep(Step, op="keep"):

@@ -251,6 +251,8 @@ class Recording:
     """Nothing fails; what could is recorded (`errpath.faults.chains`)."""
 
     kinds: tuple[str, ...] = KINDS
+    # Calls of kernel threads are recorded as well.
+    threads: bool = False
 
     function: ClassVar[str] = ""
     errno: ClassVar[str] = ""
@@ -259,8 +261,9 @@ class Recording:
     text: ClassVar[str] = "nothing: a recording"
 
     def as_request(self) -> dict[str, Any]:
-        """The agent's form: a mask of kinds, bit n the nth of KINDS."""
-        return {"arm": f"record {sum(1 << KINDS.index(kind) for kind in self.kinds)}"}
+        """The agent's form: a mask of kinds, bit n the nth of KINDS, bit 31 for threads."""
+        mask = sum(1 << KINDS.index(kind) for kind in self.kinds) | self.threads << 31
+        return {"arm": f"record {mask}"}
 
 
 def _nth(nth: int, times: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from errpath.errors import UsageError
@@ -17,6 +17,7 @@ __all__ = [
     "POINT_KINDS",
     "UNTOUCHED",
     "USUAL",
+    "WAIT",
     "LeftOut",
     "Point",
     "parse_point_kinds",
@@ -25,6 +26,8 @@ __all__ = [
 
 # The one point of the kind "plain".
 UNTOUCHED = "untouched"
+# The kind of which nothing fails: a task waits for a second one.
+WAIT = "wait"
 # Kinds of points, and the kinds of the module that belong to each; where there are none, nothing is
 # failed: the event itself is looked at.
 POINT_KINDS = {
@@ -34,6 +37,7 @@ POINT_KINDS = {
     "io": ("read", "write", "flush"),
     "value": ("call",),
     "image": (),
+    WAIT: ("call",),
 }
 # Kinds that a recording of the event alone does not give.
 COSTLY = ("image",)
@@ -60,6 +64,10 @@ class Point:
     through: tuple[str, ...] = ()
     # What is written over the volume: of the kind "image".
     pieces: tuple[tuple[int, bytes], ...] = ()
+    # The function at which the armed step waits for a second task, and at which of its calls: of
+    # the kind "wait".
+    at: str = ""
+    nth: int = 1
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,8 @@ def points_of(
     if kind == "plain":
         return (Point(UNTOUCHED, None),), ()
     mine = [chain for chain in chains if chain.kind in POINT_KINDS[kind]]
+    if kind == WAIT:
+        return tuple(_waits(mine)), ()
     if kind in FORCED:
         return _calls(mine, shape, values=kind == "value")
     plain = (ALLOCATORS[0], "read")
@@ -117,6 +127,15 @@ def _fault(chain: Chain) -> Fault:
     if chain.kind in ALLOCATORS:
         return Alloc(kind=chain.kind, chain=chain.hash)
     return _REQUESTS[chain.kind](chain=chain.hash)
+
+
+def _waits(chains: Sequence[Chain]) -> Iterator[Point]:
+    for chain in chains:
+        name = chain.function
+        for nth in _CALLS:
+            if nth <= chain.count:
+                shown = name if nth == 1 else f"{name}#{nth}"
+                yield Point(shown, None, (name,), at=name, nth=nth)
 
 
 def _calls(

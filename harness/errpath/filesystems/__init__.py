@@ -20,6 +20,8 @@ __all__ = [
     "EVENT_NAMES",
     "EXPECTATIONS",
     "LOGICAL_BLOCKS",
+    "PAIRS",
+    "PLACES",
     "SWEEP_DEFAULT",
     "SWEEP_EVENTS",
     "Before",
@@ -43,12 +45,24 @@ EVENTS = {
     "e": "a reconfigure that fails",
     "f": "options set, context closed",
     "g": "second mount with other flags",
+    "h": "two tasks, one of which waits in the kernel",
 }
 
 # Logical block sizes of a device, bytes: more than a page needs Linux 6.15 with huge pages.
 LOGICAL_BLOCKS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 
 # Events of which a sweep fails every point; the first ones by default.
+# Of these, one task takes the first step, and a second the other while the first waits.
+PAIRS = {
+    "fsync-remount": "fsync(2) of what was written; remounts to read-only and back",
+    "sync-grow": "sync(2) of what was written; files are made until a tree has another level",
+    "sync-umount": "sync(2) of what was written; umount(2)",
+    "umount-mount": "umount(2) of what was written; a mount",
+    "umount-sync": "umount(2) of what was written; sync(2)",
+    "mount-mount": "a mount; a mount of the same device",
+    "lookup-umount": "a lookup; a lazy umount",
+    "remount-remount": "a remount to read-only; a remount to read-write",
+}
 SWEEP_EVENTS = {
     "mount-ro": "mount(2) read-only",
     "mount-rw": "mount(2) read-write",
@@ -70,6 +84,7 @@ SWEEP_EVENTS = {
     "readonly-device": "mount(2) read-write of a read-only device",
     "held-device": "mount(2) of a device that is held already",
     "grow": "files are made until a tree has another level, and removed",
+    **PAIRS,
 }
 SWEEP_DEFAULT = ("mount-ro", "mount-rw", "fsopen", "reconfigure", "reconfigure-ro", "umount")
 
@@ -82,6 +97,25 @@ EVENT_NAMES = {
     "e": "reconfigure",
     "f": "context",
     "g": "remount-flags",
+    "h": "two-tasks",
+}
+
+# Where a task waits for another in the pairs of event h, unless a file names another function. With
+# "" it is the filesystem's own.
+PLACES = {
+    # fsync(2): before what was written goes out.
+    "fsync_remount": "file_write_and_wait_range",
+    # sync(2): inside s_umount, of the first superblock that has something behind it.
+    "sync_umount": "wb_wait_for_completion",
+    # umount(2): the superblock is dying, and still listed.
+    "umount_mount": "generic_shutdown_super",
+    # A superblock that is listed and not ready: in fill_super, and before one that fails.
+    "mount_mount": "",
+    "mount_fails": "setup_bdev_super",
+    # A lookup of a name that is not in the dentry cache: before the filesystem's own.
+    "lookup_umount": "d_alloc_parallel",
+    # Inside s_umount; the filesystem's own where it has one.
+    "reconfigure_twice": "reconfigure_super",
 }
 
 # What a file may expect otherwise than usual (an errno's name, or "" for success), and the usual.
@@ -260,6 +294,8 @@ class Filesystem:
     # regular expressions of whole messages. Anything else of these levels is a failure. Without the
     # key, only what is wrong at any level is one (`errpath.oracles.messages`).
     log: tuple[str, ...] | None = None
+    # Where a task waits otherwise than `PLACES` says.
+    places: dict[str, str] = field(default_factory=dict)
     # Its code cannot write: a mount for writing is refused, or becomes read-only by itself.
     read_only: bool = False
     # Program and arguments that check a volume, {image}, and change nothing: status 0 where it is
@@ -290,6 +326,9 @@ class Filesystem:
                 raise ValueError(f"writes: got {key!r}; expected readonly or failed, and a reason")
         if self.fsck and "{image}" not in self.fsck:
             raise ValueError("fsck: expected the word {image}")
+        for key in self.places:
+            if key not in PLACES:
+                raise ValueError(f"places: got {key!r}; expected some of: {', '.join(PLACES)}")
         if not self.modules and not self.kbuild:
             raise ValueError("modules: expected the names of its modules, or kbuild")
         patterns = [("writes_only", self.writes_only), *(("log", one) for one in self.log or ())]
@@ -313,6 +352,11 @@ class Filesystem:
     def kbuild_directory(self) -> Path | None:
         """Sources of a module that is not in the kernel."""
         return self.directory / self.kbuild if self.kbuild else None
+
+    def place(self, pair: str) -> str:
+        """The function at which a task waits in a pair of event h."""
+        own = {"mount_mount": self.fill_super, "reconfigure_twice": self.reconfigure}
+        return self.places.get(pair) or own.get(pair) or PLACES[pair]
 
     def as_before(self, before: Before) -> Filesystem:
         """As kernels without a change have it."""

@@ -14,7 +14,7 @@ from typing import Any
 from errpath.cases import volume_steps
 from errpath.cases.case import Device, MountCase
 from errpath.cases.crafted import LogContains
-from errpath.cases.steps import Step
+from errpath.cases.steps import Meanwhile, Step
 from errpath.errors import DefinitionError, UsageError
 from errpath.faults.model import Alloc, Call, Fault, Flush, Read, Write
 from errpath.faults.plan import FaultPlan
@@ -83,11 +83,18 @@ def _step_values(step: Step) -> dict[str, Any]:
         value = getattr(step, field.name)
         if value == field.default or value in ((), ""):
             continue
-        values[field.name] = _fault_values(value) if field.name == "fail" else _plain(value)
+        values[field.name] = _fault_values(value) if field.name == "fail" else _field_values(value)
     # "" is success, and no default.
     if step.expect == "":
         values["expect"] = ""
     return values
+
+
+def _field_values(value: Any) -> Any:
+    if isinstance(value, Meanwhile):
+        steps = [_step_values(step) for step in value.steps]
+        return {"at": value.at, "nth": value.nth, "threads": value.threads, "steps": steps}
+    return _plain(value)
 
 
 def _fault_values(fault: Fault) -> dict[str, Any]:
@@ -150,6 +157,10 @@ def _step_from(values: Mapping[str, Any]) -> Step:
         if kind not in _FAULTS:
             raise ValueError(f"fail: type {kind!r}: expected one of {', '.join(_FAULTS)}")
         own["fail"] = _FAULTS[kind](**fault)
+    if "meanwhile" in own:
+        meanwhile = dict(own["meanwhile"])
+        steps_then = tuple(_step_from(step) for step in _list(meanwhile.pop("steps")))
+        own["meanwhile"] = Meanwhile(**meanwhile, steps=steps_then)
     if "flags" in own:
         own["flags"] = tuple(own["flags"])
     if "options" in own:

@@ -23,6 +23,7 @@ from errpath.oracles.failure import (
     Kind,
 )
 from errpath.oracles.frames import base_name, first_named, stack_frames
+from errpath.oracles.steps import order_of
 from errpath.oracles.titles import report_title
 
 __all__ = ["LOG_KINDS", "hang_failure", "killed_failure", "log_failures", "speaks_once"]
@@ -42,6 +43,8 @@ LOG_KINDS: dict[str, Kind] = {
     "lockdep": LOCKDEP,
     "warning": WARNING,
 }
+# Behind its step, the first of two tasks waits for the second in a read.
+_LEFT_STEP = re.compile(r"\b(?:anon_)?pipe_read\b")
 _WHERE = re.compile(r"\b([\w./-]+\.[chS]:\d+)")
 
 
@@ -83,7 +86,8 @@ def _failure(crash: Crash, *, follows: bool) -> Failure:
 def hang_failure(case: MountCase, outcome: Outcome, *, follows: bool = False) -> Failure:
     """A task that did not end in time. A frame of a module goes before built-in ones: a task that
     runs in circles can be caught in any helper's helper."""
-    frames = stack_frames(outcome.stack)
+    stack, who = _hung_task(case, outcome)
+    frames = stack_frames(stack)
     named = next((frame.function for frame in frames if frame.module), "")
     functions = tuple(frame.function for frame in frames)
     named = base_name(named) or first_named(functions)
@@ -91,10 +95,27 @@ def hang_failure(case: MountCase, outcome: Outcome, *, follows: bool = False) ->
         HANG,
         f"INFO: task hung in {named}" if named else "INFO: task hung",
         functions=tuple(dict.fromkeys(functions)),
-        detail=_how_long(case, outcome),
+        detail=who or _how_long(case, outcome),
         follows=follows,
-        evidence=outcome.stack,
+        evidence=stack,
     )
+
+
+def _hung_task(case: MountCase, outcome: Outcome) -> tuple[str, str]:
+    """The stack of the task that hangs; and which it is, where there are two."""
+    hung = next((item for item in outcome.second_tasks.items() if item[1].hung), None)
+    if hung is None:
+        return outcome.stack, ""
+    number, second = hung
+    step = case.steps[number]
+    assert step.meanwhile is not None
+    other = step.meanwhile.steps[min(len(second.steps), len(step.meanwhile.steps) - 1)]
+    order = order_of(step, second)
+    # The first waits for it behind its step, and hangs itself only where it is in the kernel.
+    if not _LEFT_STEP.search(outcome.stack):
+        both = f"{step.op} and, in the second task, {other.op} do not end"
+        return outcome.stack or second.stack, f"{both}; {order}"
+    return second.stack, f"the second task does not end, in {other.op}; {order}"
 
 
 def _how_long(case: MountCase, outcome: Outcome) -> str:

@@ -105,7 +105,7 @@ def message_failures(
     expected = (*_expected(case.filesystem), *_own(case))
     # Who cannot say what a mount of an image gives cannot say what it prints.
     listed = load_filesystem(case.filesystem).log is not None
-    level = _ERR if listed and not any(step.any_errno for step in case.steps) else -1
+    level = _ERR if listed and not any(step.any_errno for step in case.every_step) else -1
     found = unexpected(messages(outcome.kmsg, outcome.kmsg_levels), crashes, expected, level=level)
     return tuple(
         Failure(KERNEL_LOG, plain_text(text), detail=text if text != plain_text(text) else "")

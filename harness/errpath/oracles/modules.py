@@ -1,4 +1,4 @@
-"""Modules of ours that the oracles need in a guest: canary and probe; for tests, plants."""
+"""Modules of ours in a guest: canary, probe, what has a task wait; for tests, plants."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ __all__ = [
     "PLANTS",
     "PROBE",
     "REPORTS",
+    "WAIT",
     "OwnModule",
 ]
 
@@ -79,6 +80,8 @@ PENDING = OwnModule("pending")
 REPORTS = OwnModule("reports")
 # What fails single calls (`errpath.faults.point_module`).
 FAULTS = OwnModule("faults")
+# Has one task wait for another; its files are those of guests/agent/pair.c.
+WAIT = OwnModule("wait")
 # Objects and pages that stay, and leaks.
 PLANT = OwnModule("plant")
 # References to a mounted filesystem that stay.

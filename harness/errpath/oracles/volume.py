@@ -22,7 +22,7 @@ _FIELDS_MAX = 6
 
 def asks_changes(case: MountCase) -> bool:
     """Whether it is of interest what a case changes of its device."""
-    steps = case.steps
+    steps = case.every_step
     # What is written back after a loss of power is no write of the filesystem's.
     if case.device.image is None or any(step.op in ("keep", "restore") for step in steps):
         return False
@@ -40,7 +40,7 @@ def is_to_be_checked(case: MountCase, outcome: Outcome) -> bool:
         and _was_writable(case, outcome)
         and not (outcome.hung or outcome.fired or outcome.changed_cut or outcome.device_errno)
         and outcome.signal is None
-        and len(outcome.steps) == len(case.steps)
+        and len(list(_ran(case, outcome))) == len(case.every_step)
     )
 
 
@@ -73,8 +73,12 @@ def _reader(case: MountCase, outcome: Outcome) -> tuple[str, str]:
 
 
 def _ran(case: MountCase, outcome: Outcome) -> Iterator[tuple[Step, StepOutcome]]:
-    """The steps that ended."""
-    return zip(case.steps, outcome.steps, strict=False)
+    """The steps that ended, those of second tasks as well."""
+    for number, (step, got) in enumerate(zip(case.steps, outcome.steps, strict=False)):
+        yield step, got
+        second = outcome.second_tasks.get(number)
+        if second is not None and step.meanwhile is not None:
+            yield from zip(step.meanwhile.steps, second.steps, strict=False)
 
 
 def _writes(step: Step) -> bool:
@@ -102,7 +106,7 @@ def _checkable(case: MountCase) -> bool:
         return False
     if fs.image is None or VALID not in image_kinds(fs) or unmade(fs):
         return False
-    return device.image == image(fs.name) and any(map(_writes, case.steps))
+    return device.image == image(fs.name) and any(map(_writes, case.every_step))
 
 
 def _fields(case: MountCase, outcome: Outcome) -> list[str]:

@@ -20,6 +20,7 @@ from errpath import __version__
 from errpath.errors import ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import KernelStore
 from errpath.oracles.failure import TEST, Failure, infrastructure
+from errpath.oracles.steps import orders_of
 from errpath.plugin.cases import case_of, issues_of, kernel_of, session_of, unit_of
 from errpath.plugin.known_issues import issue_of
 from errpath.plugin.selection import keep_items, key_of
@@ -171,11 +172,13 @@ def _record(
     reasons: tuple[str, ...] = ()
     failures = _failures(status, words)
     confirmed = repeats = 0
+    orders: tuple[str, ...] = ()
     if result is not None:
         verdict = result.verdict
         reasons = verdict.reasons
         failures = verdict.failures or failures
         if verdict.outcome is not None:
+            orders = orders_of(verdict.case, verdict.outcome)
             seconds = verdict.outcome.seconds or seconds
         if verdict.leak is not None:
             confirmed, repeats = verdict.leak.confirmed, verdict.leak.repeats
@@ -196,6 +199,7 @@ def _record(
         nodeid=item.nodeid,
         failures=() if status in (CaseStatus.PASS, CaseStatus.SKIP) else failures,
         issue=(issue_of(item) or IssueRecord(words)) if status is CaseStatus.XFAIL else None,
+        orders=orders,
     )
 
 

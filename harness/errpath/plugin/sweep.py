@@ -18,8 +18,8 @@ import pytest
 from errpath.cases.lifecycle import parse_filesystems
 from errpath.cases.sweeping import parse_sweep_events, parse_volumes, sequence
 from errpath.errors import AbsentError, ErrpathError, UsageError
-from errpath.faults.points import parse_point_kinds
-from errpath.filesystems import load_filesystem
+from errpath.faults.points import WAIT, parse_point_kinds
+from errpath.filesystems import PAIRS, load_filesystem
 from errpath.plugin.cases import issues_of, kernel_of, session_of, unit_of
 from errpath.plugin.known_issues import issue_record
 from errpath.results.records import CaseRecord, CaseStatus, IssueRecord, to_json
@@ -73,8 +73,9 @@ def sweep_parameters(config: pytest.Config) -> list[object]:
         filesystems = parse_filesystems(config.getoption("fs"))
         # A point that is asked for by its id may be of any event and volume.
         every = "all" if config.option.case else ""
-        events = parse_sweep_events(config.getoption("sweep_event") or every)
         kinds = parse_point_kinds(config.getoption("kinds") or every)
+        usual = ",".join(PAIRS) if kinds == (WAIT,) else ""
+        events = parse_sweep_events(config.getoption("sweep_event") or every or usual)
         volumes = parse_volumes(config.getoption("volume") or every, filesystems)
         out: list[object] = []
         for name in filesystems:

@@ -92,10 +92,13 @@ class CaseRecord:
     failures: tuple[Failure, ...] = ()
     # Of an XFAIL.
     issue: IssueRecord | None = None
+    # In which order the tasks of a case of two met, one line for each step that waited.
+    orders: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "status", CaseStatus(self.status))
         object.__setattr__(self, "reasons", tuple(self.reasons))
+        object.__setattr__(self, "orders", tuple(self.orders))
         made = tuple(f if isinstance(f, Failure) else Failure.from_json(f) for f in self.failures)
         object.__setattr__(self, "failures", made)
         if not self.signature:

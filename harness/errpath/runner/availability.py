@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from errpath.cases.case import MountCase
 from errpath.errors import AbsentError, BuildError, ErrpathError
-from errpath.filesystems import Filesystem, load_filesystem
+from errpath.filesystems import PLACES, Filesystem, load_filesystem
 from errpath.kernel import BuiltKernel, BuiltModule
 from errpath.kernel.build.kconfig import parse_config
 from errpath.kernel.build.modules import missing_symbols
@@ -63,6 +63,7 @@ def known_points(filesystems: Iterable[str]) -> frozenset[str]:
     for name in filesystems:
         filesystem = load_filesystem(name)
         names |= {filesystem.fill_super, filesystem.reconfigure}
+        names |= {filesystem.place(pair) for pair in PLACES}
     return frozenset(names - {""})
 
 
@@ -72,15 +73,19 @@ def lacking(
     unknown: Mapping[str, str],
     absent: Mapping[str, str],
     broken: Mapping[str, str],
+    waitless: str = "",
 ) -> Verdict | None:
     """The verdict on a case that cannot be run in a guest; None where it can be.
 
     `unknown` holds functions that cannot be failed, `absent` those that the kernel does not have,
-    `broken` filesystems whose modules do not load: each with the reason.
+    `broken` filesystems whose modules do not load: each with the reason. `waitless` is the reason
+    why no task can wait for a second one.
     """
     if case.filesystem in broken:
         return infrastructure_error(case, broken[case.filesystem])
-    functions = [fault.function for fault in case.faults]
+    if case.places and waitless:
+        return left_out(case, waitless)
+    functions = [*(fault.function for fault in case.faults), *case.places]
     for function in functions:
         if function in absent:
             return left_out(case, absent[function])

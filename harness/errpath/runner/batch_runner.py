@@ -179,7 +179,11 @@ class BatchRunner:
         prepared = batch.prepared
         for case in cases:
             verdict = lacking(
-                case, unknown=prepared.unknown, absent=prepared.absent, broken=prepared.broken
+                case,
+                unknown=prepared.unknown,
+                absent=prepared.absent,
+                broken=prepared.broken,
+                waitless=prepared.waitless,
             )
             if verdict is None:
                 possible.append(case)

@@ -17,7 +17,7 @@ from errpath.guest.start import boot, resume
 from errpath.oracles import kmemleak
 from errpath.oracles.canary import Check
 from errpath.oracles.kmemleak_min_age import MinAge, set_min_age
-from errpath.oracles.modules import FAULTS
+from errpath.oracles.modules import FAULTS, WAIT
 from errpath.runner.guest_booter import GuestBooter
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.preparation import KernelUnderTest, load_all, load_points, load_targets
@@ -200,6 +200,7 @@ class GuestFactory:
             proven=True,
             absent=dict(notes["absent"]),
             broken=dict(notes["broken"]),
+            waitless=_waitless(self._source),
         )
 
     def _make(self, contents: _Contents, *, clone: bool) -> tuple[Machine, Mapping[str, Any], Path]:
@@ -217,6 +218,13 @@ class GuestFactory:
             guest.close()
             raise
         return guest, notes, artefacts
+
+
+def _waitless(source: KernelUnderTest) -> str:
+    """Why no task can wait for a second one in this kernel."""
+    found = next(one for one in source.features if one.name == WAIT.name)
+    reason = f"no task can wait in a function of {source.kernel.description}: {found.why}"
+    return "" if found.present else reason
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ class PreparedGuest:
     # Functions that its kernel does not have, and filesystems whose modules do not load; and why.
     absent: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, str] = field(default_factory=dict)
+    # Why no task can wait in it for a second one; empty where tasks can.
+    waitless: str = ""
     # Modules of each filesystem, for the tracer's filter.
     modules: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     # The leak check that this guest is made for.

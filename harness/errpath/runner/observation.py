@@ -129,8 +129,11 @@ def find_leaks(prepared: PreparedGuest, outcomes: Sequence[Outcome]) -> Leaks:
         InfrastructureError: the check could not be made.
     """
     checked = canary.check_beside_canary(prepared.guest, prepared.check)
-    own, others = kmemleak.split_by_task(checked.records, [(o.task, o.pid) for o in outcomes])
-    named = {task: found for (task, _), found in own.items()}
+    tasks = [(one.task, pid) for one in outcomes for pid in one.pids]
+    own, others = kmemleak.split_by_task(checked.records, tasks)
+    named: dict[str, list[Record]] = {}
+    for (task, _), found in own.items():
+        named.setdefault(task, []).extend(found)
     return Leaks(named, tuple(others), checked.blind)
 
 

@@ -11,6 +11,7 @@ from errpath.guest.channel import AgentError
 from errpath.guest.definition import GuestDefinition
 from errpath.guest.machine import Guest, Machine
 from errpath.kernel import BuiltKernel, BuiltModule
+from errpath.kernel.features import Finding
 from errpath.kernel.symbols.elf import traceable_functions
 from errpath.kernel.symbols.functions import FunctionKind, FunctionSite
 from errpath.kernel.symbols.symbolizer import Symbolizer
@@ -50,6 +51,10 @@ class KernelUnderTest(Protocol):
     @property
     def append(self) -> tuple[str, ...]:
         """Kernel command line words after the guest definition's."""
+
+    @property
+    def features(self) -> tuple[Finding, ...]:
+        """What the kernel can do."""
 
     @property
     def may_clone(self) -> bool:

@@ -18,6 +18,7 @@ from errpath.cases.sweeping import sequence
 from errpath.errors import ErrpathError, UsageError
 from errpath.faults.points import FORCED, UNTOUCHED, LeftOut, Point
 from errpath.filesystems import load_filesystem
+from errpath.oracles.steps import NO_WAIT
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guests import Boot
 from errpath.runner.result import Result, answers_alone
@@ -135,8 +136,12 @@ class Sweeper:
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
 
-    def _boot(self, filesystem: str, *, confirm: bool = False) -> Boot:
-        source = self.recordings.testbed.guest_source((filesystem,), (), points=(), confirm=confirm)
+    def _boot(self, cases: Sequence[MountCase], *, confirm: bool = False) -> Boot:
+        # Nobody can wait at a function that is hooked to be failed.
+        points = None if any(case.places for case in cases) else ()
+        source = self.recordings.testbed.guest_source(
+            (cases[0].filesystem,), (), points=points, confirm=confirm
+        )
         return self.recordings.guests(source)
 
     def _run(
@@ -147,8 +152,8 @@ class Sweeper:
         if not cases:
             return {}
         runner = BatchRunner(
-            self._boot(cases[0].filesystem),
-            confirm=self._boot(cases[0].filesystem, confirm=True),
+            self._boot(cases),
+            confirm=self._boot(cases, confirm=True),
             batch=min(most, batch_size(self.recordings.testbed.options)),
             repeats=self.repeats,
             progress=self.recordings.testbed.progress,
@@ -187,6 +192,10 @@ class Sweeper:
                 reason = (
                     "a recording reached it, three runs did not: what leads there depends on timing"
                 )
+                found[case.id] = Result(left_out(case, reason))
+        for case in cases:
+            reason = _sleepless(found[case.id].verdict)
+            if reason:
                 found[case.id] = Result(left_out(case, reason))
         return {case.id: answers_alone(found[case.id]) for case in cases}
 
@@ -230,6 +239,13 @@ def _not_reached(
 
 def _missed(verdict: Verdict) -> bool:
     return verdict.status is Status.ERROR and verdict.reasons[0].startswith(NOT_REACHED)
+
+
+def _sleepless(verdict: Verdict) -> str:
+    """Why no task can wait where a point wants it to."""
+    if verdict.status is not Status.ERROR or not verdict.reasons[0].startswith(NO_WAIT):
+        return ""
+    return verdict.reasons[0]
 
 
 def _no_such_point(

@@ -15,11 +15,12 @@ from functools import cache, partial
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_case
+from errpath.cases.sweeping import Sequence as EventSequence
 from errpath.cases.sweeping import sequence
 from errpath.errors import AbsentError, ErrpathError, InfrastructureError
 from errpath.faults import point_module
 from errpath.faults.chains import Chain, ChainFrame
-from errpath.faults.points import COSTLY, NATURAL, POINT_KINDS, LeftOut, Point, points_of
+from errpath.faults.points import COSTLY, NATURAL, POINT_KINDS, WAIT, LeftOut, Point, points_of
 from errpath.filesystems import load_filesystem
 from errpath.filesystems.superblocks import broken_volumes
 from errpath.guest.channel import AgentError
@@ -52,6 +53,9 @@ class Recorded:
     def natural(self) -> tuple[tuple[str, Point], ...]:
         """The points that can fail on any machine, each with its kind."""
         return tuple((kind, point) for kind in NATURAL for point in self.points[kind][0])
+
+
+_NONE: tuple[tuple[Point, ...], tuple[LeftOut, ...]] = ((), ())
 
 
 def record_events(
@@ -115,10 +119,18 @@ class _Recorder:
         except ErrpathError as error:
             self.close()
             return error
-        points = {kind: self._points(kind, chains) for kind in POINT_KINDS if kind not in COSTLY}
+        own = _kinds(bool(self._sequence(event).second))
+        points = {
+            kind: self._points(kind, chains) if kind in own else _NONE
+            for kind in POINT_KINDS
+            if kind not in COSTLY
+        }
         if "image" in costly:
             points["image"] = _broken(self._testbed, self._filesystem, event, self._volume)
         return Recorded(points, _patience(seconds))
+
+    def _sequence(self, event: str) -> EventSequence:
+        return sequence(load_filesystem(self._filesystem), event, self._volume)
 
     def _points(
         self, kind: str, chains: Sequence[Chain]
@@ -139,7 +151,7 @@ class _Recorder:
         return chains, seconds
 
     def _case(self, event: str) -> MountCase:
-        steps = sequence(load_filesystem(self._filesystem), event, self._volume)
+        steps = self._sequence(event)
         return MountCase(
             f"sweep-{self._filesystem}-{event}-recording",
             self._filesystem,
@@ -174,6 +186,12 @@ class _Recorder:
             # What the task was in the middle of is left behind.
             self.close()
         return outcome, chains
+
+
+def _kinds(pair: bool) -> frozenset[str]:
+    """The kinds of points that an event has: two tasks meet where it is a pair, and otherwise
+    something fails."""
+    return frozenset(("plain", WAIT)) if pair else frozenset(POINT_KINDS) - {WAIT}
 
 
 def _patience(seconds: float) -> float:

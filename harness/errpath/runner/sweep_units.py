@@ -128,6 +128,8 @@ class Recordings:
         found = sequence(load_filesystem(unit.filesystem), unit.event, unit.volume)
         if point.fault is not None:
             steps = found.failing(point.fault)
+        elif point.at:
+            steps = found.waiting(point.at, point.nth)
         else:
             steps = found.of_any_volume() if point.pieces else found.untouched()
         return MountCase(

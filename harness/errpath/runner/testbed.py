@@ -23,7 +23,7 @@ from errpath.kernel.features import Finding
 from errpath.kernel.features.change import Code
 from errpath.kernel.features.summary import spelled, summary
 from errpath.kernel.symbols.symbolizer import Symbolizer
-from errpath.oracles.modules import CANARY, FAULTS, PENDING, PLANTS, PROBE, OwnModule
+from errpath.oracles.modules import CANARY, FAULTS, PENDING, PLANTS, PROBE, WAIT, OwnModule
 from errpath.oracles.report_canaries import boot_words, other_guests
 from errpath.runner.availability import check_configured, check_symbols
 from errpath.runner.blocked import blocked_tasks
@@ -181,7 +181,7 @@ class Testbed:
     @functools.cached_property
     def oracle_modules(self) -> tuple[tuple[OwnModule, BuiltModule], ...]:
         """What is loaded into every prepared guest, in load order."""
-        wanted = (CANARY, PROBE, PENDING, *(PLANTS[name] for name in self.options.plants))
+        wanted = (CANARY, PROBE, PENDING, WAIT, *(PLANTS[name] for name in self.options.plants))
         return tuple((own, self._store.external(self.kernel, own.directory)) for own in wanted)
 
     @functools.cached_property

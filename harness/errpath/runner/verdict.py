@@ -23,14 +23,17 @@ from errpath.oracles.kernel_log import hang_failure, killed_failure, log_failure
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.leaks import leak_failures
 from errpath.oracles.messages import late_failures, message_failures
-from errpath.oracles.steps import check_failures, device_failures, errno_failures
+from errpath.oracles.steps import (
+    NOT_REACHED,
+    check_failures,
+    device_failures,
+    errno_failures,
+    unordered,
+)
 from errpath.oracles.volume import volume_failures
 from errpath.util.errnos import errno_name
 
 __all__ = ["NOT_REACHED", "Leak", "Status", "Verdict", "infrastructure_error", "judge", "left_out"]
-
-# How the reason begins where a fault was armed and did not fire.
-NOT_REACHED = "never reached"
 
 
 class Status(enum.Enum):
@@ -92,14 +95,19 @@ def judge(case: MountCase, outcome: Outcome, leak: Leak | None) -> Verdict:
     failures = [*log_failures(crashes)]
     if outcome.hung:
         failures.append(hang_failure(case, outcome, follows=fatal))
-    elif outcome.signal is not None and not crashes:
-        failures.append(killed_failure(outcome.signal))
+    elif not crashes:
+        signals = (outcome.signal, *(second.signal for second in outcome.second_tasks.values()))
+        failures += [killed_failure(signal) for signal in signals if signal is not None]
     # What the kernel did to itself is certain, whatever else is in doubt.
     certain = bool(failures)
     if not failures:
-        if outcome.status != 0:
-            reason = f"the task could not try a step ({errno_name(outcome.status)})"
+        untried = next(filter(None, (outcome.status, *_statuses(outcome))), 0)
+        if untried:
+            reason = f"the task could not try a step ({errno_name(untried)})"
             return infrastructure_error(case, reason, outcome)
+        disorder = unordered(case, outcome)
+        if disorder:
+            return Verdict(case, Status.ERROR, (infrastructure(disorder),), outcome, leak)
         missed = case.missed(outcome)
         if missed is not None:
             where = f"in {missed.function}" if missed.function else f"({missed.text})"
@@ -133,3 +141,7 @@ def judge(case: MountCase, outcome: Outcome, leak: Leak | None) -> Verdict:
         return infrastructure_error(case, outcome.unchecked, outcome)
     status = Status.FAIL if failures else Status.PASS
     return Verdict(case, status, tuple(failures), outcome, leak)
+
+
+def _statuses(outcome: Outcome) -> tuple[int, ...]:
+    return tuple(second.status for second in outcome.second_tasks.values())

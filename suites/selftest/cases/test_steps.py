@@ -86,7 +86,7 @@ def test_every_operation_is_known_to_the_agent_and_to_the_documents() -> None:
     )
     document = (ROOT / "docs" / "agent-protocol.md").read_text()
     operations = {step.op for step in _step_classes()}
-    assert len(operations) == len(_step_classes()) == 24
+    assert len(operations) == len(_step_classes()) == 26
     for operation in operations:
         assert f'"{operation}"' in source, operation
         assert re.search(rf"^\|.*`{operation}`.*\|$", document, re.MULTILINE), operation

@@ -41,6 +41,8 @@ def test_requests_in_the_module_s_words() -> None:
     assert Read(nth=3).as_request() == {"arm": "fail 3 - 3 1 0 0"}
     assert Write(times=2).as_request() == {"arm": "fail 4 - 1 2 0 0"}
     assert Recording(("slab", "call")).as_request() == {"arm": "record 65"}
+    threads = Recording(("call",), threads=True)
+    assert threads.as_request() == {"arm": f"record {64 + (1 << 31)}"}
 
 
 def test_ids_say_what_is_forced() -> None:

@@ -258,6 +258,11 @@ def _twin(case: MountCase) -> tuple[MountCase, str]:
     """The same case with as little forced as can be, and what stands for what was forced."""
     if case.devices or case.device.node is not None or case.device.held:
         raise UsageError(f"{case.id}: no program: it has several devices, or one without an image")
+    if case.places:
+        raise UsageError(
+            f"{case.id}: no program: two tasks meet in it, for which errpath loads a module "
+            "(guests/modules/wait)"
+        )
     fault = case.fault
     if fault is None or isinstance(fault, Alloc):
         return case, "each allocation fails in turn" if fault is not None else ""
@@ -351,7 +356,8 @@ def _remount(step: Step) -> Iterator[str]:
 
 
 def _umount(step: Step) -> Iterator[str]:
-    yield 'report("umount", umount2("mnt", 0));'
+    assert isinstance(step, Umount)
+    yield f'report("umount", umount2("mnt", {"MNT_DETACH" if step.lazy else 0}));'
 
 
 def _options(step: FsOpen | Reconfigure) -> Iterator[str]:

@@ -9,7 +9,8 @@ from errpath.cases.case import Alternative, MountCase
 from errpath.cases.lifecycle.cell import Cell
 from errpath.cases.lifecycle.mounting import bad_images, fill_super, plain_mounts, setup_bdev
 from errpath.cases.lifecycle.reconfiguring import contexts, reconfigures, second_mounts
-from errpath.filesystems import EVENTS, Before, Filesystem, load_filesystem
+from errpath.cases.lifecycle.two_tasks import two_tasks
+from errpath.filesystems import EVENTS, PLACES, Before, Filesystem, load_filesystem
 from errpath.filesystems.mkfs import VALID, failed_tool, has_valid, unmade
 from errpath.kernel.features.change import Change
 
@@ -41,6 +42,7 @@ BY_EVENT: Mapping[str, str] = {
         "unknown_option": "unknown_option-{api}-{mode}",
         "rw_then_ro": "rw_then_ro-{api}",
         "ro_then_rw": "ro_then_rw-{api}",
+        **{pair: f"{pair}-at-{{point}}" for pair in PLACES},
     }.items()
 }
 
@@ -81,9 +83,10 @@ _MAKERS: Mapping[str, _Maker] = {
     "e": reconfigures,
     "f": contexts,
     "g": second_mounts,
+    "h": two_tasks,
 }
 # Events that need a valid image.
-_VALID_ONLY = "deg"
+_VALID_ONLY = "degh"
 _IMAGES_OF_MKFS = ("truncated", "broken")
 
 

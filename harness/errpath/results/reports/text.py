@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from errpath.cases.case import MountCase, Outcome
+from errpath.cases.case import MountCase, Outcome, SecondTask
+from errpath.cases.steps import Step
 from errpath.faults.model import Fault
 from errpath.oracles.failure import LEAK, OOPS, RESOURCE_LEAK, WARNING
 from errpath.oracles.frames import is_helper
@@ -13,6 +14,7 @@ from errpath.oracles.kmemleak import Record
 from errpath.oracles.message_source import MessageSource
 from errpath.oracles.ownership import OwnershipTrace
 from errpath.oracles.references import Taker
+from errpath.oracles.steps import order_of
 from errpath.oracles.timeline import Timeline
 from errpath.results.reports.crash_story import crash_lines, origin_of, resource_lines
 from errpath.results.reports.decoding import Decoder
@@ -149,7 +151,20 @@ def _what_was_done(result: Result) -> list[str]:
             got = str(outcome.steps[number])
         subject = f"{step.subject} " if step.subject else ""
         lines.append(f"  {step.op:<10} {subject}-> {got}")
+        if outcome is not None and number in outcome.second_tasks:
+            lines += _second_lines(step, outcome.second_tasks[number])
     return lines
+
+
+def _second_lines(step: Step, second: SecondTask) -> list[str]:
+    """What a second task did meanwhile, and in which order."""
+    assert step.meanwhile is not None
+    lines = []
+    for number, other in enumerate(step.meanwhile.steps):
+        got = str(second.steps[number]) if number < len(second.steps) else "not ended"
+        subject = f"{other.subject} " if other.subject else ""
+        lines.append(f"  meanwhile  {other.op} {subject}-> {got}")
+    return [*lines, f"  order      {order_of(step, second)}"]
 
 
 def _fired(case: MountCase, fault: Fault, outcome: Outcome) -> int:

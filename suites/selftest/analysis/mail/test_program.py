@@ -11,7 +11,7 @@ import pytest
 
 from errpath.analysis.mail.program import standalone_program
 from errpath.cases.case import Device, MountCase
-from errpath.cases.steps import FsOpen, Mount, Reconfigure, Remount, Step, Umount
+from errpath.cases.steps import FsOpen, Meanwhile, Mount, Reconfigure, Remount, Step, Umount
 from errpath.errors import UsageError
 from errpath.faults.model import Alloc, Write
 from errpath.faults.plan import FaultPlan
@@ -103,6 +103,7 @@ class _Own(Step, op="own"):
     [
         ((Mount(fstype="hfs", fail=Write()),), None, "only a forced"),
         ((_Own(),), None, "its step 'own'"),
+        ((Umount(meanwhile=Meanwhile("hfs_put_super", (Umount(),))),), None, "two tasks meet"),
         ((), Device(), "mounts no image"),
         ((), Device(node=(1, 2)), "several devices"),
         ((), Device(Image.from_bytes(b"\1" * 30000, name="big")), "30000 bytes of the volume"),
