@@ -51,8 +51,7 @@ EVENTS = {
 # Logical block sizes of a device, bytes: more than a page needs Linux 6.15 with huge pages.
 LOGICAL_BLOCKS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 
-# Events of which a sweep fails every point; the first ones by default.
-# Of these, one task takes the first step, and a second the other while the first waits.
+# Events with two tasks: one takes the first step, and a second the other while the first waits.
 PAIRS = {
     "fsync-remount": "fsync(2) of what was written; remounts to read-only and back",
     "sync-grow": "sync(2) of what was written; files are made until a tree has another level",
@@ -63,6 +62,7 @@ PAIRS = {
     "lookup-umount": "a lookup; a lazy umount",
     "remount-remount": "a remount to read-only; a remount to read-write",
 }
+# Events of which a sweep fails every point; the first ones by default.
 SWEEP_EVENTS = {
     "mount-ro": "mount(2) read-only",
     "mount-rw": "mount(2) read-write",
