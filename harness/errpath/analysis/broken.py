@@ -95,6 +95,6 @@ def broken_table(found: Sequence[BrokenTimes]) -> str:
     for one in found:
         first = "none" if one.first is None else f"{one.first:.1f} s"
         outcomes = ", ".join(f"{count} {word}" for word, count in one.outcomes.items())
-        said = outcomes or f"exit status {one.status}"
-        lines.append(f"{one.name:20}{first:>15}{one.whole:>8.1f} s  {said}")
+        printed = outcomes or f"exit status {one.status}"
+        lines.append(f"{one.name:20}{first:>15}{one.whole:>8.1f} s  {printed}")
     return "\n".join(lines)

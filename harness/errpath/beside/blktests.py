@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 
 from errpath.beside.shell import TEST_DISK, GuestShell
-from errpath.beside.suites import Answer, Said, Selection, Suite, select
+from errpath.beside.suites import Answer, Selection, Suite, SuiteStatus, select
 from errpath.errors import InfrastructureError
 from errpath.util.process import last_line
 
@@ -53,14 +53,14 @@ def blktests_answer(test: str, output: str) -> Answer:
     """
     found = [match for match in _STATUS.finditer(output) if match["test"] == test]
     if not found:
-        said = last_line(output)
-        raise InfrastructureError(f"{test}: `check` ended without a result: {said}")
+        printed = last_line(output)
+        raise InfrastructureError(f"{test}: `check` ended without a result: {printed}")
     for one in found:
         if one["status"] == "failed":
-            return Answer(Said.FAIL, _indented(output[one.end() :]) or "failed", output)
+            return Answer(SuiteStatus.FAIL, _indented(output[one.end() :]) or "failed", output)
     if all(one["status"] == "not run" for one in found):
-        return Answer(Said.SKIP, _indented(output[found[0].end() :]) or "not run", output)
-    return Answer(Said.PASS, "", output)
+        return Answer(SuiteStatus.SKIP, _indented(output[found[0].end() :]) or "not run", output)
+    return Answer(SuiteStatus.PASS, "", output)
 
 
 def _indented(text: str) -> str:

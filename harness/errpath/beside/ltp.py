@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from errpath.beside.shell import SCRATCH_DISK, TEST_DISK, GuestShell
-from errpath.beside.suites import Answer, Said, Selection, Suite, fresh_volume, select
+from errpath.beside.suites import Answer, Selection, Suite, SuiteStatus, fresh_volume, select
 from errpath.errors import InfrastructureError, UsageError
 from errpath.util.process import last_line
 
@@ -102,16 +102,16 @@ def ltp_answer(status: int, output: str) -> Answer:
         InfrastructureError: the shell did not find the program.
     """
     if status == 0:
-        return Answer(Said.PASS, "", output)
+        return Answer(SuiteStatus.PASS, "", output)
     if status == 127:
-        said = last_line(output)
-        raise InfrastructureError(f"the test was not built: {said}")
+        printed = last_line(output)
+        raise InfrastructureError(f"the test was not built: {printed}")
     found = [(match[1], match[2].strip()) for match in _RESULT.finditer(output)]
     if status == _TCONF:
         why = next((text for name, text in found if name == "TCONF"), "")
-        return Answer(Said.SKIP, why or "TCONF", output)
+        return Answer(SuiteStatus.SKIP, why or "TCONF", output)
     for bit, name in ((_TFAIL, "TFAIL"), (_TBROK, "TBROK"), (_TWARN, "TWARN")):
         if status < 64 and status & bit:
             text = next((text for known, text in found if known == name), "")
-            return Answer(Said.FAIL, f"{name} {text}".strip(), output)
-    return Answer(Said.FAIL, f"exit status {status}", output)
+            return Answer(SuiteStatus.FAIL, f"{name} {text}".strip(), output)
+    return Answer(SuiteStatus.FAIL, f"exit status {status}", output)

@@ -152,5 +152,5 @@ def _run(definition: RootDefinition, archive: Path | None, out: Path, log: Path)
         )
     except ProgramError as error:
         lines = log.read_text(errors="replace").splitlines()
-        said = next((line for line in reversed(lines) if line.startswith("E: ")), str(error))
-        raise InfrastructureError(f"root {definition.name}: {said} (see {log})") from None
+        printed = next((line for line in reversed(lines) if line.startswith("E: ")), str(error))
+        raise InfrastructureError(f"root {definition.name}: {printed} (see {log})") from None

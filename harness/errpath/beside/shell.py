@@ -77,8 +77,8 @@ class GuestShell:
         """
         done = self.run(script, seconds=seconds)
         if done.status != 0:
-            said = last_line(done.output)
-            raise InfrastructureError(f"in the guest: {script.splitlines()[0]}: {said}")
+            printed = last_line(done.output)
+            raise InfrastructureError(f"in the guest: {script.splitlines()[0]}: {printed}")
         return done.output
 
     def write(self, path: str, data: bytes | str, *, mode: int = 0o644) -> None:

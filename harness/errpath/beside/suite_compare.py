@@ -57,8 +57,8 @@ def judge(test: str, before: Sequence[CaseRecord], after: Sequence[CaseRecord]) 
         return Pair(test, state, tuple(before), tuple(after), note)
 
     for name, runs in (("before", before), ("after", after)):
-        said = [run for run in runs if run.status.conclusive]
-        if not said:
+        conclusive = [run for run in runs if run.status.conclusive]
+        if not conclusive:
             reasons = runs[0].reasons if runs else ()
             return pair(State.NOT_RUN, f"{name}: {reasons[0] if reasons else 'no result'}")
     bad_before, bad_after = _failed(before), _failed(after)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from errpath.beside.shell import GuestShell
 from errpath.beside.suite_counts import Rises, SuiteCounts, count_failures
 from errpath.beside.suite_faults import MAKE_IT_FAIL, EveryAlloc
-from errpath.beside.suites import Answer, Said, Selection, Suite
+from errpath.beside.suites import Answer, Selection, Suite, SuiteStatus
 from errpath.errors import ErrpathError, GuestLostError, GuestPoisonedError, InfrastructureError
 from errpath.guest.channel import AgentError
 from errpath.kernel.log import Crash, find_crashes
@@ -60,7 +60,7 @@ class SuiteResult:
             return CaseStatus.FAIL
         if self.failures:
             return CaseStatus.ERROR
-        skipped = self.answer is not None and self.answer.said is Said.SKIP
+        skipped = self.answer is not None and self.answer.status is SuiteStatus.SKIP
         return CaseStatus.SKIP if skipped else CaseStatus.PASS
 
     def record(self, suite: Suite, filesystem: str) -> CaseRecord:
@@ -193,7 +193,7 @@ class SuiteRun:
             return None, (Failure(TEST, f"{_TIMED_OUT} after {self._seconds:g} s"),)
         except InfrastructureError as error:
             return None, (infrastructure(str(error)),)
-        if answer.said is not Said.FAIL:
+        if answer.status is not SuiteStatus.FAIL:
             return answer, ()
         return answer, (Failure(TEST, answer.why, evidence=answer.output),)
 
@@ -211,7 +211,7 @@ class SuiteRun:
             failing = replace(shell, first=MAKE_IT_FAIL)
             answer = self.suite.run(failing, test, seconds=self._seconds)
         fired = fail.disarm(shell.guest)
-        if fired or (answer is not None and answer.said is Said.SKIP):
+        if fired or (answer is not None and answer.status is SuiteStatus.SKIP):
             return answer, ()
         return answer, (infrastructure("never reached: no allocation failed"),)
 

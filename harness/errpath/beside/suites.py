@@ -16,9 +16,9 @@ from errpath.util.process import last_line
 
 __all__ = [
     "Answer",
-    "Said",
     "Selection",
     "Suite",
+    "SuiteStatus",
     "Xfstests",
     "fresh_volume",
     "ktap_answer",
@@ -31,7 +31,7 @@ _PREPARE_SECONDS = 120.0
 _FEW = 40
 
 
-class Said(enum.Enum):
+class SuiteStatus(enum.Enum):
     """What a suite's own runner says of a test."""
 
     PASS = "pass"
@@ -43,7 +43,7 @@ class Said(enum.Enum):
 class Answer:
     """One test as its own runner sees it."""
 
-    said: Said
+    status: SuiteStatus
     # One line: why it failed or did not run.
     why: str = ""
     # What it printed.
@@ -178,8 +178,8 @@ echo errpath > /proc/sys/kernel/hostname
         output = self._check(shell, ["-n", *words, *selection.tests], _LIST_SECONDS)
         found = dict.fromkeys(match["test"] for match in _TEST_LINE.finditer(output))
         if not found:
-            said = last_line(output)
-            raise UsageError(f"suite xfstests: no test is selected; `check` says: {said}")
+            printed = last_line(output)
+            raise UsageError(f"suite xfstests: no test is selected; `check` says: {printed}")
         return tuple(found)
 
     def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
@@ -202,18 +202,18 @@ def check_answer(test: str, output: str) -> Answer:
     """
     line = next((m["rest"].strip() for m in _TEST_LINE.finditer(output) if m["test"] == test), None)
     if line is None:
-        said = last_line(output)
-        raise InfrastructureError(f"{test}: `check` did not run it: {said}")
+        printed = last_line(output)
+        raise InfrastructureError(f"{test}: `check` did not run it: {printed}")
     not_run = _NOT_RUN.search(line)
     if not_run is not None:
-        return Answer(Said.SKIP, not_run[1].strip() or "not run", output)
+        return Answer(SuiteStatus.SKIP, not_run[1].strip() or "not run", output)
     ends = {line.partition(":")[0] for line in output.splitlines() if line.startswith("Failures:")}
     if ends:
         why = re.sub(r"^\d+s \.\.\. *", "", line)
         why = re.sub(r"\s*\(see [^)]*\)", "", why).removeprefix("- ").strip()
-        return Answer(Said.FAIL, why or "failed", output)
+        return Answer(SuiteStatus.FAIL, why or "failed", output)
     if re.search(r"^Passed all \d+ tests$", output, re.MULTILINE):
-        return Answer(Said.PASS, "", output)
+        return Answer(SuiteStatus.PASS, "", output)
     raise InfrastructureError(f"{test}: `check` ended without a result: {line or 'nothing'}")
 
 
@@ -235,11 +235,11 @@ def ktap_answer(output: str) -> Answer:
     """
     results = list(_KTAP.finditer(output))
     if not results:
-        said = (output.strip().splitlines() or ["nothing"])[-1]
-        raise InfrastructureError(f"no result in KTAP; it ends with: {said}")
+        printed = (output.strip().splitlines() or ["nothing"])[-1]
+        raise InfrastructureError(f"no result in KTAP; it ends with: {printed}")
     failed = [one["name"] for one in results if one["not"] and one["directive"] != "XFAIL"]
     if failed:
-        return Answer(Said.FAIL, f"not ok: {', '.join(failed[:3])}", output)
+        return Answer(SuiteStatus.FAIL, f"not ok: {', '.join(failed[:3])}", output)
     if all(one["directive"] == "SKIP" for one in results):
-        return Answer(Said.SKIP, (results[0]["reason"] or "").strip() or "skipped", output)
-    return Answer(Said.PASS, "", output)
+        return Answer(SuiteStatus.SKIP, (results[0]["reason"] or "").strip() or "skipped", output)
+    return Answer(SuiteStatus.PASS, "", output)

@@ -54,8 +54,8 @@ class LogContains:
         logs = [outcome.kmsg, *(line for step in outcome.steps for line in step.log)]
         if any(self.text in log for log in logs):
             return ""
-        said = "; ".join(line for log in logs for line in log.splitlines()[-3:])
-        return f"message: got {said!r}; expected {self.text!r}"
+        printed = "; ".join(line for log in logs for line in log.splitlines()[-3:])
+        return f"message: got {printed!r}; expected {self.text!r}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from errpath.analysis.audit.facts import Reading, Said, candidates, read_files
+from errpath.analysis.audit.facts import Conclusion, Reading, candidates, read_files
 from errpath.analysis.compare.observe import Observed, observe_all
 from errpath.cases.lifecycle import parse_filesystems, plan
 from errpath.cli.parser import add_groups
@@ -50,8 +50,8 @@ class Row:
     def disagrees(self) -> bool:
         """Whether source and measurement cannot both be right."""
         if self.measured == "leaks":
-            return self.reading.said is not Said.PATTERN
-        return self.measured == "clean" and self.reading.said is Said.PATTERN
+            return self.reading.conclusion is not Conclusion.PATTERN
+        return self.measured == "clean" and self.reading.conclusion is Conclusion.PATTERN
 
 
 def rows(
@@ -74,8 +74,8 @@ def rows(
         if name in measured or every:
             shown = name or f"{reading.fstype} ({home})"
             found.append(Row(shown, reading, summary(measured.get(name, ()), reading.init)))
-    order = list(Said)
-    return sorted(found, key=lambda row: (not row.disagrees, order.index(row.reading.said)))
+    order = list(Conclusion)
+    return sorted(found, key=lambda row: (not row.disagrees, order.index(row.reading.conclusion)))
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -100,10 +100,10 @@ def _audit(arguments: argparse.Namespace) -> int:
     for row in found:
         mark = "DISAGREE" if row.disagrees else ""
         print(
-            f"{row.name:<12} {row.reading.said.value:<17} {row.measured:<15} {mark:<9}"
+            f"{row.name:<12} {row.reading.conclusion.value:<17} {row.measured:<15} {mark:<9}"
             f"{row.reading.why}".rstrip()
         )
-    count = sum(row.reading.said is Said.PATTERN for row in found)
+    count = sum(row.reading.conclusion is Conclusion.PATTERN for row in found)
     print(f"\n{count} of {len(found)} filesystem types have the pattern")
     if arguments.measure:
         print(f"{sum(row.disagrees for row in found)} disagree with what was measured")

@@ -47,14 +47,14 @@ def find_case(case_id: str, image: Path | None = None) -> MountCase:
         UsageError: none has; the text is pytest's.
     """
     collector = _Collector()
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         run_cases(
             [case_id], ["--collect-only", *ImageOptions(image).to_argv()], plugins=[collector]
         )
     found = [case for case in collector.cases if case.id == case_id]
     if not found:
-        lines = [line for line in said.getvalue().splitlines() if "no such case" in line]
+        lines = [line for line in printed.getvalue().splitlines() if "no such case" in line]
         why = lines[0].partition(": --case ")[2] if lines else f"{case_id}: no such case"
         raise UsageError(why)
     return found[0]

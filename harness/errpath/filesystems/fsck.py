@@ -52,8 +52,8 @@ def complaint(filesystem: Filesystem, volume: Image) -> str:
     except OSError as error:
         raise InfrastructureError(f"{program}: {error.strerror}: {error.filename}") from None
     lines = (done.text + done.stderr.decode(errors="replace")).splitlines()
-    said = [line.strip() for line in lines if line.strip()]
-    text = f"{program}: status {done.returncode}: {'; '.join(said[-_LINES_MAX:])}"
+    printed = [line.strip() for line in lines if line.strip()]
+    text = f"{program}: status {done.returncode}: {'; '.join(printed[-_LINES_MAX:])}"
     if done.returncode < 0 or done.returncode in _NOT_STARTED:
         raise InfrastructureError(text)
     return text if done.returncode else ""

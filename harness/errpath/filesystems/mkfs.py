@@ -228,8 +228,8 @@ def _make(name: str, recipe: ImageRecipe, program: str, cached: Path) -> None:
                 deadline=Deadline.after(_SECONDS, recipe.mkfs[0]),
             )
         except process.ProgramError as error:
-            said = (error.completed.stderr + error.completed.stdout).decode(errors="replace")
-            lines = [line for line in said.splitlines() if line.strip()]
+            printed = (error.completed.stderr + error.completed.stdout).decode(errors="replace")
+            lines = [line for line in printed.splitlines() if line.strip()]
             first = f" ({' / '.join(lines[:3])})" if lines else ""
             raise InfrastructureError(f"filesystem {name}: {error}{first}") from None
         size = file.stat().st_size

@@ -75,8 +75,8 @@ def probe(accel: str, seconds: float = PROBE_SECONDS) -> KvmVerdict:
         return KvmVerdict(False, str(error))
     if done.returncode == _STATUS:
         return KvmVerdict(True, "a boot sector ran")
-    said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-    return KvmVerdict(False, f"status {done.returncode}: {said[0] if said else 'no output'}")
+    printed = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+    return KvmVerdict(False, f"status {done.returncode}: {printed[0] if printed else 'no output'}")
 
 
 def kvm_verdict(

@@ -112,7 +112,7 @@ class QemuProcess:
         self.channel = SocketChannel(host_agent, self._host_log)
         self.monitor = Qmp(host_monitor, self._host_log)
 
-    def said(self) -> str:
+    def printed(self) -> str:
         """The first line that QEMU itself printed, or nothing."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[0] if lines else ""

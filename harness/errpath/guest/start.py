@@ -55,7 +55,7 @@ def boot(
     except ChannelClosedError as error:
         console = qemu.console
         console.wait_end(Deadline.after(1.0, "the console"))
-        said = qemu.said()
+        printed = qemu.printed()
         booted = console.text.strip()
         last = console.last_line
         fatal = next((crash.title for crash in console.crashes() if crash.fatal), None)
@@ -63,8 +63,8 @@ def boot(
         qemu.end()
         if killed:
             raise GuestLostError(f"guest is lost: {killed} before the agent answered") from None
-        if not booted and said:
-            raise InfrastructureError(f"{QEMU}: {said}") from None
+        if not booted and printed:
+            raise InfrastructureError(f"{QEMU}: {printed}") from None
         raise BootError(
             f"kernel {kernel}: did not reach the agent ({error}): {fatal or last}; "
             f"see {artefacts / 'console.log'}"
@@ -127,11 +127,11 @@ def resume(
     try:
         machine.call("ping", seconds=_RESUME_SECONDS)
     except GuestPoisonedError as error:
-        said, killed = qemu.said(), qemu.killed_by()
+        printed, killed = qemu.printed(), qemu.killed_by()
         machine.close()
         if killed:
             raise
-        raise CloneError(f"{QEMU}: a frozen guest does not go on: {said or error}") from None
+        raise CloneError(f"{QEMU}: a frozen guest does not go on: {printed or error}") from None
     except BaseException:
         machine.close()
         raise

@@ -105,9 +105,9 @@ def _zstd(path: Path) -> Iterator[bytes]:
         try:
             while chunk := child.stdout.read(_CHUNK):
                 yield chunk
-            said = child.stderr.read(1000).decode(errors="replace").strip()
+            printed = child.stderr.read(1000).decode(errors="replace").strip()
             if child.wait() != 0:
-                raise UsageError(f"{path}: {said or 'zstd failed'}; expected a whole image file")
+                raise UsageError(f"{path}: {printed or 'zstd failed'}; expected a whole image file")
         finally:
             child.kill()
 
@@ -190,8 +190,8 @@ def _qcow2(path: Path, file: BinaryIO, limits: Limits) -> Image:
                 deadline=Deadline.after(_SECONDS, "qemu-img"),
             )
         except process.ProgramError as error:
-            said = error.completed.stderr.decode(errors="replace").strip().splitlines()
-            reason = said[-1] if said else str(error)
+            printed = error.completed.stderr.decode(errors="replace").strip().splitlines()
+            reason = printed[-1] if printed else str(error)
             raise UsageError(f"{path}: {reason}; expected a whole qcow2 image") from None
         except InfrastructureError as error:
             raise UsageError(f"{path}: {error}") from None

@@ -103,10 +103,10 @@ def _run(
     try:
         guest.write_file(_CONTAIN, guest_program("repro"), mode=0o755)
         guest.write_file(_PROGRAM, reproducer.program, mode=0o755)
-        said = len(guest.dmesg())
+        before = len(guest.dmesg())
         run = guest.run([_CONTAIN, str(seconds), _PROGRAM], seconds=seconds + _MORE_SECONDS)
         output, ended, stuck = _read_output(run.output)
-        crashes = find_crashes(guest.dmesg()[said:])
+        crashes = find_crashes(guest.dmesg()[before:])
         failures = [*log_failures(crashes), *stuck]
         if not stuck and not any(crash.fatal for crash in crashes):
             checked = check(guest)

@@ -138,7 +138,9 @@ def _compile(file: Path, source: Source, limits: Sequence[str]) -> bytes:
             deadline=Deadline.after(_SECONDS, f"{file.name} to compile"),
         )
         if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").splitlines()
-            first = next((line for line in said if "error" in line), said[-1] if said else "")
+            printed = done.stderr.decode(errors="replace").splitlines()
+            first = next(
+                (line for line in printed if "error" in line), printed[-1] if printed else ""
+            )
             raise UsageError(f"{file}: does not compile: {first[:300]}")
         return (scratch / "repro").read_bytes()

@@ -99,23 +99,23 @@ class Lifetimes:
     def message(self, kernel: str, result: Result) -> MessageSource | None:
         """Which statement of the filesystem printed an unexpected message; None where it printed
         nothing of the kind."""
-        case, said = result.verdict.case, _first(result, KERNEL_LOG)
-        if said is None:
+        case, printed = result.verdict.case, _first(result, KERNEL_LOG)
+        if printed is None:
             return None
         try:
-            return self._printed(kernel, case, said)
+            return self._printed(kernel, case, printed)
         except ErrpathError:
             # A filesystem of somebody's own, or a kernel without its source: nothing to look in.
             return None
 
-    def _printed(self, kernel: str, case: MountCase, said: Failure) -> MessageSource | None:
+    def _printed(self, kernel: str, case: MountCase, printed: Failure) -> MessageSource | None:
         directory = PurePosixPath(load_filesystem(case.filesystem).source).parent
         testbed = self._testbeds.get(kernel, case.filesystem)
         makefile = testbed.source(f"{directory}/Makefile") or ""
         files = [f"{directory}/{name}" for name in source_files(makefile)]
-        text = said.detail.partition("; printed after")[0]
+        text = printed.detail.partition("; printed after")[0]
         return find_message(
-            said.title if text.startswith("printed after") else text or said.title,
+            printed.title if text.startswith("printed after") else text or printed.title,
             {path: testbed.source(path) or "" for path in files},
         )
 

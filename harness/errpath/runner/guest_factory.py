@@ -56,7 +56,7 @@ class GuestFactory:
         self._clones: Clones | None = None
         # Why guests are booted and not cloned, once that is known.
         self._no_clones: str | None = None
-        self._said_slow = False
+        self._reported_slow = False
 
     def get_ready(self) -> Clones:
         """Know what frozen guests go by; after that, guests may be made in several threads."""
@@ -184,8 +184,8 @@ class GuestFactory:
             if fast and notes["min_age"] is not None:
                 set_min_age(guest, MinAge(*notes["min_age"]), lowered=True)
                 check = kmemleak.fast_check
-            elif fast and not self._said_slow:
-                self._said_slow = True
+            elif fast and not self._reported_slow:
+                self._reported_slow = True
                 self._progress.say(f"leak checks are slow: {notes['why_slow']}")
         except BaseException:
             guest.close()

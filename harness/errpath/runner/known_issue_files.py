@@ -75,7 +75,7 @@ def _first_keys(path: Path) -> frozenset[str]:
 def old_texts(failure: Failure) -> Iterator[str]:
     """What was said of a failure in signature and reasons before failures were kept."""
     yield from (failure.line, failure.title, failure.signature, failure.detail)
-    said = failure.detail or failure.title
+    printed = failure.detail or failure.title
     if failure.kind is LEAK:
         yield f"leak: {failure.detail}"
         for at in range(len(failure.functions)):
@@ -88,8 +88,8 @@ def old_texts(failure: Failure) -> Iterator[str]:
     for name, kind in LOG_KINDS.items():
         if kind is failure.kind:
             where = f" in {failure.functions[0]}" if failure.functions else ""
-            yield f"kernel {name}: {said}"
-            yield f"{name} {stable_text(said)}{where}"
+            yield f"kernel {name}: {printed}"
+            yield f"{name} {stable_text(printed)}{where}"
 
 
 @dataclass(frozen=True)

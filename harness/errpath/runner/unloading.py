@@ -34,7 +34,7 @@ def unload_all(prepared: PreparedGuest) -> tuple[Failure, ...]:
             with contextlib.suppress(AgentError):
                 guest.unload_module(own)
         names = dict.fromkeys(name for modules in prepared.modules.values() for name in modules)
-        said = len(guest.dmesg())
+        printed = len(guest.dmesg())
         for name in reversed(names):
             try:
                 guest.unload_module(name)
@@ -47,7 +47,7 @@ def unload_all(prepared: PreparedGuest) -> tuple[Failure, ...]:
                         detail=str(error),
                     )
                 )
-        return (*left, *log_failures(find_crashes(guest.dmesg()[said:])))
+        return (*left, *log_failures(find_crashes(guest.dmesg()[printed:])))
     except GuestPoisonedError as error:
         crashes = guest.console.crashes() if guest.console is not None else ()
         fatal = tuple(crash for crash in crashes if crash.fatal)

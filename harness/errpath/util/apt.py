@@ -155,8 +155,8 @@ def find_mirror(etc: Path = Path("/etc/apt")) -> str:
     try:
         done = run([*argv, "--format", "$(CREATED_BY) $(REPO_URI)"])
     except ProgramError as error:
-        said = error.completed.stderr.decode(errors="replace").splitlines()
-        why = next((line[3:] for line in said if line.startswith("E: ")), str(error))
+        printed = error.completed.stderr.decode(errors="replace").splitlines()
+        why = next((line[3:] for line in printed if line.startswith("E: ")), str(error))
         raise SourceError(f"apt: {why}; expected sources, or ERRPATH_MIRROR=URL") from None
     for line in done.text.splitlines():
         kind, _, uri = line.partition(" ")

@@ -171,8 +171,8 @@ def run(
         except subprocess.TimeoutExpired:
             out, err = _kill_group(child)
             done = Completed(tuple(words), -signal.SIGKILL, out, err)
-            said = f"; see {log}" if log else f"; its last words: {_last_words(done)}"
-            raise ProgramError(f"{name}: timed out waiting for {deadline}{said}", done) from None
+            printed = f"; see {log}" if log else f"; its last words: {_last_words(done)}"
+            raise ProgramError(f"{name}: timed out waiting for {deadline}{printed}", done) from None
         except BaseException:
             _kill_group(child)
             raise

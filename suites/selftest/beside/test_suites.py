@@ -18,7 +18,14 @@ from errpath.beside.suite_faults import parse_fail
 from errpath.beside.suite_guests import SuiteGuests
 from errpath.beside.suite_report import page
 from errpath.beside.suite_run import SuiteRun
-from errpath.beside.suites import _TEST_LINE, Said, Selection, check_answer, ktap_answer, select
+from errpath.beside.suites import (
+    _TEST_LINE,
+    Selection,
+    SuiteStatus,
+    check_answer,
+    ktap_answer,
+    select,
+)
 from errpath.cli.main import main
 from errpath.cli.suite import earlier_verdicts
 from errpath.errors import InfrastructureError, UsageError
@@ -37,31 +44,31 @@ _SMALL = Path(__file__).parent / "small_fstests"
 @pytest.mark.parametrize(
     ("line", "end", "said", "why"),
     [
-        ("generic/001  3s ...  4s", "Passed all 1 tests", Said.PASS, ""),
-        ("generic/001        4s", "Passed all 1 tests", Said.PASS, ""),
+        ("generic/001  3s ...  4s", "Passed all 1 tests", SuiteStatus.PASS, ""),
+        ("generic/001        4s", "Passed all 1 tests", SuiteStatus.PASS, ""),
         (
             "generic/001        [not run] xattrs not supported by hfs",
             "Not run: generic/001\nPassed all 0 tests",
-            Said.SKIP,
+            SuiteStatus.SKIP,
             "xattrs not supported by hfs",
         ),
         (
             "generic/001  3s ... - output mismatch (see /tmp/results/generic/001.out.bad)",
             "Failures: generic/001\nFailed 1 of 1 tests",
-            Said.FAIL,
+            SuiteStatus.FAIL,
             "output mismatch",
         ),
         (
             "generic/001       [failed, exit status 1]- output mismatch (see /tmp/x)",
             "Failures: generic/001",
-            Said.FAIL,
+            SuiteStatus.FAIL,
             "[failed, exit status 1]- output mismatch",
         ),
     ],
 )
-def test_what_check_says(line: str, end: str, said: Said, why: str) -> None:
+def test_what_check_says(line: str, end: str, printed: SuiteStatus, why: str) -> None:
     answer = check_answer("generic/001", f"FSTYP -- hfs\n\n{line}\nRan: generic/001\n{end}\n")
-    assert (answer.said, answer.why) == (said, why)
+    assert (answer.status, answer.why) == (printed, why)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +87,12 @@ def test_tests_of_a_list_are_told_apart() -> None:
 
 
 def test_what_ktap_says() -> None:
-    assert ktap_answer("TAP version 13\n1..1\nok 1 selftests: a: b\n").said is Said.PASS
+    assert ktap_answer("TAP version 13\n1..1\nok 1 selftests: a: b\n").status is SuiteStatus.PASS
     nested = "KTAP version 1\n1..1\n    not ok 1 inner\n    ok 2 fine\nnot ok 1 outer\n"
     assert ktap_answer(nested).why == "not ok: inner, outer"
     skipped = ktap_answer("ok 1 selftests: a: b # SKIP needs root\n")
-    assert (skipped.said, skipped.why) == (Said.SKIP, "needs root")
-    assert ktap_answer("not ok 1 a # XFAIL known\n").said is Said.PASS
+    assert (skipped.status, skipped.why) == (SuiteStatus.SKIP, "needs root")
+    assert ktap_answer("not ok 1 a # XFAIL known\n").status is SuiteStatus.PASS
     with pytest.raises(InfrastructureError):
         ktap_answer("# nothing\n")
 
@@ -102,10 +109,10 @@ def test_kernel_tests_are_selected_by_pattern() -> None:
 def test_ltp_says_by_its_status() -> None:
     lines = "mount01.c:73: TPASS: fine\nmount01.c:80: TFAIL: mount(2) failed: EIO (5)\n"
     answer = ltp_answer(1, lines)
-    assert (answer.said, answer.why) == (Said.FAIL, "TFAIL mount(2) failed: EIO (5)")
-    assert ltp_answer(0, lines).said is Said.PASS
+    assert (answer.status, answer.why) == (SuiteStatus.FAIL, "TFAIL mount(2) failed: EIO (5)")
+    assert ltp_answer(0, lines).status is SuiteStatus.PASS
     skipped = ltp_answer(32, "tst_device.c:1: TCONF: no driver\n")
-    assert (skipped.said, skipped.why) == (Said.SKIP, "no driver")
+    assert (skipped.status, skipped.why) == (SuiteStatus.SKIP, "no driver")
     assert ltp_answer(2, "tst_test.c:5: TBROK: Test killed!").why == "TBROK Test killed!"
     assert ltp_answer(139, "").why == "exit status 139"
     with pytest.raises(InfrastructureError, match="not built: sh: gf01: not found"):
@@ -126,26 +133,26 @@ def test_the_files_of_ltp_are_read() -> None:
 @pytest.mark.parametrize(
     ("status", "rest", "said", "why"),
     [
-        ("passed", "    runtime  0.1s  ...  0.2s\n", Said.PASS, ""),
+        ("passed", "    runtime  0.1s  ...  0.2s\n", SuiteStatus.PASS, ""),
         (
             "failed",
             "    runtime    ...  0.2s\n    --- tests/loop/001.out\n",
-            Said.FAIL,
+            SuiteStatus.FAIL,
             "--- tests/loop/001.out",
         ),
         (
             "not run",
             "    driver loop is not available\n",
-            Said.SKIP,
+            SuiteStatus.SKIP,
             "driver loop is not available",
         ),
     ],
 )
-def test_what_blktests_says(status: str, rest: str, said: Said, why: str) -> None:
+def test_what_blktests_says(status: str, rest: str, printed: SuiteStatus, why: str) -> None:
     began = "loop/001 (scan loop device partitions)                      \n"
     ended = f"loop/001 (scan loop device partitions)                       [{status}]\n"
     answer = blktests_answer("loop/001", began + ended + rest)
-    assert (answer.said, answer.why) == (said, why)
+    assert (answer.status, answer.why) == (printed, why)
     with pytest.raises(InfrastructureError, match="ended without a result"):
         blktests_answer("loop/001", began)
 
@@ -154,7 +161,7 @@ def test_one_device_that_fails_is_a_failure() -> None:
     output = "block/005 => vda (switch)   [failed]\n    exited with status 1\n"
     output += "block/005 => vdb (switch)   [passed]\n"
     answer = blktests_answer("block/005", output)
-    assert (answer.said, answer.why) == (Said.FAIL, "exited with status 1")
+    assert (answer.status, answer.why) == (SuiteStatus.FAIL, "exited with status 1")
 
 
 def test_what_has_a_verdict_is_not_run_again(tmp_path: Path) -> None:
@@ -298,7 +305,7 @@ def test_a_leak_in_a_test_that_passes_is_found_by_name(small: SuiteRun) -> None:
     leak = results["002"]
     # Its own runner sees nothing wrong.
     assert leak.answer is not None
-    assert leak.answer.said is Said.PASS
+    assert leak.answer.status is SuiteStatus.PASS
     assert [failure.kind for failure in leak.failures] == [LEAK]
     assert leak.failures[0].title == "memory leak in errpath_plant_lose"
     assert (leak.confirmed, leak.repeats) == (1, 1)
@@ -318,7 +325,7 @@ def test_allocations_fail_beside_a_test(small: SuiteRun) -> None:
         mount = failing.run("generic/001")
         assert mount.status is CaseStatus.PASS
         assert mount.answer is not None
-        assert mount.answer.said is Said.FAIL
+        assert mount.answer.status is SuiteStatus.FAIL
         # No allocation of the filesystem's in it.
         idle = failing.run("generic/003")
         assert idle.status is CaseStatus.ERROR

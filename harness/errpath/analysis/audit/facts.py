@@ -13,7 +13,7 @@ from errpath.errors import InfrastructureError
 from errpath.util import process
 from errpath.util.deadline import Deadline
 
-__all__ = ["SCRIPT", "Reading", "Said", "candidates", "parse_facts", "read_files"]
+__all__ = ["SCRIPT", "Conclusion", "Reading", "candidates", "parse_facts", "read_files"]
 
 SCRIPT = Path(__file__).with_name("kill_sb.cocci")
 _SECONDS = 300.0
@@ -21,7 +21,7 @@ _SECONDS = 300.0
 _ENDS = re.compile(r"free|rcu|put|release|destroy")
 
 
-class Said(enum.Enum):
+class Conclusion(enum.Enum):
     """What the source says of one filesystem type."""
 
     # s_fs_info is allocated in init_fs_context, and kill_sb does not free it.
@@ -41,7 +41,7 @@ class Reading:
     # File that defines it, and its init_fs_context.
     file: str
     init: str
-    said: Said
+    conclusion: Conclusion
     # One line with the places, such as "adfs_init_fs_context (fs/adfs/super.c:463) …".
     why: str
 
@@ -83,13 +83,13 @@ def _reading(
     name, file, init, kill = fact["name"], fact["file"], fact["init"], fact["kill"]
     allocation = made.get(init)
     if allocation is None:
-        return Reading(name, file, init, Said.LATER, f"{init} sets no s_fs_info")
+        return Reading(name, file, init, Conclusion.LATER, f"{init} sets no s_fs_info")
     where = f"{init} ({file}:{allocation['line']}) sets it"
     end = given.get(kill)
     if end is None:
-        return Reading(name, file, init, Said.PATTERN, f"{where}; {kill} does not free it")
+        return Reading(name, file, init, Conclusion.PATTERN, f"{where}; {kill} does not free it")
     why = f"{where}; {kill} ({file}:{end['line']}) calls {end['function']}"
-    return Reading(name, file, init, Said.FREED, why)
+    return Reading(name, file, init, Conclusion.FREED, why)
 
 
 def read_files(root: Path, files: Sequence[str]) -> tuple[Reading, ...]:

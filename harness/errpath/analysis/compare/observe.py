@@ -86,8 +86,8 @@ def observe(result: Result, report: str = "") -> Observed:
     verdict = result.verdict
     outcome = verdict.outcome
     errnos = tuple(errno_name(step.errno) for step in outcome.steps) if outcome else ()
-    said = _messages(outcome) if outcome else frozenset()
-    return Observed(verdict.case.id, verdict.failures, errnos, report, said)
+    kernel_messages = _messages(outcome) if outcome else frozenset()
+    return Observed(verdict.case.id, verdict.failures, errnos, report, kernel_messages)
 
 
 def _messages(outcome: Outcome) -> frozenset[str]:

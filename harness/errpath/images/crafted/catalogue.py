@@ -147,13 +147,13 @@ class Case:
 
     def _check_expectations(self) -> None:
         marks = [one.mark for one in self.expect]
-        said = [{name: getattr(self, name) for name in _EXPECTED}]
+        taken = [{name: getattr(self, name) for name in _EXPECTED}]
         if self.expect and self.any_errno:
             raise ValueError("expect: expected no any_errno beside it: any answer would do")
         for one in self.expect:
             if marks.count(one.mark) > 1:
                 raise ValueError(f"expect: {one.mark} twice; expected what distinguishes them")
-            if one.values in said:
+            if one.values in taken:
                 raise ValueError(f"{one.commit}: expected something that differs without it")
             one.of(self)
 

@@ -109,6 +109,6 @@ def find_suspect(base: GitRevision, diff: str) -> Suspect | None:
 def _git(base: GitRevision, *words: str) -> Completed:
     done = run(["git", "-C", base.root, *words], check=False)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().partition("\n")[0]
-        raise PatchError(f"git {words[0]}: {said}")
+        printed = done.stderr.decode(errors="replace").strip().partition("\n")[0]
+        raise PatchError(f"git {words[0]}: {printed}")
     return done

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from errpath.analysis.audit.facts import Reading, Said, candidates, parse_facts, read_files
+from errpath.analysis.audit.facts import Conclusion, Reading, candidates, parse_facts, read_files
 from errpath.analysis.compare.observe import Observed
 from errpath.cli.audit import rows, summary
 from errpath.errors import InfrastructureError
@@ -61,7 +61,7 @@ needs_spatch = pytest.mark.skipif(shutil.which("spatch") is None, reason="no spa
 @needs_spatch
 def test_the_generic_kill_sb_is_the_pattern(tmp_path: Path) -> None:
     reading = _read(tmp_path, "", "kill_block_super")
-    assert reading.said is Said.PATTERN
+    assert reading.conclusion is Conclusion.PATTERN
     assert "x.c:11" in reading.why
     assert "kill_block_super does not free it" in reading.why
 
@@ -79,19 +79,19 @@ def test_the_generic_kill_sb_is_the_pattern(tmp_path: Path) -> None:
     ],
 )
 def test_a_kill_sb_that_frees_is_seen(tmp_path: Path, got: str, end: str) -> None:
-    assert _read(tmp_path, OWN % (got, end), "x_kill_sb").said is Said.FREED
+    assert _read(tmp_path, OWN % (got, end), "x_kill_sb").conclusion is Conclusion.FREED
 
 
 @needs_spatch
 @pytest.mark.parametrize("end", ["info->dead = 1", "x_restore_readahead(info)"])
 def test_a_kill_sb_of_its_own_that_frees_nothing_is_the_pattern(tmp_path: Path, end: str) -> None:
-    assert _read(tmp_path, OWN % ("X_SB(sb)", end), "x_kill_sb").said is Said.PATTERN
+    assert _read(tmp_path, OWN % ("X_SB(sb)", end), "x_kill_sb").conclusion is Conclusion.PATTERN
 
 
 @needs_spatch
 def test_without_early_data_there_is_no_pattern(tmp_path: Path) -> None:
     source = SOURCE.replace("fc->s_fs_info = info;", "fc->fs_private = info;")
-    assert _read(tmp_path, "", "kill_block_super", source=source).said is Said.LATER
+    assert _read(tmp_path, "", "kill_block_super", source=source).conclusion is Conclusion.LATER
 
 
 def test_lines_that_are_no_facts() -> None:
@@ -108,8 +108,8 @@ def test_only_files_that_define_a_filesystem_are_read() -> None:
     assert candidates(files) == ("a.c",)
 
 
-def _reading(fstype: str, said: Said, home: str = "") -> Reading:
-    return Reading(fstype, f"fs/{home or fstype}/super.c", "x_init_fs_context", said, "")
+def _reading(fstype: str, printed: Conclusion, home: str = "") -> Reading:
+    return Reading(fstype, f"fs/{home or fstype}/super.c", "x_init_fs_context", printed, "")
 
 
 LEAK = Observed(
@@ -127,9 +127,9 @@ CLEAN = Observed("a")
 
 def test_disagreements_come_first() -> None:
     readings = [
-        _reading("hfs", Said.FREED),
-        _reading("adfs", Said.PATTERN),
-        _reading("efs", Said.LATER),
+        _reading("hfs", Conclusion.FREED),
+        _reading("adfs", Conclusion.PATTERN),
+        _reading("efs", Conclusion.LATER),
     ]
     found = rows(readings, {"hfs": [LEAK], "adfs": [CLEAN, LEAK], "efs": [CLEAN]})
     assert [(row.name, row.disagrees) for row in found] == [
@@ -137,18 +137,18 @@ def test_disagreements_come_first() -> None:
         ("adfs", False),
         ("efs", False),
     ]
-    (row,) = rows([_reading("adfs", Said.PATTERN)], {"adfs": [CLEAN]})
+    (row,) = rows([_reading("adfs", Conclusion.PATTERN)], {"adfs": [CLEAN]})
     assert row.disagrees
-    (row,) = rows([_reading("debugfs", Said.PATTERN)], {})
+    (row,) = rows([_reading("debugfs", Conclusion.PATTERN)], {})
     assert (row.measured, row.disagrees) == ("not measured", False)
-    assert rows([_reading("debugfs", Said.PATTERN)], {}, every=False) == []
+    assert rows([_reading("debugfs", Conclusion.PATTERN)], {}, every=False) == []
 
 
 def test_the_name_is_that_of_the_definition() -> None:
-    (row,) = rows([_reading("vxfs", Said.LATER, "freevxfs")], {"freevxfs": [CLEAN]})
+    (row,) = rows([_reading("vxfs", Conclusion.LATER, "freevxfs")], {"freevxfs": [CLEAN]})
     assert (row.name, row.measured) == ("freevxfs", "clean")
     # ext4 serves the name ext2 as well; ext2's cases say nothing of it.
-    both = [_reading("ext2", Said.LATER), _reading("ext2", Said.LATER, "ext4")]
+    both = [_reading("ext2", Conclusion.LATER), _reading("ext2", Conclusion.LATER, "ext4")]
     found = rows(both, {"ext2": [CLEAN]})
     assert [(row.name, row.measured) for row in found] == [
         ("ext2", "clean"),
