@@ -25,6 +25,8 @@ from errpath.util.process import program_path
 __all__ = ["Finding", "Host", "Need", "add_parser", "examine", "examine_packages"]
 
 _INSTALL_SECONDS = 900.0
+# As systemd's tmpfiles.d has it.
+_MOUNTS = "../proc/self/mounts"
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class Host:
     kvm: Callable[..., KvmVerdict] = kvm_verdict
     # What costs nothing but a test or a convenience where it is missing.
     notes: Callable[[], tuple[Finding, ...]] = lambda: (_hfsprogs(), _drgn())
+    # The table of mounts that mkfs.nilfs2 and mkfs.ocfs2 read. systemd makes it; a machine without
+    # it, such as a container or a fresh Debian root, has none.
+    mount_table: Path = Path("/etc/mtab")
     # GiB that the cache takes: a kernel source, an object tree and a few builds.
     disk: float = 6.0
     # Unpacks Debian's hfsprogs where fsck.hfsplus is missing.
@@ -176,6 +181,7 @@ def examine(host: Host | None = None, *, probe_kvm: bool = False) -> tuple[Findi
         else:
             text = f"{need.what}: not found; Debian package {need.package}"
             findings.append(Finding("missing", text, need.package))
+    findings.append(_mount_table(host.mount_table))
     verdict = host.kvm(again=probe_kvm) if program_path(QEMU) else None
     if verdict is not None:
         text = "KVM works" if verdict.works else f"no KVM, TCG instead: {verdict.reason}"
@@ -189,6 +195,13 @@ def examine_packages() -> tuple[tuple[str, ...], tuple[str, ...]]:
     needed = {need.package for need in needs if not need.lost}
     wished = {need.package for need in needs if need.lost} - needed
     return tuple(sorted(needed)), tuple(sorted(wished))
+
+
+def _mount_table(path: Path) -> Finding:
+    if path.exists():
+        return Finding("ok", str(path))
+    text = f"{path}: not found, no volumes of nilfs2 and ocfs2; `errpath doctor --install` links it"
+    return Finding("note", f"{text} to {_MOUNTS}")
 
 
 def _hfsprogs() -> Finding:
@@ -245,6 +258,8 @@ def _doctor(host: Host, arguments: argparse.Namespace) -> int:
         _install(packages, host.user())
     if arguments.install:
         host.install_hfsprogs()
+        if not host.mount_table.exists() and host.user() == 0:
+            _link_mount_table(host.mount_table)
         findings = examine(host)
     for finding in findings:
         print(f"{finding.mark:<8} {finding.text}")
@@ -261,6 +276,13 @@ def _install_hfsprogs() -> None:
         hfsprogs.install()
     except (ErrpathError, OSError) as error:
         print(f"note     hfsprogs: {error}")
+
+
+def _link_mount_table(path: Path) -> None:
+    try:
+        path.symlink_to(_MOUNTS)
+    except OSError as error:
+        print(f"note     {path}: {error.strerror}")
 
 
 def _install(packages: list[str], user: int) -> None:

@@ -42,10 +42,18 @@ _OK = (Finding("ok", "fsck.hfsplus"), Finding("ok", "drgn"))
 
 
 def _host(
-    *needs: Need, kvm: Callable[..., KvmVerdict] = lambda **_: _NO_KVM, user: int = 0
+    *needs: Need,
+    kvm: Callable[..., KvmVerdict] = lambda **_: _NO_KVM,
+    user: int = 0,
+    mount_table: Path = Path("/dev/null"),
 ) -> doctor.Host:
     return doctor.Host(
-        lambda: needs, kvm, lambda: _OK, install_hfsprogs=lambda: None, user=lambda: user
+        lambda: needs,
+        kvm,
+        lambda: _OK,
+        mount_table=mount_table,
+        install_hfsprogs=lambda: None,
+        user=lambda: user,
     )
 
 
@@ -75,11 +83,25 @@ def test_a_machine_that_has_all(host: _Host, run: Callable[..., tuple[int, list[
     host.have("qemu-system-x86_64")
     status, lines = run(_host(Need("gcc", "gcc", lambda: True)))
     assert status == 0
-    assert lines[:2] == ["ok       gcc", "note     no KVM, TCG instead: no /dev/kvm"]
-    assert lines[2] == "ok       fsck.hfsplus"
-    assert lines[3] == "ok       drgn"
-    assert lines[4].startswith("ok       cache ")
-    assert len(lines) == 5
+    assert lines[:2] == ["ok       gcc", "ok       /dev/null"]
+    assert lines[2] == "note     no KVM, TCG instead: no /dev/kvm"
+    assert lines[3] == "ok       fsck.hfsplus"
+    assert lines[4] == "ok       drgn"
+    assert lines[5].startswith("ok       cache ")
+    assert len(lines) == 6
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_a_machine_without_a_table_of_mounts_gets_one(
+    host: _Host, run: Callable[..., tuple[int, list[str]]], user: int
+) -> None:
+    table = host.bin / "mtab"
+    examined = _host(user=user, mount_table=table)
+    status, lines = run(examined)
+    assert status == 0
+    assert lines[0].startswith(f"note     {table}: not found, no volumes of nilfs2 and ocfs2; ")
+    run(examined, "--install")
+    assert table.is_symlink() == (user == 0)
 
 
 def test_what_is_missing_is_named_with_its_package(
@@ -159,7 +181,7 @@ def test_kvm_is_asked_again_only_when_asked(
         return KvmVerdict(True, "a boot sector ran")
 
     host.have("qemu-system-x86_64")
-    assert run(_host(kvm=verdict))[1][0] == "ok       KVM works"
+    assert run(_host(kvm=verdict))[1][1] == "ok       KVM works"
     run(_host(kvm=verdict), "--probe-kvm")
     assert asked == [False, True]
     assert Finding("ok", "KVM works") in doctor.examine(_host(kvm=verdict))
