@@ -36,8 +36,8 @@ def git_am(tree: Tree, mails: Sequence[bytes]) -> tuple[str, ...]:
             env = {**_SOMEBODY, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
             done = run(["git", *words], cwd=scratch, stdin=stdin, check=False, env=env)
             if done.returncode:
-                printed = done.stderr.decode(errors="replace").strip() or done.text.strip()
-                raise PatchError(f"git {words[0]}: {printed.splitlines()[0]}")
+                said = done.stderr.decode(errors="replace").strip() or done.text.strip()
+                raise PatchError(f"git {words[0]}: {said.splitlines()[0]}")
             return done
 
         tree.write(tuple(paths), scratch)

@@ -49,8 +49,8 @@ def test_every_command_does_what_the_text_says(installed: Installed, tmp_path: P
         done = _run(installed, tmp_path, command)
         output = done.stdout + done.stderr
         assert done.returncode == int(status or 0), f"{command}:\n{output}"
-        printed = next((text for words, text in _SAID.items() if command.startswith(words)), "")
-        assert printed in output, f"{command}:\n{output}"
+        said = next((text for words, text in _SAID.items() if command.startswith(words)), "")
+        assert said in output, f"{command}:\n{output}"
     answer = (tmp_path / "answer.mail").read_text()
     assert "hfs_init_fs_context" in answer
     run = next(command for command, _ in _COMMANDS if command.startswith("errpath run"))

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from errpath.guest.holders import Access, What
 from errpath.guest.pages import Count
 from errpath.oracles.frames import base_name
-from errpath.oracles.timeline import Frame, Place, Resolve, Source, call_chain, own_place
+from errpath.oracles.timeline import (
+    Frame,
+    Place,
+    Resolve,
+    Source,
+    call_chain,
+    of_filesystem,
+    own_place,
+)
 
 __all__ = ["Taker", "count_takers"]
 
@@ -31,6 +39,8 @@ class Taker:
     place: Place
     taken: int
     put: int
+    # The filesystem's functions on the stack of that place, innermost first.
+    way: tuple[str, ...] = ()
 
     @property
     def kept(self) -> int:
@@ -62,12 +72,15 @@ def count_takers(
         change, before = got - before, got
         if not change:
             continue
-        place = own_place(tuple(call_chain(one, resolve)), source, _of_filesystem)
-        old = found.get(place.function, Taker(place, 0, 0))
+        chain = tuple(call_chain(one, resolve))
+        place, way = own_place(chain, source, _of_filesystem), of_filesystem(chain)
+        old = found.get(place.function, Taker(place, 0, 0, way))
+        first = not old.taken and change > 0
         found[place.function] = Taker(
-            old.place if old.taken or change < 0 else place,
+            place if first else old.place,
             old.taken + max(change, 0),
             old.put - min(change, 0),
+            way if first else old.way,
         )
     # Whoever looks at every page gives back what it took.
     uneven = [taker for taker in found.values() if taker.kept]

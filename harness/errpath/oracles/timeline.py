@@ -22,9 +22,11 @@ __all__ = [
     "Resolve",
     "Timeline",
     "call_chain",
+    "is_of_filesystem",
     "is_own",
     "make_reference_timeline",
     "make_timeline",
+    "of_filesystem",
     "own_place",
 ]
 
@@ -67,6 +69,8 @@ _GENERIC = (
     "kernel/rcu/",
     "kernel/locking/",
 )
+# The VFS has no directory of its own below fs/, iomap apart.
+_FILESYSTEM = re.compile(r"fs/(?!iomap/)\w+/")
 # Of the plugin's number of a stack.
 _STACK_BITS = 14
 # `sb->s_fs_info = fc->s_fs_info;`: what is stored to.
@@ -119,6 +123,8 @@ class Timeline:
     holders: tuple[Holder, ...]
     # Who freed the object, in order; none for a leaked one.
     frees: tuple[Place, ...] = ()
+    # The filesystem's functions on the stack of the allocation, innermost first.
+    way: tuple[str, ...] = ()
 
     @property
     def of_references(self) -> bool:
@@ -174,7 +180,7 @@ def make_timeline(
     start = births[-1]
     birth = decoded[start]
     holders, frees = _holders(decoded[start:], start, address, size, birth.change.stack, source)
-    return Timeline(address, size, birth.place(source), holders, frees)
+    return Timeline(address, size, birth.place(source), holders, frees, of_filesystem(birth.chain))
 
 
 def make_reference_timeline(
@@ -283,6 +289,17 @@ def own_place(
     # All are of generic code: the outermost is nearest to who wanted it.
     last = chain[-1]
     return Place(base_name(last.function), last.file, last.line)
+
+
+def is_of_filesystem(place: Place | Frame) -> bool:
+    """Whether a position is of a filesystem, and not of the VFS."""
+    return _FILESYSTEM.match(place.file) is not None
+
+
+def of_filesystem(chain: Sequence[Frame]) -> tuple[str, ...]:
+    """The functions of a stack that are a filesystem's, and not of the VFS, in its order."""
+    own = filter(is_of_filesystem, chain)
+    return tuple(dict.fromkeys(base_name(frame.function) for frame in own))
 
 
 def call_chain(change: Change | Access, resolve: Resolve) -> Iterator[Frame]:

@@ -66,9 +66,9 @@ _SMALL = Path(__file__).parent / "small_fstests"
         ),
     ],
 )
-def test_what_check_says(line: str, end: str, printed: SuiteStatus, why: str) -> None:
+def test_what_check_says(line: str, end: str, said: SuiteStatus, why: str) -> None:
     answer = check_answer("generic/001", f"FSTYP -- hfs\n\n{line}\nRan: generic/001\n{end}\n")
-    assert (answer.status, answer.why) == (printed, why)
+    assert (answer.status, answer.why) == (said, why)
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,11 @@ def test_the_files_of_ltp_are_read() -> None:
         ),
     ],
 )
-def test_what_blktests_says(status: str, rest: str, printed: SuiteStatus, why: str) -> None:
+def test_what_blktests_says(status: str, rest: str, said: SuiteStatus, why: str) -> None:
     began = "loop/001 (scan loop device partitions)                      \n"
     ended = f"loop/001 (scan loop device partitions)                       [{status}]\n"
     answer = blktests_answer("loop/001", began + ended + rest)
-    assert (answer.status, answer.why) == (printed, why)
+    assert (answer.status, answer.why) == (said, why)
     with pytest.raises(InfrastructureError, match="ended without a result"):
         blktests_answer("loop/001", began)
 

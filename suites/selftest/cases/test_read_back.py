@@ -75,13 +75,13 @@ def test_what_was_written_differs_in_nothing() -> None:
         ({"xattrs": {b"hfs.type": b"TEXT"}}, "attribute hfs.creator None"),
     ],
 )
-def test_each_difference_is_reported(change: dict[str, object], printed: str) -> None:
+def test_each_difference_is_reported(change: dict[str, object], said: str) -> None:
     changed = [
         replace(entry, **change) if entry.path == b"readme" else entry  # type: ignore[arg-type]
         for entry in _FOUND
     ]
     (line,) = differences(changed, expected_entries(_VOLUME))
-    assert printed in line
+    assert said in line
 
 
 def test_missing_and_extra_names_are_reported() -> None:
@@ -101,5 +101,5 @@ def test_what_is_kept_is_found_by_path_name_and_value() -> None:
         keeps(Outcome("t", 1, entries=_record(entry))) == "extended attributes lost: file: user.b"
     )
     entry = replace(entry, path=b"other")
-    printed = keeps(Outcome("t", 1, entries=_record(entry)))
-    assert printed == "extended attributes lost: file: user.a, file: user.b"
+    said = keeps(Outcome("t", 1, entries=_record(entry)))
+    assert said == "extended attributes lost: file: user.a, file: user.b"

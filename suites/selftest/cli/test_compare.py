@@ -193,9 +193,9 @@ def test_no_qemu_is_said_before_anything_is_built(
     ],
 )
 def test_a_sweep_that_cannot_be_compared_is_one_line(
-    words: list[str], printed: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     artefacts = ["--artefacts", str(tmp_path)]
     patched = ["--after", "debian:7.3"]
     assert main.main(["compare", *patched, *artefacts, *words]) == 125
-    assert printed in capsys.readouterr().err
+    assert said in capsys.readouterr().err

@@ -33,11 +33,11 @@ def test_a_fresh_volume_passes(fs: Filesystem) -> None:
 
 def test_a_broken_volume_does_not(fs: Filesystem) -> None:
     try:
-        printed = complaint(fs, image(fs.name, "blank"))
+        said = complaint(fs, image(fs.name, "blank"))
     except InfrastructureError as error:
         # fsck.gfs2 does not survive it: no verdict.
-        printed = str(error)
-    assert printed.startswith(f"{fs.fsck[0]}: status ")
+        said = str(error)
+    assert said.startswith(f"{fs.fsck[0]}: status ")
 
 
 def test_what_fsck_says_is_told() -> None:

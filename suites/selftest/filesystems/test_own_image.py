@@ -91,8 +91,8 @@ def test_commands_refuse_it_before_they_build_anything(
 ) -> None:
     assert main([*words, "--image", str(tmp_path / "none")]) == status
     text = capfd.readouterr()
-    printed = f"{tmp_path}/none: No such file; expected an image"
-    assert printed in text.err + text.out
+    said = f"{tmp_path}/none: No such file; expected an image"
+    assert said in text.err + text.out
     assert "Traceback" not in text.err + text.out
 
 

@@ -45,12 +45,12 @@ def serial(tmp_path: Path) -> Iterator[_Serial]:
 
 
 def test_the_log_is_whole_from_the_first_byte(serial: _Serial) -> None:
-    printed = b"\x00\xff\x1b[0mSeaBIOS\rone\r\ntwo\nthree\r\n\r\n" + bytes(range(256)) + b"no end"
-    for at in range(0, len(printed), 7):
-        serial.say(printed[at : at + 7])
+    said = b"\x00\xff\x1b[0mSeaBIOS\rone\r\ntwo\nthree\r\n\r\n" + bytes(range(256)) + b"no end"
+    for at in range(0, len(said), 7):
+        serial.say(said[at : at + 7])
     serial.end()
-    assert serial.console.raw() == printed
-    assert serial.log.read_bytes() == printed
+    assert serial.console.raw() == said
+    assert serial.log.read_bytes() == said
 
 
 def test_lines(serial: _Serial) -> None:

@@ -194,8 +194,8 @@ def test_where_cloning_cannot_work_guests_are_booted(
         assert run_case(prepared.guest, _cases()[0], "errpath-test").fired == 1
         prepared.guest.close()
     one.close()
-    printed = capfd.readouterr().err
-    assert printed.count("booted for every use, not cloned: this QEMU cannot migrate") == 1
+    said = capfd.readouterr().err
+    assert said.count("booted for every use, not cloned: this QEMU cannot migrate") == 1
 
 
 # -- the fast check ------------------------------------------------------------------------------
@@ -512,7 +512,7 @@ def test_a_device_that_stays_held_fails_its_case_and_nothing_else_tells(planted:
     ],
 )
 def test_what_is_left_once_is_found_at_the_end_alone(
-    planted: Testbed, what: str, printed: str
+    planted: Testbed, what: str, said: str
 ) -> None:
     """No count grows with repeats, and something points to all of it."""
 
@@ -530,7 +530,7 @@ def test_what_is_left_once_is_found_at_the_end_alone(
         guest.close()
     verdicts = _counted(boot, _cases())
     (left,) = [v.failures for v in verdicts.values() if v.status is Status.FAIL]
-    assert all(re.search(printed, failure.line) for failure in left), [one.line for one in left]
+    assert all(re.search(said, failure.line) for failure in left), [one.line for one in left]
 
 
 def _counted(boot: Boot, cases: Sequence[MountCase]) -> dict[str, Verdict]:

@@ -38,13 +38,13 @@ def test_what_matters_stays_and_nothing_else(places: set[int], seed: int) -> Non
         byte = content.read(wanted, 1)[0]
         return byte == old[wanted] ^ 0xFF and steps[:1] == ["mount"] and "unlink" in steps
 
-    printed: list[str] = []
-    found = minimize(case, _BASE, shows, printed.append)
+    said: list[str] = []
+    found = minimize(case, _BASE, shows, said.append)
     assert shows(found.case)
     assert [step.op for step in found.case.steps] == ["mount", "unlink"]
     assert found.case.device.pieces == ((wanted, bytes([old[wanted] ^ 0xFF])),)
     assert (found.steps_before, found.bytes_before, found.bytes_after) == (5, len(places), 1)
-    assert printed[-1] == "2 steps, 1 bytes in 1 places"
+    assert said[-1] == "2 steps, 1 bytes in 1 places"
 
 
 def test_a_fault_that_is_not_needed_is_dropped() -> None:

@@ -174,7 +174,7 @@ _OTHER = Failure(WARNING, "WARNING in g", functions=("g",))
     ],
 )
 def test_one_failure_alone(
-    failures: list[tuple[Failure, ...]], attempts: int, answer: Answer, runs: int, printed: str
+    failures: list[tuple[Failure, ...]], attempts: int, answer: Answer, runs: int, said: str
 ) -> None:
     lines: list[str] = []
     program = _Program(CaseStatus.PASS, failures=failures)
@@ -183,7 +183,7 @@ def test_one_failure_alone(
     ask = asker(wanted, options, say=lines.append, execute=program)
     assert ask("0" * 40) is answer
     assert program.runs == runs
-    assert lines == [f"{'0' * 40}: {printed}"]
+    assert lines == [f"{'0' * 40}: {said}"]
 
 
 def test_a_known_issue_is_a_failure_as_any_other() -> None:

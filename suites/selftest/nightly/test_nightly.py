@@ -171,11 +171,11 @@ def test_a_kernel_that_does_not_build_is_a_result_of_its_own(tmp_path: Path) -> 
     second, launcher, _ = _night(job, 2000.0, deeds)
     assert "next.microvm.suites-hfs.r1" not in launcher.started
     assert "stable.microvm.suites-hfs.r1" in launcher.started
-    printed = {(c.track.kernel, c.case[-1]): c.judgement.kind for c in second.cases}
-    assert printed["next", "0"] is Kind.NOT_RUN
-    assert printed["stable", "0"] is Kind.PASSING
+    said = {(c.track.kernel, c.case[-1]): c.judgement.kind for c in second.cases}
+    assert said["next", "0"] is Kind.NOT_RUN
+    assert said["stable", "0"] is Kind.PASSING
     # One answer more would be needed to call it new; a build is not repeated.
-    assert printed["next", "s"] in (Kind.UNCONFIRMED, Kind.FLAKY)
+    assert said["next", "s"] in (Kind.UNCONFIRMED, Kind.FLAKY)
     assert second.run.status == "partial"
 
 

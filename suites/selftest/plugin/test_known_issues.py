@@ -153,13 +153,13 @@ def test_one_case_that_still_fails_keeps_the_entry(suite: pytest.Pytester) -> No
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,
 )
 def test_other_runs_only_report_what_is_fixed(
-    suite: pytest.Pytester, words: tuple[str, ...], printed: bool
+    suite: pytest.Pytester, words: tuple[str, ...], said: bool
 ) -> None:
     suite.path.joinpath("noop.patch").write_text("--- a/f.c\n+++ b/f.c\n@@ -1 +1 @@\n-a\n+b\n")
     _tests(suite, known_a="", known_b="", known_c="", other="", more="")
     result = suite.runpytest(*words)
     assert result.ret == 0
-    assert ("FIXED s-fs-info: " in str(result.stdout)) == printed
+    assert ("FIXED s-fs-info: " in str(result.stdout)) == said
     result.stdout.no_fnmatch_line("*STALE*")
 
 
@@ -208,13 +208,13 @@ def test_workers_answer_together(suite: pytest.Pytester, fixed: bool) -> None:
 @pytest.mark.parametrize("workers", [(), ("-n", "2")])
 @pytest.mark.parametrize(("kernel", "said"), [("has:check", True), ("has:other", False)])
 def test_an_issue_that_a_change_brought_is_asked_of_kernels_that_have_it(
-    suite: pytest.Pytester, kernel: str, printed: bool, workers: tuple[str, ...]
+    suite: pytest.Pytester, kernel: str, said: bool, workers: tuple[str, ...]
 ) -> None:
     brought = "    filesystem: hfs\n    brought_by: {commit: 'hfs: check', function: check}\n"
     _issues(suite, _ISSUES + brought)
     _tests(suite, known_a="pass", known_b="pass")
     result = suite.runpytest_subprocess("suite", "--kernel", kernel, *workers)
     result.assert_outcomes(passed=2)
-    assert ("FIXED s-fs-info: 2 of 2 cases" in str(result.stdout)) == printed
+    assert ("FIXED s-fs-info: 2 of 2 cases" in str(result.stdout)) == said
     # No entry of such a kernel is stale for the default one.
     assert suite.runpytest_subprocess("suite").ret == 0

@@ -157,8 +157,8 @@ def test_of_a_suite_runs_what_runs_the_changed_function(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     found = {record.case: record.status for _, record in read_results(results).cases}
     assert found == {"hfs-setup_bdev_super-EIO-then-mount-mount": CaseStatus.FAIL}
-    printed = done.stderr
-    assert "touched: 1 of 5 cases of hfs run hfs_mdb_put; 4 are left out" in printed
-    assert "touched: 5 cases of hfsplus are left out: the same code before and after" in printed
+    said = done.stderr
+    assert "touched: 1 of 5 cases of hfs run hfs_mdb_put; 4 are left out" in said
+    assert "touched: 5 cases of hfsplus are left out: the same code before and after" in said
     (names,) = artefacts.glob(f"*/{selection.UNTOUCHED_LIST}")
     assert len(names.read_text().split()) == 9

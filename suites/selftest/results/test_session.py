@@ -81,15 +81,15 @@ def test_a_run_that_is_closed_leaves_no_guest(session: RunSession, gate: threadi
 @pytest.fixture
 def ahead(tmp_path: Path) -> Iterator[tuple[RunSession, io.StringIO]]:
     """A session that runs two batches ahead, and what it says."""
-    printed = io.StringIO()
+    said = io.StringIO()
     batches = [
         Batch("debian:7.2", name, tuple(make_case(f"{name}{n}", words) for n in range(3)))
         for name, words in (("known", "errno=EINVAL"), ("new", "errno=ENXIO"))
     ]
     chosen = {choice.name: choice for choice in choices(RunOptions())}
-    made = RunSession(chosen, tmp_path, Progress(printed), jobs=2, make=SimTestbed)
+    made = RunSession(chosen, tmp_path, Progress(said), jobs=2, make=SimTestbed)
     made.expect(batches)
-    yield made, printed
+    yield made, said
     made.close()
 
 
@@ -99,15 +99,15 @@ def _run_ahead(session: RunSession) -> None:
 
 
 def test_the_first_failure_is_said_at_once(ahead: tuple[RunSession, io.StringIO]) -> None:
-    session, printed = ahead
+    session, said = ahead
     session.announces = lambda kernel, verdict: verdict.case.id.startswith("new")
     _run_ahead(session)
-    lines = [line for line in printed.getvalue().splitlines() if line.startswith("first failure: ")]
+    lines = [line for line in said.getvalue().splitlines() if line.startswith("first failure: ")]
     assert lines == ["first failure: new0: mount: mount: -ENXIO; expected -EIO"]
 
 
 def test_a_failure_that_is_known_is_not_said(ahead: tuple[RunSession, io.StringIO]) -> None:
-    session, printed = ahead
+    session, said = ahead
     session.announces = lambda kernel, verdict: False
     _run_ahead(session)
-    assert "first failure" not in printed.getvalue()
+    assert "first failure" not in said.getvalue()

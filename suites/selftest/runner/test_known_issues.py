@@ -251,16 +251,16 @@ def test_the_file_of_mutants_of_before(tmp_path: Path) -> None:
     path = tmp_path / "known_issues.yaml"
     path.write_text(_OLD_FINDINGS)
     known = load_known_issues(path)
-    printed = {
+    said = {
         "loop": Failure(failure.HANG, "x", evidence="a+0x1/0x2\nhfs_mdb_get+0x1/0x2 [hfs]\n"),
         "bug": Failure(failure.OOPS, "x", evidence="kernel BUG at fs/hfs/inode.c:476!\n"),
         "lost": Failure(failure.LEAK, "x", evidence="    hfsplus_btree_open+0x24f/0x430\n"),
     }
-    for name, one in printed.items():
+    for name, one in said.items():
         (issue,) = known.explain(_CASE, (one,), _TODAY)
         assert issue.id == name
         assert not known.explain(_CASE, (replace(one, kind=failure.WARNING, evidence=""),), _TODAY)
-    assert not known.explain(_CASE, (*tuple(printed.values())[:2], _OTHER), _TODAY)
+    assert not known.explain(_CASE, (*tuple(said.values())[:2], _OTHER), _TODAY)
 
 
 def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:

@@ -197,14 +197,14 @@ def test_points_that_an_earlier_event_has_take_turns_and_the_plan_counts_the_oth
 
 def test_of_points_that_pass_only_their_answers_are_kept() -> None:
     """Two hundred thousand of them must fit in memory."""
-    printed = Outcome("errpath-1", 7, fired=1, kmsg="x" * 4096, counts={"allocations": "y" * 4096})
+    said = Outcome("errpath-1", 7, fired=1, kmsg="x" * 4096, counts={"allocations": "y" * 4096})
 
     def run(cases: Sequence[MountCase]) -> dict[str, Result]:
         found = {}
         for case in cases:
             failures = (_LEAK,) if case.id.endswith("fill>get") else ()
             result = _verdict(case, *failures)
-            found[case.id] = replace(result, verdict=replace(result.verdict, outcome=printed))
+            found[case.id] = replace(result, verdict=replace(result.verdict, outcome=said))
         return found
 
     sweeper = _sweeper(run)
@@ -212,7 +212,7 @@ def test_of_points_that_pass_only_their_answers_are_kept() -> None:
     kept = {case_id: one.verdict.outcome for case_id, one in results.items()}
     assert kept["sweep-hfs-mount-ro-alloc-fill"] == Outcome("errpath-1", 7, fired=1)
     # A failure keeps its evidence.
-    assert kept["sweep-hfs-mount-ro-alloc-fill>get"] == printed
+    assert kept["sweep-hfs-mount-ro-alloc-fill>get"] == said
 
 
 def test_a_broken_field_is_written_over_the_volume_and_any_errno_will_do() -> None:

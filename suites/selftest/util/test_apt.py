@@ -149,7 +149,7 @@ class Archive:
     layout: Layout
     apts: list[Apt]
     now: float = 1000.0
-    printed: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
     def source(self) -> DebianSource:
         def apts(_: Path) -> Iterator[Apt]:
@@ -157,7 +157,7 @@ class Archive:
 
         class Listener(Progress):
             def say(listener, text: str) -> None:  # noqa: N805
-                self.printed.append(text)
+                self.said.append(text)
 
         return DebianSource(self.layout, Listener(), clock=lambda: self.now, apts=apts)
 
@@ -210,17 +210,17 @@ def test_offline_uses_the_cached_version_and_says_so(tmp_path: Path, tree: Path)
     archive.source().open("7.2")
     archive.apts = [FakeApt(down=True, suite="unstable")]
     archive.now += 1e6
-    archive.printed.clear()
+    archive.said.clear()
     assert archive.source().open("7.2").label.endswith("(7.2.1-1)")
-    assert any("using debian:7.2 (7.2.1-1)" in line for line in archive.printed)
+    assert any("using debian:7.2 (7.2.1-1)" in line for line in archive.said)
     # Not at once again: each attempt costs seconds without a network.
-    archive.printed.clear()
+    archive.said.clear()
     archive.now += 600
     archive.source().open("7.2")
-    assert archive.printed == []
+    assert archive.said == []
     archive.now += 600
     archive.source().open("7.2")
-    assert any("using debian:7.2" in line for line in archive.printed)
+    assert any("using debian:7.2" in line for line in archive.said)
 
 
 def test_offline_without_a_cache_tells_why(tmp_path: Path) -> None:

@@ -92,11 +92,11 @@ _GOOD = "name: x\ncount: 1\n"
 def test_one_line_with_file_and_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         _load(tmp_path, text)
-    printed = str(caught.value)
-    assert printed.startswith(f"{tmp_path}/def.yaml:")
-    assert message in printed
-    assert "\n" not in printed
-    assert "expected" in printed
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path}/def.yaml:")
+    assert message in said
+    assert "\n" not in said
+    assert "expected" in said
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
@@ -129,9 +129,9 @@ def test_what_is_written_is_read_back(
 
 @given(text=st.text(st.sampled_from("name:count1 \n-[]{}&*!|>'\"#%@,?\t"), max_size=40))
 def test_no_text_brings_a_traceback(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    printed = ""
+    said = ""
     try:
         _load(tmp_path_factory.getbasetemp(), text)
     except DefinitionError as error:
-        printed = str(error)
-    assert "\n" not in printed
+        said = str(error)
+    assert "\n" not in said

@@ -14,7 +14,7 @@ from errpath.results.reports.decoding import Decoder
 from errpath.runner.blocked import HANGING_TASK, OWNER_LINE, SAMPLE_LINE, TASK_LINE
 from errpath.runner.origin import Measured
 
-__all__ = ["OriginStory", "crash_lines", "origin_of", "resource_lines"]
+__all__ = ["OriginStory", "crash_lines", "error_in", "origin_of", "resource_lines"]
 
 _FRAME = re.compile(
     r"^\s*(?:\[<[0-9a-f]+>\] )?(?P<name>[A-Za-z_][\w.]*)\+0x(?P<offset>[0-9a-f]+)/0x[0-9a-f]+"
@@ -102,6 +102,13 @@ def origin_of(measured: Measured, case: MountCase) -> OriginStory:
     if failing:
         lines.append(f"  error in   {failing}: what failed was called by it, and so was this")
     return OriginStory(tuple(lines), failing)
+
+
+def error_in(case: MountCase, way: Sequence[str]) -> str:
+    """The function of a stack, innermost first, that saw the error of what was made to fail: it is
+    on that call chain, too. "" where none is, or where the case names no chain."""
+    failed = set(_failed(case))
+    return next((name for name in way if name in failed), "")
 
 
 def _failed(case: MountCase) -> list[str]:

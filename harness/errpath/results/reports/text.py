@@ -15,8 +15,8 @@ from errpath.oracles.message_source import MessageSource
 from errpath.oracles.ownership import OwnershipTrace
 from errpath.oracles.references import Taker
 from errpath.oracles.steps import order_of
-from errpath.oracles.timeline import Timeline
-from errpath.results.reports.crash_story import crash_lines, origin_of, resource_lines
+from errpath.oracles.timeline import Timeline, is_of_filesystem
+from errpath.results.reports.crash_story import crash_lines, error_in, origin_of, resource_lines
 from errpath.results.reports.decoding import Decoder
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.origin import Measured
@@ -86,7 +86,9 @@ def render(
             lines += ["", *story]
     if message is not None:
         lines += ["", *_message_lines(message)]
-    lines += ["", *_taker_lines(takers)] if takers else _resource_story(result, lifetime)
+    lines += (
+        ["", *_taker_lines(verdict.case, takers)] if takers else _resource_story(result, lifetime)
+    )
     if verdict.status is Status.FAIL and verdict.leak is not None and decoder is not None:
         lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder, lifetime)]
     lines += ["", f"  rerun      {rerun}"]
@@ -120,7 +122,7 @@ def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
     return ["", *shown, *story] if shown or story else []
 
 
-def _taker_lines(takers: Sequence[Taker]) -> list[str]:
+def _taker_lines(case: MountCase, takers: Sequence[Taker]) -> list[str]:
     """Who took and who put references to one thing, and who kept most of them."""
     lines = []
     for one in takers:
@@ -128,7 +130,16 @@ def _taker_lines(takers: Sequence[Taker]) -> list[str]:
         text = f": {one.place.text}" if one.place.text else ""
         counts = f"{one.taken} taken, {one.put} put"
         lines.append(f"  {word:<10} {one.place}, {counts}{text}")
-    return [*lines, f"  look at    {takers[0].place}"]
+    return [*lines, *_error_lines(case, takers[0].way, str(takers[0].place))]
+
+
+def _error_lines(case: MountCase, way: Sequence[str], otherwise: str) -> list[str]:
+    """Where to look: the function that saw the error, and on whose behalf the stack in question
+    was; otherwise that which is given."""
+    if failing := error_in(case, way):
+        line = f"  error in   {failing}: what failed was called by it, and so was this"
+        return [line, f"  look at    {failing}"]
+    return [f"  look at    {otherwise}"] if otherwise else []
 
 
 def _indent(text: str) -> str:
@@ -232,6 +243,9 @@ def ownership_lines(
     if lifetime is not None and lifetime.reason:
         lines.append(f"  lifetime   not measured: {lifetime.reason}")
     look = str(timeline.lost) if timeline is not None and not timeline.remaining else ""
+    # Of the VFS, which frees what it has without asking what is in it.
+    of_vfs = timeline is not None and not is_of_filesystem(timeline.lost)
+    way = timeline.way if timeline is not None and of_vfs else ()
     # Each object in one line, but for the one that has been shown.
     for record in records[1 if timeline is not None else 0 :]:
         site = next(
@@ -244,7 +258,7 @@ def ownership_lines(
         where = f" ({frames[-1].file}:{frames[-1].line})" if frames else ""
         lines.append(f"  allocated  {site.function}{where}, {record.size} bytes")
     if story is None:
-        return [*lines, *([f"  look at    {look}"] if look else [])]
+        return [*lines, *_error_lines(case, way, look)]
     function = case.fault.function if case.fault is not None else ""
     forced = function or "setup_bdev_super"
     # Only what the context owned changed hands; fill_super's own allocations never did.
@@ -266,15 +280,13 @@ def ownership_lines(
         lines.append(
             "  not freed  the fs_context held it last: its fs_context_operations.free should have"
         )
-        look = f"free of {case.filesystem}'s fs_context_operations"
+        look, way = f"free of {case.filesystem}'s fs_context_operations", ()
     elif moved is not None and "kill_block_super" in names:
         lines.append(
             f"  not freed  {case.filesystem}'s kill_sb is {_hook(names)}, and nothing in the "
             "teardown freed it: kill_sb should have"
         )
-        look = f"kill_sb of {case.filesystem}"
-    if look:
-        lines.append(f"  look at    {look}")
-    lines += ["", "  trace"]
+        look, way = f"kill_sb of {case.filesystem}", ()
+    lines += [*_error_lines(case, way, look), "", "  trace"]
     lines += [f"    {'  ' * call.depth}{call.function}" for call in story.calls]
     return lines

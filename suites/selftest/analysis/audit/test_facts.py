@@ -108,8 +108,8 @@ def test_only_files_that_define_a_filesystem_are_read() -> None:
     assert candidates(files) == ("a.c",)
 
 
-def _reading(fstype: str, printed: Conclusion, home: str = "") -> Reading:
-    return Reading(fstype, f"fs/{home or fstype}/super.c", "x_init_fs_context", printed, "")
+def _reading(fstype: str, said: Conclusion, home: str = "") -> Reading:
+    return Reading(fstype, f"fs/{home or fstype}/super.c", "x_init_fs_context", said, "")
 
 
 LEAK = Observed(

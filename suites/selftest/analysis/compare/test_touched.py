@@ -243,8 +243,8 @@ def test_what_a_patch_cannot_reach_is_left_out_and_reported(
 ) -> None:
     patch = tmp_path / "fix.patch"
     patch.write_text(f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n")
-    printed: list[str] = []
-    progress = SimpleNamespace(say=printed.append, step=silent().step)
+    said: list[str] = []
+    progress = SimpleNamespace(say=said.append, step=silent().step)
     chosen = leave_out_untouched(
         [_planned("a"), _planned("b")],
         [patch],
@@ -254,7 +254,7 @@ def test_what_a_patch_cannot_reach_is_left_out_and_reported(
         cast(Progress, progress),
     )
     assert [one.id for one in chosen if one.case is not None] == kept
-    assert [line for line in printed if told in line]
+    assert [line for line in said if told in line]
 
 
 class _Changed(_Sources):

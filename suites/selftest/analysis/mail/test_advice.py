@@ -70,7 +70,7 @@ def _ran(earlier: Earlier, specs: list[str]) -> Callable[[str], Earlier]:
     ids=["passes", "fails", "no verdict"],
 )
 def test_a_run_before_the_commit_decides(
-    root: Path, patch: PatchMessage, earlier: Earlier, tagged: bool, printed: str
+    root: Path, patch: PatchMessage, earlier: Earlier, tagged: bool, said: str
 ) -> None:
     base, _ = open_git_tree(root, "HEAD")
     lines: list[str] = []
@@ -80,7 +80,7 @@ def test_a_run_before_the_commit_decides(
     assert specs == [f"{root.resolve()}@{commit}~"]
     assert tags == ([f'Fixes: {commit[:12]} ("x: more")'] if tagged else [])
     (line,) = lines
-    assert printed.format(commit[:12]) in line
+    assert said.format(commit[:12]) in line
 
 
 def test_nothing_is_run_where_there_is_no_suspect(patch: PatchMessage) -> None:

@@ -61,9 +61,9 @@ def _run(argv: list[str], home: Path) -> str:
         check=False,
         timeout=60,
     )
-    printed = done.stdout + done.stderr
-    assert done.returncode == 0, printed
-    return printed
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said
 
 
 def _send(files: tuple[Path, ...], home: Path) -> list[str]:
@@ -101,8 +101,8 @@ def test_b4_makes_a_series_of_what_was_sent(
     sent = reversed(_send(posting, tmp_path))
     (tmp_path / "sent.mbox").write_text("\n".join(_SEPARATOR + mail for mail in sent))
     words = ["--offline-mode", "--no-interactive", "-n", "am", "-m", "sent.mbox", "-o", "out"]
-    printed = _run(["b4", *words], tmp_path)
-    assert "Total patches: 2" in printed
+    said = _run(["b4", *words], tmp_path)
+    assert "Total patches: 2" in said
     (series,) = (tmp_path / "out").glob("*.mbx")
     subjects = [one.subject for one in read_patches(posting)]
     assert [one.subject for one in read_patches((series,))] == subjects

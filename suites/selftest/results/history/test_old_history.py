@@ -48,8 +48,8 @@ def test_what_it_holds_is_read(history: History) -> None:
     assert found[1].signature == "leak 512 < hfs_init_fs_context < alloc_fs_context"
     assert found[1].reasons == ("leak: 1 unreferenced object, 512 bytes, confirmed 2 of 2",)
     assert (found[1].failures, found[1].issue) == ((), None)
-    printed = query.judgements(history, run=history.run("latest"))
-    assert [one.kind for one in printed] == [
+    said = query.judgements(history, run=history.run("latest"))
+    assert [one.kind for one in said] == [
         "passing",
         "still failing",
         "still failing",

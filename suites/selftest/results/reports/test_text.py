@@ -19,6 +19,7 @@ from errpath.oracles.kmemleak import parse_records
 from errpath.oracles.ownership import Call, OwnershipTrace, parse_graph
 from errpath.oracles.timeline import Holder, Place, Timeline
 from errpath.results.artefacts import write_artefacts
+from errpath.results.reports.crash_story import error_in
 from errpath.results.reports.text import ownership_lines, render
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.result import Result
@@ -182,3 +183,31 @@ def test_the_hook_that_should_have_freed_is_of_who_held_it_last(end: str, look: 
     case, trace = _case("setup_bdev_super", ""), OwnershipTrace(calls)
     lines = ownership_lines(case, [leak], trace, SimDecoder(), lifetime)
     assert f"  look at    {look}" in lines
+
+
+def test_the_function_that_saw_the_error_is_on_both_stacks() -> None:
+    case = replace(_case("", ""), id="sweep-erofs-mount-ro-alloc-fill_super>read_superblock")
+    way = ("bread", "read_superblock", "fill_super")
+    assert error_in(case, way) == "read_superblock"
+    assert error_in(case, ("load_log", "fill_log")) == ""
+    # Without a chain the forced function alone is known, and nothing was taken below it.
+    assert error_in(_case("setup_bdev_super", ""), way) == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "look"),
+    [
+        # The superblock's list of inodes went with it: as of jfs.
+        ("fs/super.c", "fill_super"),
+        # The filesystem dropped the reference itself.
+        ("fs/hfs/btree.c", "gone (fs/hfs/btree.c:2)"),
+    ],
+)
+def test_what_the_vfs_frees_was_lost_where_the_error_was_seen(file: str, look: str) -> None:
+    stored = Place("read_superblock", "fs/hfs/super.c", 1)
+    holder = Holder("&inode->i_sb_list", 1, stored, Place("gone", file, 2), freed=True)
+    timeline = Timeline(1, 64, stored, (holder,), way=("read_superblock", "fill_super"))
+    case = replace(_case("", ""), id="sweep-hfs-mount-ro-alloc-fill_super>other")
+    (leak,) = parse_records(_LEAK)
+    lines = ownership_lines(case, [leak], None, SimDecoder(), Lifetime(timeline))
+    assert lines[-1] == f"  look at    {look}"
