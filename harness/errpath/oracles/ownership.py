@@ -75,6 +75,17 @@ class OwnershipTrace:
         """Whether a function was called."""
         return any(call.function == function for call in self.calls)
 
+    def callers(self, function: str) -> frozenset[str]:
+        """The functions through which a function was called, whenever it was."""
+        way: list[str] = []
+        found: set[str] = set()
+        for call in self.calls:
+            del way[call.depth :]
+            if call.function == function:
+                found.update(way)
+            way.append(call.function)
+        return frozenset(found)
+
     def after(self, function: str) -> tuple[Call, ...]:
         """The calls that began after the last call of `function`."""
         at = [i for i, call in enumerate(self.calls) if call.function == function]

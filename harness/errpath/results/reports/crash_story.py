@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from errpath.cases.case import MountCase
 from errpath.oracles.failure import HANG, Failure
 from errpath.oracles.frames import base_name, is_helper
+from errpath.oracles.ownership import OwnershipTrace
 from errpath.results.reports.decoding import Decoder
 from errpath.runner.blocked import HANGING_TASK, OWNER_LINE, SAMPLE_LINE, TASK_LINE
 from errpath.runner.origin import Measured
@@ -104,10 +105,13 @@ def origin_of(measured: Measured, case: MountCase) -> OriginStory:
     return OriginStory(tuple(lines), failing)
 
 
-def error_in(case: MountCase, way: Sequence[str]) -> str:
+def error_in(case: MountCase, way: Sequence[str], trace: OwnershipTrace | None = None) -> str:
     """The function of a stack, innermost first, that saw the error of what was made to fail: it is
-    on that call chain, too. "" where none is, or where the case names no chain."""
+    on that call chain, too. "" where none is. The chain is in the name of the case, or is how the
+    function that fails was called in a trace."""
     failed = set(_failed(case))
+    if trace is not None:
+        failed |= {name for function in failed for name in trace.callers(function)}
     return next((name for name in way if name in failed), "")
 
 

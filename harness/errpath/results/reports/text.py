@@ -133,10 +133,12 @@ def _taker_lines(case: MountCase, takers: Sequence[Taker]) -> list[str]:
     return [*lines, *_error_lines(case, takers[0].way, str(takers[0].place))]
 
 
-def _error_lines(case: MountCase, way: Sequence[str], otherwise: str) -> list[str]:
+def _error_lines(
+    case: MountCase, way: Sequence[str], otherwise: str, trace: OwnershipTrace | None = None
+) -> list[str]:
     """Where to look: the function that saw the error, and on whose behalf the stack in question
     was; otherwise that which is given."""
-    if failing := error_in(case, way):
+    if failing := error_in(case, way, trace):
         line = f"  error in   {failing}: what failed was called by it, and so was this"
         return [line, f"  look at    {failing}"]
     return [f"  look at    {otherwise}"] if otherwise else []
@@ -287,6 +289,6 @@ def ownership_lines(
             "teardown freed it: kill_sb should have"
         )
         look, way = f"kill_sb of {case.filesystem}", ()
-    lines += [*_error_lines(case, way, look), "", "  trace"]
+    lines += [*_error_lines(case, way, look, story), "", "  trace"]
     lines += [f"    {'  ' * call.depth}{call.function}" for call in story.calls]
     return lines

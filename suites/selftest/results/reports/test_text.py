@@ -190,8 +190,13 @@ def test_the_function_that_saw_the_error_is_on_both_stacks() -> None:
     way = ("bread", "read_superblock", "fill_super")
     assert error_in(case, way) == "read_superblock"
     assert error_in(case, ("load_log", "fill_log")) == ""
-    # Without a chain the forced function alone is known, and nothing was taken below it.
-    assert error_in(_case("setup_bdev_super", ""), way) == ""
+    # Without a chain in its name, it is how the trace has the forced function called: before, too.
+    forced = _case("load_label", "")
+    assert error_in(forced, way) == ""
+    names = ((0, "fill_super"), (1, "bread"), (1, "read_superblock"), (2, "load_label"))
+    trace = OwnershipTrace(tuple(Call(*one) for one in names))
+    assert error_in(forced, way, trace) == "read_superblock"
+    assert error_in(forced, ("bread", "fill_super"), trace) == "fill_super"
 
 
 @pytest.mark.parametrize(
