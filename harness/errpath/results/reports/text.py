@@ -133,6 +133,15 @@ def _taker_lines(case: MountCase, takers: Sequence[Taker]) -> list[str]:
     return [*lines, *_error_lines(case, takers[0].way, str(takers[0].place))]
 
 
+def _way(case: MountCase, timeline: Timeline, trace: OwnershipTrace | None) -> Sequence[str]:
+    """The stack of the allocation, innermost first, where it tells more than where the last
+    reference went: that was in the VFS, which frees what it has without asking what is in it, or
+    the function that allocated saw the error itself, or its caller did."""
+    if is_of_filesystem(timeline.lost) and not error_in(case, timeline.way[:2], trace):
+        return ()
+    return timeline.way
+
+
 def _error_lines(
     case: MountCase, way: Sequence[str], otherwise: str, trace: OwnershipTrace | None = None
 ) -> list[str]:
@@ -245,9 +254,7 @@ def ownership_lines(
     if lifetime is not None and lifetime.reason:
         lines.append(f"  lifetime   not measured: {lifetime.reason}")
     look = str(timeline.lost) if timeline is not None and not timeline.remaining else ""
-    # Of the VFS, which frees what it has without asking what is in it.
-    of_vfs = timeline is not None and not is_of_filesystem(timeline.lost)
-    way = timeline.way if timeline is not None and of_vfs else ()
+    way = _way(case, timeline, story) if timeline is not None else ()
     # Each object in one line, but for the one that has been shown.
     for record in records[1 if timeline is not None else 0 :]:
         site = next(

@@ -200,18 +200,22 @@ def test_the_function_that_saw_the_error_is_on_both_stacks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "look"),
+    ("file", "allocator", "look"),
     [
         # The superblock's list of inodes went with it: as of jfs.
-        ("fs/super.c", "fill_super"),
+        ("fs/super.c", "read_superblock", "fill_super"),
         # The filesystem dropped the reference itself.
-        ("fs/hfs/btree.c", "gone (fs/hfs/btree.c:2)"),
+        ("fs/hfs/btree.c", "read_superblock", "gone (fs/hfs/btree.c:2)"),
+        # So it did, but who had it allocated saw the error: as of xfs.
+        ("fs/hfs/btree.c", "other", "other"),
     ],
 )
-def test_what_the_vfs_frees_was_lost_where_the_error_was_seen(file: str, look: str) -> None:
+def test_what_the_vfs_frees_was_lost_where_the_error_was_seen(
+    file: str, allocator: str, look: str
+) -> None:
     stored = Place("read_superblock", "fs/hfs/super.c", 1)
     holder = Holder("&inode->i_sb_list", 1, stored, Place("gone", file, 2), freed=True)
-    timeline = Timeline(1, 64, stored, (holder,), way=("read_superblock", "fill_super"))
+    timeline = Timeline(1, 64, stored, (holder,), way=(allocator, "get", "fill_super"))
     case = replace(_case("", ""), id="sweep-hfs-mount-ro-alloc-fill_super>other")
     (leak,) = parse_records(_LEAK)
     lines = ownership_lines(case, [leak], None, SimDecoder(), Lifetime(timeline))
