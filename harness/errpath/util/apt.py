@@ -20,6 +20,7 @@ from errpath.util.process import ProgramError, run
 __all__ = [
     "Apt",
     "Candidate",
+    "archive_of",
     "compare",
     "find_mirror",
     "private_apt",
@@ -169,6 +170,11 @@ def find_mirror(etc: Path = Path("/etc/apt")) -> str:
     raise SourceError(
         f"{etc}: no Debian mirror among the sources of apt; expected one, or ERRPATH_MIRROR=URL"
     )
+
+
+def archive_of(mirror: str, suite: str) -> str:
+    """The URL of the archive that has a suite: security updates have one beside the mirror's."""
+    return f"{mirror}-security" if suite.endswith("-security") else mirror
 
 
 def series_of(package: str) -> tuple[int, ...]:

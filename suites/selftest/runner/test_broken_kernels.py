@@ -31,7 +31,7 @@ _FEW = 24
 
 
 def _mounts(case: MountCase) -> int:
-    return sum(isinstance(step, Mount | FsOpen) for step in case.steps)
+    return sum(isinstance(step, Mount | FsOpen) for step in case.every_step)
 
 
 @pytest.mark.by_hand

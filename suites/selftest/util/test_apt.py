@@ -14,6 +14,7 @@ from errpath.kernel.source.debian import DebianSource
 from errpath.util.apt import (
     Apt,
     Candidate,
+    archive_of,
     compare,
     find_mirror,
     private_apt,
@@ -248,3 +249,14 @@ def test_unknown_series_is_refused(tmp_path: Path) -> None:
         DebianSource(Layout(tmp_path), silent()).open("sid")
     with pytest.raises(SourceError, match="apt knows no such package"):
         _archive(tmp_path, FakeApt()).source().open("9.9")
+
+
+@pytest.mark.parametrize(
+    ("suite", "archive"),
+    [
+        ("trixie-backports", "http://m.example/debian"),
+        ("bookworm-security", "http://m.example/debian-security"),
+    ],
+)
+def test_security_updates_have_an_archive_of_their_own(suite: str, archive: str) -> None:
+    assert archive_of("http://m.example/debian", suite) == archive

@@ -18,7 +18,15 @@ from errpath.errors import ErrpathError, SourceError
 from errpath.kernel.layout import Layout, read_json, write_json
 from errpath.kernel.source.directory import PristineDirectory
 from errpath.kernel.source.tarball import unpack
-from errpath.util.apt import Apt, Candidate, compare, find_mirror, private_apt, series_of
+from errpath.util.apt import (
+    Apt,
+    Candidate,
+    archive_of,
+    compare,
+    find_mirror,
+    private_apt,
+    series_of,
+)
 from errpath.util.locks import file_lock
 from errpath.util.process import run
 from errpath.util.progress import Progress
@@ -26,7 +34,7 @@ from errpath.util.progress import Progress
 __all__ = ["DebianSource", "open_debian"]
 
 # Suites that carry kernels newer than a release's own, most trusted first.
-_SUITES = ("trixie-backports", "unstable")
+_SUITES = ("trixie-backports", "bookworm-security", "unstable")
 # How long an answer of apt is good for, in seconds.
 _FRESH_SECONDS = 86400.0
 # How soon to ask again after apt reached nothing, in seconds.
@@ -153,7 +161,7 @@ def _apts(root: Path) -> Iterator[Apt]:
         return
     for suite in _SUITES:
         # One root each: a suite that is gone must not hide the other.
-        yield private_apt(root / suite, mirror, suite)
+        yield private_apt(root / suite, archive_of(mirror, suite), suite)
 
 
 def _newest_first(left: tuple[Apt, Candidate], right: tuple[Apt, Candidate]) -> int:
