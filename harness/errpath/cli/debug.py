@@ -6,7 +6,8 @@ import argparse
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from errpath.analysis.inspect.core import parse_registers, vmcoreinfo, write_core
@@ -34,6 +35,7 @@ from errpath.errors import ErrpathError, GuestPoisonedError, InfrastructureError
 from errpath.filesystems import load_filesystem
 from errpath.guest.machine import Machine
 from errpath.kernel import KernelStore
+from errpath.kernel.features.probe import symbols_of
 from errpath.kernel.symbols.symtab import load_system_map
 from errpath.oracles.timeline import Place
 from errpath.runner.options import RUN_GROUPS, LogOptions, RunOptions
@@ -104,7 +106,9 @@ def _debug(arguments: argparse.Namespace) -> int:
             core = scratch / "core"
             registers = _write_stopped(chosen, places, core, types, scratch)
             banner = _banner(chosen, places, (), "ended; drgn has its memory and registers")
-            file = _core_file(chosen, core, types, registers)
+            file = _core_file(chosen, core, types)
+            data_type = superblock_data_type(_sources(chosen))
+            file = replace(file, data_type=data_type, task=DEBUGGED_TASK, registers=registers)
             return run_drgn(file, banner, arguments.batch)
         batch = None
         if arguments.batch is not None:
@@ -202,26 +206,21 @@ def _types(chosen: ChosenCase, wanted: bool | None) -> tuple[Types | None, str]:
         return None, str(error)
 
 
-def _core_file(
-    chosen: ChosenCase,
-    path: Path,
-    types: Types | None,
-    registers: tuple[Mapping[str, int], ...] = (),
-) -> CoreFile:
-    kernel = chosen.testbed.kernel
-    filesystem = load_filesystem(chosen.case.filesystem)
-    directory = str(PurePosixPath(filesystem.source).parent)
-    texts = KernelStore(progress=Progress()).sources.below(kernel, directory)
+def _core_file(chosen: ChosenCase, path: Path, types: Types | None) -> CoreFile:
     return CoreFile(
         path=path,
-        vmlinux=kernel.vmlinux,
+        vmlinux=chosen.testbed.kernel.vmlinux,
         modules=tuple(module.path for module in chosen.testbed.modules(chosen.case.filesystem)),
         types=types.files if types else (),
-        filesystem=filesystem.fstype,
-        data_type=superblock_data_type(texts.values()),
-        task=DEBUGGED_TASK,
-        registers=registers,
+        filesystem=load_filesystem(chosen.case.filesystem).fstype,
     )
+
+
+def _sources(chosen: ChosenCase) -> Iterable[str]:
+    """The texts of the filesystem's sources."""
+    directory = PurePosixPath(load_filesystem(chosen.case.filesystem).source).parent
+    store = KernelStore(progress=Progress())
+    return store.sources.below(chosen.testbed.kernel, str(directory)).values()
 
 
 def _machine(guest: object) -> Machine:
@@ -241,11 +240,8 @@ def _write(chosen: ChosenCase, guest: Machine, output: Path) -> tuple[Mapping[st
         {"command-line": "info registers -a"},
         deadline=Deadline.after(20.0, "the guest's registers"),
     )
-    symbols: dict[str, int] = {}
-    for line in chosen.testbed.kernel.system_map.read_text().splitlines():
-        address, _, name = line.split(maxsplit=2)
-        symbols.setdefault(name, int(address, 16))
-    note = vmcoreinfo(chosen.testbed.kernel.release, symbols)
+    kernel = chosen.testbed.kernel
+    note = vmcoreinfo(kernel.release, symbols_of(kernel.system_map))
     registers = parse_registers(printed)
     write_core(guest.ram, note, output, registers=registers)
     return registers
@@ -292,7 +288,7 @@ def _notes(chosen: ChosenCase, symbols: Symbols, why_no_types: str) -> list[str]
         lines.append(f"types    those of single files: {why_no_types}")
     if symbols.scripts is not None:
         lines.append("scripts  the kernel's: apropos lx")
-    if "CONFIG_DEBUG_INFO_REDUCED=y" in chosen.testbed.kernel.config.read_text():
+    if chosen.testbed.kernel.options().get("CONFIG_DEBUG_INFO_REDUCED") == "y":
         lines.append(
             "locals   may show another value's register (CONFIG_DEBUG_INFO_REDUCED); at the entry "
             "of a function its arguments are in rdi, rsi, rdx, rcx, r8, r9"

@@ -17,7 +17,7 @@ __all__ = ["replay"]
 
 # At most 15 characters: what the kernel keeps of a name. The same in every clone.
 _TASK = "errpath-replay"
-# A message's time and, of a report, what counts since boot.
+# A message's time.
 _TIME = re.compile(r"^\[ *\d+\.\d+\] ")
 
 

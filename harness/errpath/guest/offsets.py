@@ -7,9 +7,8 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from elftools.elf.elffile import ELFFile
-
 from errpath.errors import InfrastructureError
+from errpath.kernel.symbols.elf import section_bytes
 from errpath.util.resources import GUESTS
 
 __all__ = ["OFFSETS_DIRECTORY", "Offsets", "read_offsets"]
@@ -55,9 +54,7 @@ def read_offsets(module: Path) -> Offsets:
     Raises:
         InfrastructureError: it is another module.
     """
-    with module.open("rb") as file:
-        section = ELFFile(file).get_section_by_name(_SECTION)
-        data: bytes = section.data() if section is not None else b""
+    data = section_bytes(module, _SECTION)
     expected = len(Offsets._fields)
     if len(data) != 8 * expected:
         text = f"{module}: {len(data) // 8} offsets in {_SECTION}; expected {expected}"

@@ -61,7 +61,7 @@ class ReportedConfig:
         """What is otherwise in a kernel that was built with it, in lines."""
         usual = load_guest(REPRO_GUEST).fragments if self.lean else _fragments(_NEEDED)
         own = load_requested(usual, ())
-        final = parse_config(kernel.config.read_text())
+        final = kernel.options()
         found = list(differences(parse_config(self.text), final, own, lean=self.lean))
         return summary(found, _TOLD_MAX)
 

@@ -8,7 +8,7 @@ stores to that word tell who put it there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from errpath.guest.holders import Access, What
@@ -61,12 +61,6 @@ class Origin:
     way: tuple[str, ...] = ()
     # The memory that holds the word was freed, which is what stored the value.
     freed: bool = False
-
-    def failing_function(self, failed: Iterable[str]) -> str:
-        """The function that saw the error of a call chain that was made to fail, and on whose
-        behalf the value was stored; "" where there is none. `failed` are the chain's functions."""
-        seen = set(failed)
-        return next((name for name in self.way if name in seen), "")
 
 
 def crash_of(failure: Failure) -> Crash | None:

@@ -27,7 +27,7 @@ def check_configured(kernel: BuiltKernel, filesystem: Filesystem) -> None:
     Raises:
         AbsentError: a line of its definition is missing there; the text names it.
     """
-    final = parse_config(kernel.config.read_text())
+    final = kernel.options()
     for line in filesystem.kconfig:
         for symbol, value in parse_config(line).items():
             got = final.get(symbol, "absent")

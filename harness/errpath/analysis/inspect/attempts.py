@@ -19,7 +19,7 @@ class Attempt:
     messages: tuple[str, ...]
     # Function and depth of each call, in order.
     calls: tuple[tuple[str, int], ...]
-    # Addresses and sizes of what it leaked, and whose first frame allocated it.
+    # Size and address of each object that it leaked.
     leaks: tuple[str, ...]
 
     def __str__(self) -> str:

@@ -108,14 +108,13 @@ def open_core(core: CoreFile) -> drgn.Program:
 
 
 def run_drgn(core: CoreFile, banner: str, batch: str | None) -> int:
-    """A session of drgn at the terminal or, with `batch`, these statements; the exit status.
+    """A session of drgn, which `find_drgn` has found, at the terminal or, with `batch`, these
+    statements; the exit status.
 
     Raises:
-        ToolMissingError: no drgn.
         InfrastructureError: it refuses the core.
         UsageError: `batch` is no Python.
     """
-    find_drgn()
     import drgn
     from drgn import cli
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from errpath.errors import AbsentError
 from errpath.kernel.build.built import BuiltKernel
 from errpath.kernel.build.compiled import Share, compiled_share
-from errpath.kernel.build.kconfig import parse_config
 from errpath.kernel.build.state import load_state, load_tree
 from errpath.kernel.layout import Layout
 from errpath.kernel.source.tree import File
@@ -69,7 +68,7 @@ class KernelSources:
         if not texts:
             return None
         makefile = texts.get("Makefile", texts.get("Kbuild", ""))
-        return compiled_share(texts, makefile, parse_config(kernel.config.read_text()))
+        return compiled_share(texts, makefile, kernel.options())
 
     def below(self, kernel: BuiltKernel, directory: str) -> dict[str, str]:
         """C files, headers and makefiles below a directory such as `fs/hfs`, by their paths in it;

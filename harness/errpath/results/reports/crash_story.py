@@ -15,7 +15,14 @@ from errpath.results.reports.decoding import Decoder
 from errpath.runner.blocked import HANGING_TASK, OWNER_LINE, SAMPLE_LINE, TASK_LINE
 from errpath.runner.origin import Measured
 
-__all__ = ["OriginStory", "crash_lines", "error_in", "origin_of", "resource_lines"]
+__all__ = [
+    "OriginStory",
+    "crash_lines",
+    "error_in",
+    "error_lines",
+    "origin_of",
+    "resource_lines",
+]
 
 _FRAME = re.compile(
     r"^\s*(?:\[<[0-9a-f]+>\] )?(?P<name>[A-Za-z_][\w.]*)\+0x(?P<offset>[0-9a-f]+)/0x[0-9a-f]+"
@@ -99,10 +106,8 @@ def origin_of(measured: Measured, case: MountCase) -> OriginStory:
     lines.append(f"  {word:<10} in {origin.stored}{text}")
     if len(origin.way) > 1:
         lines.append(f"  {'':<10} by {' <- '.join(origin.way)}")
-    failing = origin.failing_function(_failed(case))
-    if failing:
-        lines.append(f"  error in   {failing}: what failed was called by it, and so was this")
-    return OriginStory(tuple(lines), failing)
+    failing = error_in(case, origin.way)
+    return OriginStory((*lines, *error_lines(failing)), failing)
 
 
 def error_in(case: MountCase, way: Sequence[str], trace: OwnershipTrace | None = None) -> str:
@@ -113,6 +118,13 @@ def error_in(case: MountCase, way: Sequence[str], trace: OwnershipTrace | None =
     if trace is not None:
         failed |= {name for function in failed for name in trace.callers(function)}
     return next((name for name in way if name in failed), "")
+
+
+def error_lines(failing: str) -> tuple[str, ...]:
+    """The line of a report on what `error_in` gave; none for ""."""
+    if not failing:
+        return ()
+    return (f"  error in   {failing}: what failed was called by it, and so was this",)
 
 
 def _failed(case: MountCase) -> list[str]:

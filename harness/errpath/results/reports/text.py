@@ -16,7 +16,13 @@ from errpath.oracles.ownership import OwnershipTrace
 from errpath.oracles.references import Taker
 from errpath.oracles.steps import order_of
 from errpath.oracles.timeline import Timeline, is_of_filesystem
-from errpath.results.reports.crash_story import crash_lines, error_in, origin_of, resource_lines
+from errpath.results.reports.crash_story import (
+    crash_lines,
+    error_in,
+    error_lines,
+    origin_of,
+    resource_lines,
+)
 from errpath.results.reports.decoding import Decoder
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.origin import Measured
@@ -147,10 +153,9 @@ def _error_lines(
 ) -> list[str]:
     """Where to look: the function that saw the error, and on whose behalf the stack in question
     was; otherwise that which is given."""
-    if failing := error_in(case, way, trace):
-        line = f"  error in   {failing}: what failed was called by it, and so was this"
-        return [line, f"  look at    {failing}"]
-    return [f"  look at    {otherwise}"] if otherwise else []
+    failing = error_in(case, way, trace)
+    look = failing or otherwise
+    return [*error_lines(failing), *([f"  look at    {look}"] if look else [])]
 
 
 def _indent(text: str) -> str:
