@@ -130,7 +130,11 @@ def _compile(file: Path, source: Source, limits: Sequence[str]) -> bytes:
         (scratch / "repro.c").write_text(source.text, errors="replace")
         for name, data in source.files.items():
             (scratch / name).write_bytes(data)
-        argv = ["prlimit", *limits, "gcc", "-w", "-O1", "-static", "-pthread", *source.flags]
+        # syzkaller's programs map 16 MiB at 0x20000000. The heap of a program at a fixed address
+        # starts at random in its first GiB (arch/x86/kernel/process.c, arch_randomize_brk()): one
+        # run in 60 would map over it.
+        static = ["-fPIE", "-static-pie", "-pthread"]
+        argv = ["prlimit", *limits, "gcc", "-w", "-O1", *static, *source.flags]
         done = process.run(
             [*argv, "-o", "repro", "repro.c"],
             cwd=scratch,

@@ -42,6 +42,14 @@ def test_plain_calls_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "dir" / 'a"bAf').read_bytes() == b"abcxx"
 
 
+def test_the_heap_is_away_from_the_data_area(tmp_path: Path) -> None:
+    """The data area is 16 MiB at 0x20000000, mapped over what is there."""
+    (tmp_path / "repro.c").write_text(
+        "#include <unistd.h>\nint main(void) { return (unsigned long)sbrk(0) >> 32 ? 0 : 9; }\n"
+    )
+    assert _run(tmp_path / "repro.c", tmp_path).returncode == 0
+
+
 def test_an_image_travels_with_the_program(tmp_path: Path) -> None:
     image = base_image("hfs")
     packed = base64.b64encode(zlib.compress(image.to_bytes())).decode()
