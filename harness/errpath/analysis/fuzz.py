@@ -99,6 +99,7 @@ class FuzzSearch:
     again: int = 0
     # What has failed so far: one of each kind is reported, however long the search goes on.
     _reported: set[str] = field(default_factory=set)
+    _announced: bool = False
 
     def run(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
         """New findings among `mounts`, one of each kind that no earlier call had, made as small as
@@ -135,6 +136,12 @@ class FuzzSearch:
                 findings.append(FuzzFinding(mutated, verdict))
         return findings
 
+    def _announce(self, verdict: Verdict) -> None:
+        """Say the first failure of a search: to make it smaller takes long."""
+        if not self._announced and not self._known(verdict):
+            self._announced = True
+            self.progress.say(f"first failure: {verdict.case.id}: {verdict.failures[0].line}")
+
     def _known(self, verdict: Verdict) -> str:
         """The id of the known issue that explains all that went wrong; empty if none does."""
         subject = Subject(verdict.case.id, verdict.case.filesystem)
@@ -166,6 +173,8 @@ class FuzzSearch:
                     else:
                         self.usual.note(verdict)
                         fatal.append((mutated, verdict))
+                        if verdict.status is Status.FAIL:
+                            self._announce(verdict)
                         prepared.guest.close()
                         prepared = None
             finally:
@@ -178,7 +187,11 @@ class FuzzSearch:
     ) -> list[tuple[MutatedMount, Verdict]]:
         """Verdicts after a leak check."""
         runner = BatchRunner(
-            self.boot, repeats=self.repeats, progress=self.progress, usual=self.usual
+            self.boot,
+            repeats=self.repeats,
+            progress=self.progress,
+            usual=self.usual,
+            announce=self._announce,
         )
         try:
             results = runner.run([case for _, case in cases])

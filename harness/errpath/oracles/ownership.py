@@ -22,11 +22,11 @@ __all__ = [
     "Call",
     "GraphText",
     "OwnershipTrace",
+    "case_tracer",
     "default_functions",
     "graph_tracer",
     "parse_graph",
     "record_graph",
-    "trace_case",
 ]
 
 _TRACING = "/sys/kernel/tracing"
@@ -116,14 +116,22 @@ def parse_graph(text: str) -> OwnershipTrace:
     return OwnershipTrace(tuple(Call(call.depth - least, call.function) for call in calls))
 
 
-def trace_case(guest: Guest, case: MountCase, task: str, modules: Sequence[str]) -> OwnershipTrace:
-    """Run `case` once more, traced. Leaves the tracer off.
+@contextlib.contextmanager
+def case_tracer(
+    guest: Guest, modules: Sequence[str]
+) -> Iterator[Callable[[MountCase, str], OwnershipTrace]]:
+    """What runs a case in a task of a name, traced. The tracer is off afterwards.
 
     Raises:
         AgentError: the kernel has no function_graph tracer.
     """
-    graph = record_graph(guest, case, task, default_functions(modules))
-    return replace(parse_graph(graph.text), lost=graph.lost)
+    with graph_tracer(guest, default_functions(modules)) as record:
+
+        def trace(case: MountCase, task: str) -> OwnershipTrace:
+            graph = record(case, task)
+            return replace(parse_graph(graph.text), lost=graph.lost)
+
+        yield trace
 
 
 def default_functions(modules: Sequence[str]) -> tuple[str, ...]:

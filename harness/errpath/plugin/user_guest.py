@@ -16,7 +16,7 @@ from errpath.guest.machine import Guest, ProgramOutput
 from errpath.kernel import BuiltModule
 from errpath.oracles import canary, kmemleak
 from errpath.oracles.kmemleak import Record
-from errpath.oracles.ownership import trace_case
+from errpath.oracles.ownership import case_tracer
 from errpath.results.reports.text import decode_record, ownership_lines
 from errpath.runner.call_shapes import impossible_calls
 from errpath.runner.guests import PreparedGuest
@@ -139,7 +139,8 @@ class UserGuest:
                     lines += ["", *(f"  {line}" for line in text.splitlines())]
                 if case is not None:
                     modules = [module.name for module in self._modules]
-                    story = trace_case(self.machine, case, self._task(), modules)
+                    with case_tracer(self.machine, modules) as trace:
+                        story = trace(case, self._task())
                     lines += ["", *ownership_lines(case, records, story, symbolizer)]
         pytest.fail("\n".join(lines), pytrace=False)
 

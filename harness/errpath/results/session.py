@@ -168,22 +168,23 @@ class RunSession:
 
     def _run(self, batch: Batch, testbed: Testbed, lost: Mapping[str, ErrpathError]) -> None:
         def publish(results: Mapping[str, Result]) -> None:
-            self._announce(batch.kernel, results)
+            for result in results.values():
+                self._announce(batch.kernel, result.verdict)
             for case_id, result in results.items():
                 self._results[batch.kernel, case_id] = result
             self.progress.wake()
 
-        self.batches.run(batch, testbed, lost, publish)
+        self.batches.run(
+            batch, testbed, lost, publish, lambda verdict: self._announce(batch.kernel, verdict)
+        )
 
-    def _announce(self, kernel: str, results: Mapping[str, Result]) -> None:
+    def _announce(self, kernel: str, verdict: Verdict) -> None:
         """Say the first failure of a run: tests that are reported before its own may take long."""
-        for result in results.values():
-            verdict = result.verdict
-            if self._announced or not self.working:
-                return
-            if verdict.status is Status.FAIL and self.announces(kernel, verdict):
-                self._announced = True
-                self.progress.say(f"first failure: {verdict.case.id}: {verdict.failures[0].line}")
+        if self._announced or not self.working or verdict.status is not Status.FAIL:
+            return
+        if self.announces(kernel, verdict):
+            self._announced = True
+            self.progress.say(f"first failure: {verdict.case.id}: {verdict.failures[0].line}")
 
     def _have_run(self, batch: Batch, key: tuple[str, str]) -> None:
         """Have a batch run until the result of one of its cases is there."""

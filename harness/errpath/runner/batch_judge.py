@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
@@ -27,7 +27,10 @@ from errpath.runner.resource_check import Counted, ResourceCheck
 from errpath.runner.result import Result
 from errpath.runner.verdict import Leak, Status, Verdict, infrastructure_error, judge
 
-__all__ = ["BatchJudge", "Judged", "Observed"]
+__all__ = ["Announce", "BatchJudge", "Judged", "Observed"]
+
+# Takes a verdict that stands while others of its batch do not.
+Announce = Callable[[Verdict], None]
 
 # Of many cases that leak the same, these are confirmed; the others are counted if all of these are.
 _SAMPLE = 8
@@ -75,8 +78,16 @@ class Judged:
 class BatchJudge:
     """Judges the batches of one runner."""
 
-    def __init__(self, current: CurrentGuest, *, repeats: int) -> None:
-        """`repeats` is how often a suspect runs again."""
+    def __init__(
+        self,
+        current: CurrentGuest,
+        *,
+        repeats: int,
+        announce: Announce = lambda verdict: None,
+    ) -> None:
+        """`repeats` is how often a suspect runs again. `announce` gets leaks as soon as they are
+        confirmed: their batch may take long to judge."""
+        self._announce = announce
         self._current = current
         self._confirmation = Confirmation(current, repeats=repeats)
         self._resources = ResourceCheck(current, repeats=repeats)
@@ -175,9 +186,18 @@ class BatchJudge:
         sample = [case for cases in alike.values() for case in cases[:_SAMPLE]]
         if not sample:
             return ConfirmedLeaks(), ""
+
+        def found(counts: Mapping[str, int]) -> None:
+            for case, outcome in batch.runs:
+                if counts.get(case.id):
+                    leak = Leak(
+                        tuple(leaks.own[outcome.task]), counts[case.id], self._confirmation.repeats
+                    )
+                    self._announce(judge(case, outcome, leak))
+
         show(f"confirming {len(sample)} suspected leaks")
         try:
-            confirmed = self._confirmation.leaks(sample, signatures)
+            confirmed = self._confirmation.leaks(sample, signatures, found)
             counted: set[str] = set()
             rest: list[MountCase] = []
             for cases in alike.values():

@@ -21,7 +21,7 @@ from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError, GuestLostError
 from errpath.oracles.kmemleak import Record
 from errpath.runner.availability import lacking
-from errpath.runner.batch_judge import BatchJudge, Judged, Observed
+from errpath.runner.batch_judge import Announce, BatchJudge, Judged, Observed
 from errpath.runner.batch_step import LostGuests, Show, Step
 from errpath.runner.case_loop import CaseLoop
 from errpath.runner.counting import begin_counts
@@ -54,6 +54,7 @@ class BatchRunner:
         first: int | None = None,
         usual: UsualFailures | None = None,
         before: MountCase | None = None,
+        announce: Announce = lambda verdict: None,
     ) -> None:
         """`boot` gives a fresh guest, `confirm` one for confirmation (the same unless given).
 
@@ -62,7 +63,7 @@ class BatchRunner:
         has only `first` cases where that is given, so that something is known soon. `usual` is
         shared by the runners of one kernel. `before`, whose id is no other's, runs before the cases
         of every batch and is not counted: what is allocated once in a boot is then no case's, which
-        would have to run again for it.
+        would have to run again for it. `announce` is `BatchJudge`'s.
 
         Raises:
             ValueError: `batch` is less than 1.
@@ -75,7 +76,7 @@ class BatchRunner:
         self._before = before
         self._progress = progress
         self._current = CurrentGuest(boot, confirm=confirm)
-        self._judge = BatchJudge(self._current, repeats=repeats)
+        self._judge = BatchJudge(self._current, repeats=repeats, announce=announce)
         self._pending = PendingWork(self._current)
         self._lost = LostGuests()
         self._loop = CaseLoop(

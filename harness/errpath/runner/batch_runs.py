@@ -14,6 +14,7 @@ from errpath.kernel.features.summary import stand_ins
 from errpath.oracles.kmemleak import Record
 from errpath.runner.alternatives import Settler
 from errpath.runner.availability import without_filesystem
+from errpath.runner.batch_judge import Announce
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.call_shapes import impossible_calls
 from errpath.runner.guests import Boot, PreparedGuest
@@ -54,8 +55,10 @@ class BatchRuns:
         testbed: Testbed,
         lost: Mapping[str, ErrpathError],
         publish: Publish,
+        announce: Announce = lambda verdict: None,
     ) -> None:
         """Run a batch; `lost` is why filesystems cannot be had. Each case is published once.
+        `announce` is `BatchJudge`'s.
 
         Raises:
             ErrpathError: no guest came up.
@@ -63,7 +66,7 @@ class BatchRuns:
         cases = self._possible(batch.cases, testbed, lost, publish)
         if not cases:
             return
-        runner = self._runner(batch.kernel, testbed, cases)
+        runner = self._runner(batch.kernel, testbed, cases, announce)
         self._runners.add(runner)
         try:
             runner.run(cases, publish)
@@ -123,7 +126,9 @@ class BatchRuns:
         publish({verdict.case.id: Result(verdict) for verdict in verdicts})
         return possible
 
-    def _runner(self, kernel: str, testbed: Testbed, cases: Iterable[MountCase]) -> BatchRunner:
+    def _runner(
+        self, kernel: str, testbed: Testbed, cases: Iterable[MountCase], announce: Announce
+    ) -> BatchRunner:
         functions, points = failing(cases)
         source = partial(testbed.guest_source, filesystems_of(cases), functions, points=points)
         return BatchRunner(
@@ -135,6 +140,7 @@ class BatchRuns:
             count=testbed.options.conservation,
             first=self._first(kernel),
             usual=testbed.usual,
+            announce=announce,
         )
 
     def _first(self, kernel: str) -> int | None:

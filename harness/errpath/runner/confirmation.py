@@ -8,17 +8,27 @@ from dataclasses import dataclass, field, replace
 from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
 from errpath.oracles.kmemleak import Record
-from errpath.oracles.ownership import OwnershipTrace, trace_case
+from errpath.oracles.ownership import OwnershipTrace, case_tracer
 from errpath.runner.crashed_again import apart_from_crashes
 from errpath.runner.guests import CurrentGuest, PreparedGuest, retried
 from errpath.runner.observation import find_leaks, repeat_cases
 from errpath.runner.subset import smallest_subset
 from errpath.runner.verdict import Status, Verdict, judge
 
-__all__ = ["Confirmation", "ConfirmedLeaks", "LeakSignature", "Repeats", "hinges_on_one_run"]
+__all__ = [
+    "Confirmation",
+    "ConfirmedLeaks",
+    "Found",
+    "LeakSignature",
+    "Repeats",
+    "hinges_on_one_run",
+]
 
 # Size of the object, and the functions of the stack that allocated it.
 LeakSignature = tuple[int, tuple[str, ...]]
+
+# Takes in how many repeats the same leak was found again, by case id.
+Found = Callable[[Mapping[str, int]], None]
 
 # So many different leaks get their ownership trace; more would only repeat it.
 _TRACES_MAX = 12
@@ -70,20 +80,27 @@ class Confirmation:
         self.repeats = repeats
 
     def leaks(
-        self, suspects: Sequence[MountCase], signatures: Mapping[str, set[LeakSignature]]
+        self,
+        suspects: Sequence[MountCase],
+        signatures: Mapping[str, set[LeakSignature]],
+        found: Found = lambda counts: None,
     ) -> ConfirmedLeaks:
-        """Look for the leaks `signatures`, by case id, in repeats of the suspects.
+        """Look for the leaks `signatures`, by case id, in repeats of the suspects. `found` is
+        called with what is confirmed before it is traced.
 
         Raises:
             ErrpathError: the suspects could not be repeated, or the check missed its canary.
         """
         confirmed, crashed = apart_from_crashes(
-            suspects, lambda some: retried(lambda: self._leaks(some, signatures))
+            suspects, lambda some: retried(lambda: self._leaks(some, signatures, found))
         )
         return replace(confirmed, crashed=crashed)
 
     def _leaks(
-        self, suspects: Sequence[MountCase], signatures: Mapping[str, set[LeakSignature]]
+        self,
+        suspects: Sequence[MountCase],
+        signatures: Mapping[str, set[LeakSignature]],
+        found: Found,
     ) -> ConfirmedLeaks:
         if not suspects:
             return ConfirmedLeaks()
@@ -93,6 +110,7 @@ class Confirmation:
         counts = dict.fromkeys((case.id for case in suspects), 0)
         for case, outcome in runs:
             counts[case.id] += _same(own[outcome.task], signatures[case.id])
+        found(counts)
         confirmed = [case for case in suspects if counts[case.id]]
         traces = self._traces(prepared, confirmed, signatures)
         # The traced runs leaked as well: the next batch starts from a guest without them.
@@ -106,15 +124,21 @@ class Confirmation:
         signatures: Mapping[str, set[LeakSignature]],
     ) -> dict[str, OwnershipTrace]:
         """Cases that leak the same in the same way share one trace."""
-        made: dict[tuple[object, ...], OwnershipTrace] = {}
-        traces: dict[str, OwnershipTrace] = {}
+        kinds: dict[tuple[object, ...], list[MountCase]] = {}
         for case in cases:
             kind = (case.filesystem, case.point, case.steps[0].op, *map(str, signatures[case.id]))
-            if kind not in made and len(made) < _TRACES_MAX:
-                modules = prepared.modules.get(case.filesystem, ())
-                made[kind] = trace_case(prepared.guest, case, self._current.task(), modules)
-            if kind in made:
-                traces[case.id] = made[kind]
+            kinds.setdefault(kind, []).append(case)
+        # To set the tracer up takes longer than to trace a case.
+        alike: dict[tuple[str, ...], list[list[MountCase]]] = {}
+        for same in tuple(kinds.values())[:_TRACES_MAX]:
+            modules = prepared.modules.get(same[0].filesystem, ())
+            alike.setdefault(tuple(modules), []).append(same)
+        traces: dict[str, OwnershipTrace] = {}
+        for names, groups in alike.items():
+            with case_tracer(prepared.guest, names) as trace:
+                for same in groups:
+                    made = trace(same[0], self._current.task())
+                    traces |= {case.id: made for case in same}
         return traces
 
     def failures(self, cases: Sequence[MountCase]) -> Repeats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from errpath.images.crafted.catalogue import base_image
 from errpath.images.crafted.mutant import Mutant
 from errpath.runner.known_issues import FailurePattern, KnownIssue, KnownIssues
 from errpath.runner.verdict import Status
-from errpath.util.progress import silent
+from errpath.util.progress import Progress, silent
 from suites.selftest.runner.simguest import SimChannel, World
 
 _BASE = base_image("hfs")
@@ -41,8 +42,8 @@ class _Guests:
             channel.model.leak(96, request["name"], answer["pid"], _FRAMES)
         return {"steps": [{"errno": 22, "syscall": "mount", "log": ""}]}
 
-    def search(self, *known: KnownIssue) -> FuzzSearch:
-        return FuzzSearch("hfs", self.world.boot, KnownIssues(known), silent())
+    def search(self, *known: KnownIssue, progress: Progress | None = None) -> FuzzSearch:
+        return FuzzSearch("hfs", self.world.boot, KnownIssues(known), progress or silent())
 
 
 @pytest.fixture
@@ -86,6 +87,16 @@ def test_a_leak_in_a_batch_that_was_halved_is_its_mutants(guests: _Guests) -> No
     assert finding.verdict.leak.confirmed == 2
     assert (search.tried, search.unjudged) == (8, [])
     assert f"errpath images write '@{mounts[6].mutant.blob}' FILE" in str(finding)
+
+
+def test_the_first_failure_is_said_before_it_is_made_smaller(guests: _Guests) -> None:
+    guests.leaking = {512 * 2, 512 * 6}
+    said = io.StringIO()
+    search = guests.search(progress=Progress(said))
+    search.run(_mounts(8))
+    (line,) = [line for line in said.getvalue().splitlines() if line.startswith("first failure: ")]
+    assert line.startswith("first failure: hfs-mutant-2: memory leak in ")
+    assert said.getvalue().index(line) < said.getvalue().index("8 cases: done")
 
 
 def test_mutants_that_are_blind_alone_are_not_judged(guests: _Guests) -> None:

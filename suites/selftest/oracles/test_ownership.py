@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from errpath.oracles.ownership import Call, OwnershipTrace, parse_graph, trace_case
+from errpath.oracles.ownership import Call, OwnershipTrace, case_tracer, parse_graph
 from suites.selftest import golden
 from suites.selftest.runner.simguest import World, make_case
 
@@ -30,7 +30,8 @@ def test_a_story_is_asked_what_ran_and_what_came_after() -> None:
 def test_tracing_leaves_the_tracer_off(tmp_path: Path) -> None:
     world = World(tmp_path)
     guest = world.boot().guest
-    story = trace_case(guest, make_case("a"), "task", ["hfs"])
+    with case_tracer(guest, ["hfs"]) as trace:
+        story = trace(make_case("a"), "task")
     assert story.ran("kill_block_super")
     writes = [(path.rpartition("/")[2], text.strip()) for path, text in world.written]
     assert ("set_ftrace_filter", "*:mod:hfs") in writes

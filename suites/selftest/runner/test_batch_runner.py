@@ -15,7 +15,7 @@ from errpath.errors import BootError, GuestLostError, InfrastructureError
 from errpath.oracles.failure import OOPS
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
-from errpath.runner.verdict import Status
+from errpath.runner.verdict import Status, Verdict
 from errpath.util.progress import silent
 from suites.selftest.runner.simguest import SimChannel, World, boot_error, make_case
 
@@ -89,6 +89,42 @@ def test_a_leak_that_does_not_come_again_is_no_verdict(world: World) -> None:
     results, _ = _run(world, _cases(a="", b="leak=512,once"))
     assert _statuses(results) == {"a": _PASS, "b": _ERROR}
     assert results["b"].verdict.reasons == ("a suspected leak was confirmed in 0 of 2 repeats",)
+
+
+def test_a_confirmed_leak_is_announced_before_its_batch_is_judged(world: World) -> None:
+    announced: list[tuple[str, str]] = []
+    published: list[str] = []
+
+    def announce(verdict: Verdict) -> None:
+        assert not published
+        announced.append((verdict.case.id, verdict.reasons[0]))
+        # It is not traced yet.
+        assert not [text for _, text in world.written if "function_graph" in text]
+
+    runner = BatchRunner(world.boot, progress=silent(), announce=announce)
+    try:
+        runner.run(_cases(a="leak=512", b=""), published.extend)
+    finally:
+        runner.close()
+    assert [name for name, _ in announced] == ["a"]
+    assert "confirmed 2 of 2" in announced[0][1]
+    assert published == ["a", "b"]
+    assert [text for _, text in world.written if "function_graph" in text]
+
+
+def test_a_leak_that_does_not_come_again_is_not_announced(world: World) -> None:
+    announced: list[Verdict] = []
+    runner = BatchRunner(world.boot, progress=silent(), announce=announced.append)
+    try:
+        runner.run(_cases(a="leak=512,once", b=""))
+    finally:
+        runner.close()
+    assert announced == []
+
+
+def test_leaks_of_different_kinds_are_traced_with_one_tracer(world: World) -> None:
+    _run(world, _cases(a="leak=512", b="leak=96"))
+    assert len([text for _, text in world.written if "function_graph" in text]) == 1
 
 
 def test_another_leak_in_the_second_look_confirms_nothing(world: World) -> None:
