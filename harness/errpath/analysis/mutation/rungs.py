@@ -14,6 +14,7 @@ from errpath.cases.failing import failing
 from errpath.cases.growth import growth_cases
 from errpath.cases.lifecycle import plan
 from errpath.filesystems import EVENTS
+from errpath.runner.batch_judge import Announce
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
 from errpath.runner.sweep import Sweeper
@@ -48,8 +49,10 @@ class Rung(Protocol):
     def name(self) -> str:
         """For people."""
 
-    def run(self, testbed: Testbed, look: Look) -> Mapping[str, Result]:
-        """Results by case id, unless `look` raises for what is there before."""
+    def run(
+        self, testbed: Testbed, look: Look, announce: Announce = lambda verdict: None
+    ) -> Mapping[str, Result]:
+        """Results by case id, unless `look` or `announce` raises for what is there before."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,10 @@ class CaseRung:
     filesystem: str
     cases: Sequence[MountCase]
 
-    def run(self, testbed: Testbed, look: Look) -> Mapping[str, Result]:
-        """Results by case id, unless `look` raises for what is there before."""
+    def run(
+        self, testbed: Testbed, look: Look, announce: Announce = lambda verdict: None
+    ) -> Mapping[str, Result]:
+        """Results by case id, unless `look` or `announce` raises for what is there before."""
         for error in testbed.build((self.filesystem,)).values():
             raise error
         functions, _ = failing(self.cases)
@@ -74,6 +79,7 @@ class CaseRung:
             count=testbed.options.conservation,
             first=_FIRST,
             usual=testbed.usual,
+            announce=announce,
         )
         try:
             return runner.run(_spread(self.cases), look)
@@ -94,8 +100,11 @@ class SweepRung:
     name: str
     units: tuple[SweepUnit, ...]
 
-    def run(self, testbed: Testbed, look: Look) -> Mapping[str, Result]:
-        """Results by the point's id, unless `look` raises for what is there before."""
+    def run(
+        self, testbed: Testbed, look: Look, announce: Announce = lambda verdict: None
+    ) -> Mapping[str, Result]:
+        """Results by the point's id, unless `look` raises for what is there before; a sweep
+        announces nothing."""
         for unit in self.units[:1]:
             for error in testbed.build((unit.filesystem,), points=True).values():
                 raise error

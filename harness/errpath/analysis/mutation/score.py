@@ -179,7 +179,7 @@ class Score:
         try:
             for rung in self.rungs:
                 name = rung.name
-                results = rung.run(testbed, self._look)
+                results = rung.run(testbed, self._look, self._hear)
                 errors = [r.verdict for r in results.values() if r.verdict.status is Status.ERROR]
                 new = [one for one in errors if one.case.id not in self._stock]
                 why = why or (new[0].reasons[0] if new else "")
@@ -200,6 +200,12 @@ class Score:
             known = self._stock.get(case_id)
             if verdict.status is Status.FAIL and verdict.signature != known:
                 raise _KilledError(verdict)
+
+    def _hear(self, verdict: Verdict) -> None:
+        """A failure that is sure before its case is judged in full. One of a case that fails anyway
+        waits for the rest: it may turn out to be the same."""
+        if verdict.status is Status.FAIL and verdict.case.id not in self._stock:
+            raise _KilledError(verdict)
 
     def _testbed(self, patches: tuple[Path, ...]) -> Testbed:
         kernel = replace(self.options.kernel, patches=(*self.options.kernel.patches, *patches))
