@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from errpath.cases.case import Device, MountCase
+from errpath.cases.case import Alternative, Device, MountCase
 from errpath.cases.mounting import mount_step
 from errpath.cases.steps import Step, Umount
 from errpath.cases.volume_steps import (
@@ -27,6 +27,7 @@ from errpath.images.crafted.catalogue import base_image
 from errpath.images.crafted.fields import write_fields
 from errpath.images.hfs.entries import Directory, File
 from errpath.images.hfs.hfs import HfsVolume
+from errpath.kernel.features.change import Change
 
 __all__ = ["damaged_cases"]
 
@@ -45,6 +46,8 @@ class _Damage:
     # Between mount and umount.
     steps: tuple[Step, ...] = field(default=())
     base: Image | None = None
+    # With this change a mount meets it, and gives -EINVAL.
+    mount_meets: Change | None = None
 
 
 def _in(name: str) -> str:
@@ -88,6 +91,10 @@ _DAMAGES = (
         "hfs-header-node-height",
         {"catalog.node[0].descriptor.height": 1},
         (_MANY[0], WriteFile(_in("file0701"), data="", expect="EIO")),
+        mount_meets=Change(
+            "hfs: opening a tree looks at the map's bit for the header node (7.3)",
+            "hfs_bmap_test_bit",
+        ),
     ),
     # The index node before this one must split; eight of its leaves are those of these files.
     _Damage(
@@ -110,7 +117,11 @@ def damaged_cases() -> Iterator[MountCase]:
     """One case for each damage."""
     for damage in (*_DAMAGES, *_written_back(), *_of_extents()):
         base = damage.base or base_image(_DEEP)
-        yield _case(damage.name, write_fields(base, damage.fields, name=damage.name), damage.steps)
+        case = _case(damage.name, write_fields(base, damage.fields, name=damage.name), damage.steps)
+        if damage.mount_meets is not None:
+            refused = mount_step(load_filesystem("hfs"), "mount", "rw", expect="EINVAL")
+            case = replace(case, alternatives=(Alternative(damage.mount_meets, (refused,)),))
+        yield case
     yield _case(
         "hfs-leaf-without-a-half",
         _three_records(),
