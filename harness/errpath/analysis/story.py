@@ -19,7 +19,10 @@ _LOOK = re.compile(r"(?m)^ +look at +(.+)$")
 # Characters of a title.
 _TITLE_MAX = 90
 # Titles of what loses, crashes or hangs. A wrong errno has no stack, and so no function.
-_COUNTED = re.compile(r"leak|BUG|[Hh]ang|hung|WARNING|panic|Oops|fault|[Ff]ree|deadlock|not given")
+_COUNTED = re.compile(
+    r"leak|BUG|[Hh]ang|hung|WARNING|panic|Oops|fault|[Ff]ree|deadlock|not given"
+    r"|Busy inodes|Objects remaining|still in use|overwritten"
+)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ __all__ = [
     "held_buffers",
     "held_pages",
     "page_count",
+    "page_extent",
     "translate",
 ]
 
@@ -96,6 +97,11 @@ def count_at(address: int, *, born: int = 0) -> Count:
 def page_count(frame: int) -> Count:
     """_refcount of a page frame, which shares a word with _mapcount."""
     return count_at(_VMEMMAP + frame * _STRUCT.size + _REFCOUNT, born=1)
+
+
+def page_extent() -> tuple[int, int]:
+    """Where _refcount lies in a struct page, and the size of one, in bytes."""
+    return _REFCOUNT, _STRUCT.size
 
 
 def held_pages(ram: GuestRam, top: int) -> frozenset[int]:

@@ -54,13 +54,16 @@ def count_takers(
     allocators: Sequence[str],
     resolve: Resolve,
     source: Source,
+    own: str,
 ) -> tuple[Taker, ...]:
     """Who took more references than it put, or fewer, from the last allocation on; () where none of
     `allocators` is on the stack of that allocation.
 
-    Functions of a filesystem come before those of the VFS, which hands references around; of them
-    who kept as many as are left in the end, since what others took, others put, as where one
-    function gets a buffer for all; then those that kept most."""
+    Functions of the filesystem, whose directory is `own`, come before those of what it is built on,
+    such as jbd2, which takes references for itself, and these before the VFS, which hands them
+    around; of them who kept as many as are left in the end, since what others took, others put, as
+    where one function gets a buffer for all; then those of which no other put as many, and those
+    that kept most."""
     stores = [one for one in accesses if one.what is What.STORED]
     counts = [count.of(one.value) for one in stores]
     start = _birth(stores, counts, count.born, allocators, resolve)
@@ -86,11 +89,23 @@ def count_takers(
     uneven = [taker for taker in found.values() if taker.kept]
     left = sum(taker.kept for taker in uneven)
 
-    def order(taker: Taker) -> tuple[bool, bool, int]:
-        vfs = taker.place.file.count("/") < _IN_DIRECTORY
-        return vfs, taker.kept != left, -taker.kept
+    def order(taker: Taker) -> tuple[bool, bool, bool, bool, int]:
+        file = taker.place.file
+        others = not (taker.kept > 0 and file.startswith(f"{own}/"))
+        vfs = file.count("/") < _IN_DIRECTORY
+        return others, vfs, taker.kept != left, _paired(taker, uneven), -taker.kept
 
     return tuple(sorted(uneven, key=order))
+
+
+def _paired(taker: Taker, takers: Sequence[Taker]) -> bool:
+    """Whether another function of the same directory put as many as this one kept."""
+    directory = taker.place.file.rpartition("/")[0]
+    return any(
+        one.kept == -taker.kept and one.place.file.rpartition("/")[0] == directory
+        for one in takers
+        if taker.kept > 0
+    )
 
 
 def _birth(

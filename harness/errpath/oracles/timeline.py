@@ -110,6 +110,12 @@ class Holder:
     began: int = 0
     ended: int = 0
 
+    @property
+    def with_all(self) -> bool:
+        """Whether it went with all of what it was in, which was freed, or cleared: nobody asked
+        what was in this word."""
+        return self.freed or (self.gone is not None and self.gone.text.startswith("memset("))
+
 
 @dataclass(frozen=True)
 class Timeline:

@@ -10,7 +10,6 @@ from errpath.cases.case import MountCase
 from errpath.cases.failing import failing
 from errpath.errors import ErrpathError
 from errpath.filesystems import load_filesystem
-from errpath.kernel.build.compiled import source_files
 from errpath.oracles.failure import (
     HANG,
     KERNEL_LOG,
@@ -24,7 +23,7 @@ from errpath.oracles.failure import (
 from errpath.oracles.message_source import MessageSource, find_message
 from errpath.results.testbeds import Testbeds
 from errpath.runner.kept_references import Counted, counted_in, measure_kept
-from errpath.runner.lifetime import Lifetime, measure_references
+from errpath.runner.lifetime import Lifetime, measure_references, sources_of
 from errpath.runner.origin import Measured, measure_origin
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status
@@ -111,12 +110,10 @@ class Lifetimes:
     def _printed(self, kernel: str, case: MountCase, printed: Failure) -> MessageSource | None:
         directory = PurePosixPath(load_filesystem(case.filesystem).source).parent
         testbed = self._testbeds.get(kernel, case.filesystem)
-        makefile = testbed.source(f"{directory}/Makefile") or ""
-        files = [f"{directory}/{name}" for name in source_files(makefile)]
         text = printed.detail.partition("; printed after")[0]
         return find_message(
             printed.title if text.startswith("printed after") else text or printed.title,
-            {path: testbed.source(path) or "" for path in files},
+            sources_of(testbed, str(directory)),
         )
 
     def blocked(self, kernel: str, result: Result) -> str:

@@ -10,22 +10,25 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from errpath.cases.case import MountCase
 from errpath.cases.run import run_case
 from errpath.errors import ErrpathError, InfrastructureError
+from errpath.filesystems import load_filesystem
 from errpath.guest.channel import AgentError
 from errpath.guest.clones import Added
-from errpath.guest.holders import read_accesses, watch_word
+from errpath.guest.holders import plugin_words, read_accesses, read_changes, watch_word
 from errpath.guest.machine import Guest
 from errpath.guest.offsets import Offsets, read_offsets
-from errpath.guest.pages import Count, held_buffers, held_pages, page_count
+from errpath.guest.pages import Count, held_buffers, held_pages, page_count, page_extent
 from errpath.guest.ram import GuestRam
 from errpath.guest.slab_objects import dentries, inodes
 from errpath.kernel.features.probe import symbols_of
 from errpath.oracles.failure import Failure
 from errpath.oracles.references import count_takers
 from errpath.oracles.resources import settle
+from errpath.oracles.timeline import Holder, make_reference_timeline
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.lifetime import (
     WATCHED_TASK,
@@ -33,6 +36,7 @@ from errpath.runner.lifetime import (
     LifetimeBed,
     Statements,
     code_sections,
+    release_of,
     resolver,
 )
 from errpath.util.cache import scratch_directory
@@ -45,6 +49,8 @@ _TRIES = 6
 # Symbols and offsets of a kernel, a guest's memory, what is passed over -> the counts that are not
 # 0, each with what it is of: an address or a page frame.
 _Find = Callable[[Mapping[str, int], Offsets, GuestRam, frozenset[int]], dict[int, Count]]
+# The same of one kernel.
+_Search = Callable[[GuestRam, frozenset[int]], dict[int, Count]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,8 @@ class Counted:
     # In a failure's resource or title; a group names the function that allocates.
     pattern: re.Pattern[str]
     find: _Find
+    # Where in it the count lies, and how much of it pointers are looked for to, in bytes.
+    extent: Callable[[Offsets], tuple[int, int]]
     # The functions of which one allocates it, where the pattern does not say.
     allocators: tuple[str, ...] = ()
 
@@ -84,21 +92,32 @@ _KINDS = (
         "dentry",
         re.compile(r"Dentry .*still in use|^allocations: fs/dcache\.c:\d+ .*func:(__d_alloc)"),
         dentries,
+        lambda offsets: (offsets.d_count, offsets.dentry_size),
         ("__d_alloc",),
     ),
     Counted(
         "inode",
-        re.compile(r"Busy inodes after unmount|^allocations: fs/inode\.c:\d+ .*func:(alloc_inode)"),
+        re.compile(
+            r"Busy inodes after unmount|Objects remaining on .* in slab \w*inode\w*"
+            r"|^allocations: fs/inode\.c:\d+ .*func:(alloc_inode)"
+        ),
         inodes,
+        lambda offsets: (offsets.i_count, offsets.inode_size),
         ("inode_init_always_gfp", "inode_init_always"),
     ),
     Counted(
         "buffer",
         re.compile(r"^allocations: fs/buffer\.c:\d+ .*func:(alloc_buffer_head)"),
         _buffers,
+        lambda offsets: (offsets.b_count, offsets.b_count),
         ("alloc_buffer_head",),
     ),
-    Counted("page", re.compile(r"^allocations: mm/filemap\.c:\d+ .*func:(\w+)"), _pages),
+    Counted(
+        "page",
+        re.compile(r"^allocations: mm/filemap\.c:\d+ .*func:(\w+)"),
+        _pages,
+        lambda offsets: page_extent(),
+    ),
 )
 
 
@@ -146,6 +165,7 @@ def _measure(
     symbols = symbols_of(bed.kernel.system_map)
     offsets = read_offsets(bed.offsets_module.path)
     find = functools.partial(kind.find, symbols, offsets)
+    own = str(PurePosixPath(load_filesystem(case.filesystem).source).parent)
     counts = list(_kept(clone(None), case, find).counts)
     tried = 0
     while counts and tried < _TRIES:
@@ -158,14 +178,46 @@ def _measure(
         with bed.symbolizer(kept.filesystems) as symbolizer:
             resolve = resolver(symbolizer, kept.sections)
             statement = Statements(bed).statement
-            takers = count_takers(seen, count, kind.allocators, resolve, statement)
+            takers = count_takers(seen, count, kind.allocators, resolve, statement, own)
         if takers:
-            return Lifetime(None, takers=takers)
+            holder = _holder(bed, clone, case, find, count, kind.extent(offsets), own)
+            return Lifetime(None, takers=takers, holder=holder, release=release_of(bed, holder))
         if count not in kept.counts:
             # QEMU's plugin changes the guest's pace: what stays may lie elsewhere under it.
             counts = list(kept.counts)
     named = " or ".join(f"{name}()" for name in kind.allocators)
     return Lifetime(None, f"in {tried} clones no {kind.name} that stays comes from {named}")
+
+
+def _holder(
+    bed: LifetimeBed,
+    clone: Callable[[Added | None], PreparedGuest],
+    case: MountCase,
+    find: _Search,
+    count: Count,
+    extent: tuple[int, int],
+    own: str,
+) -> Holder | None:
+    """The last word that a filesystem pointed to what stays with; None where it had none, or what
+    stays lies elsewhere while pointers are looked for. `extent` is where in it the count lies, and
+    its size; `own` is the filesystem's directory."""
+    offset, size = extent
+    # A count lies in a word of twice its size.
+    address = count.address - (offset & ~7)
+    with scratch_directory() as scratch:
+        out = scratch / "changes"
+        kept = _kept(clone(plugin_words(address, size, out)), case, find)
+        changes = read_changes(out) if out.exists() else ()
+    if count not in kept.counts:
+        return None
+    with bed.symbolizer(kept.filesystems) as symbolizer:
+        resolve = resolver(symbolizer, kept.sections)
+        timeline = make_reference_timeline(
+            changes, address, size, "", resolve, Statements(bed).statement
+        )
+    holders = timeline.holders if timeline is not None else ()
+    gone = [one for one in holders if one.gone and one.stored.file.startswith(f"{own}/")]
+    return max(gone, key=lambda one: one.ended, default=None)
 
 
 @dataclass(frozen=True)
@@ -182,7 +234,7 @@ class _Kept:
 def _kept(
     prepared: PreparedGuest,
     case: MountCase,
-    find: Callable[[GuestRam, frozenset[int]], dict[int, Count]],
+    find: _Search,
 ) -> _Kept:
     guest = prepared.guest
     try:

@@ -11,6 +11,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from errpath.cases.case import MountCase
@@ -21,11 +22,19 @@ from errpath.guest.clones import Added
 from errpath.guest.holders import Change, plugin_words, read_changes
 from errpath.guest.machine import Guest
 from errpath.kernel import BuiltKernel, BuiltModule
+from errpath.kernel.build.compiled import source_files
 from errpath.kernel.symbols.elf import section_size
 from errpath.kernel.symbols.symbolizer import Frame, Symbolizer
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.references import Taker
-from errpath.oracles.timeline import Timeline, make_reference_timeline, make_timeline
+from errpath.oracles.releases import Release, find_release
+from errpath.oracles.timeline import (
+    Holder,
+    Timeline,
+    is_of_filesystem,
+    make_reference_timeline,
+    make_timeline,
+)
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.observation import find_leaks
 from errpath.util.cache import scratch_directory
@@ -39,7 +48,9 @@ __all__ = [
     "code_sections",
     "measure_lifetime",
     "measure_references",
+    "release_of",
     "resolver",
+    "sources_of",
 ]
 
 # Of the case. The same in every clone: its length alone may move what lies behind it.
@@ -60,6 +71,10 @@ class Lifetime:
     reason: str = ""
     # Of what is kept instead of lost, such as a page: who took and who put references to it.
     takers: tuple[Taker, ...] = ()
+    # The word of the filesystem's that pointed to such a thing last.
+    holder: Holder | None = None
+    # The function that should have released what its last holder was freed with.
+    release: Release | None = None
 
 
 # Measures what a case leaks.
@@ -169,10 +184,10 @@ def _measure(
         # What another leaked object holds was lost with that one.
         above = next((one for one in records if _holds(one, timeline)), None)
         if above is None or above == wanted:
-            return Lifetime(timeline)
+            break
         wanted = above
     if best is not None:
-        return Lifetime(best)
+        return Lifetime(best, release=release_of(bed, best.last))
     return Lifetime(None, f"the object did not lie in the same place in {_TRIES} clones")
 
 
@@ -207,6 +222,21 @@ def _watch(
             resolver(symbolizer, sections),
             Statements(bed).statement,
         )
+
+
+def release_of(bed: LifetimeBed, holder: Holder | None) -> Release | None:
+    """The function that should have released what a word of a filesystem's pointed to; None where
+    the source does not tell."""
+    if holder is None or not is_of_filesystem(holder.stored):
+        return None
+    return find_release(holder, sources_of(bed, str(PurePosixPath(holder.stored.file).parent)))
+
+
+def sources_of(bed: LifetimeBed, directory: str) -> Mapping[str, str]:
+    """The C files that a directory's Makefile names, by path; "" for one that is not there."""
+    makefile = bed.source(f"{directory}/Makefile") or ""
+    paths = [f"{directory}/{name}" for name in source_files(makefile)]
+    return {path: bed.source(path) or "" for path in paths}
 
 
 def resolver(

@@ -20,6 +20,7 @@ _CODE = {
     10: [("alloc_buffer_head", "fs/buffer.c", 10)],
     11: [("x_read", "fs/x/io.c", 11)],
     12: [("path_get", "fs/namei.c", 12)],
+    13: [("jbd2_journal_add_journal_head", "fs/jbd2/journal.c", 13)],
 }
 
 
@@ -41,7 +42,9 @@ def _told(*accesses: Access) -> list[tuple[str, int, int]]:
 
 
 def _of(count: Count, allocator: str, *accesses: Access) -> list[tuple[str, int, int]]:
-    takers = count_takers(accesses, count, (allocator,), _resolve, lambda file, line: "")
+    takers = count_takers(
+        accesses, count, (allocator,), _resolve, lambda file, line: "", own="fs/x"
+    )
     return [(one.place.function, one.taken, one.put) for one in takers]
 
 
@@ -100,4 +103,27 @@ def test_the_vfs_comes_behind_the_filesystem() -> None:
     assert _told(_BORN, _count(2, 12), _count(3, 12)) == [
         ("x_block_allocate", 1, 0),
         ("path_get", 2, 0),
+    ]
+
+
+def test_what_a_filesystem_is_built_on_comes_behind_it() -> None:
+    # The journal's own reference is as it should be; that by which the buffer was taken is not put.
+    journal = (_count(2, 13), _count(3, 13), _count(4, 13), _count(5, 3))
+    assert _told(_BORN, *journal) == [
+        ("x_block_allocate", 2, 0),
+        ("jbd2_journal_add_journal_head", 3, 0),
+    ]
+
+
+def test_what_another_function_puts_comes_behind_what_nobody_puts() -> None:
+    # x_read() takes three for x_evict_inode() to put. Of two that x_get_block() takes, and of that
+    # by which the page was read, others put one each.
+    taken = (_count(2, 11), _count(3, 11), _count(4, 11), _count(5, 9), _count(6, 9))
+    put = (_count(5, 7), _count(4, 7), _count(3, 7), _count(2, 12))
+    assert _told(_BORN, *taken, *put) == [
+        ("x_get_block", 2, 0),
+        ("x_block_allocate", 1, 0),
+        ("x_read", 3, 0),
+        ("x_evict_inode", 0, 3),
+        ("path_get", 0, 1),
     ]

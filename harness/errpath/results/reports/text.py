@@ -13,9 +13,9 @@ from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.message_source import MessageSource
 from errpath.oracles.ownership import OwnershipTrace
-from errpath.oracles.references import Taker
+from errpath.oracles.releases import Release
 from errpath.oracles.steps import order_of
-from errpath.oracles.timeline import Timeline, is_of_filesystem
+from errpath.oracles.timeline import Holder, Place, Timeline, is_of_filesystem
 from errpath.results.reports.crash_story import (
     crash_lines,
     error_in,
@@ -24,6 +24,7 @@ from errpath.results.reports.crash_story import (
     resource_lines,
 )
 from errpath.results.reports.decoding import Decoder
+from errpath.runner.kept_references import counted_in
 from errpath.runner.lifetime import Lifetime
 from errpath.runner.origin import Measured
 from errpath.runner.result import Result
@@ -86,14 +87,16 @@ def render(
         if failure.kind not in (LEAK, RESOURCE_LEAK) and (
             story := crash_lines(failure, decoder, blocked, own)
         ):
-            if takers:
-                # Who kept it is behind the function that found it kept.
+            if takers or (lifetime and lifetime.timeline and counted_in([failure])):
+                # Who kept it, or lost what held it, is behind the function that found it kept.
                 story = [line for line in story if not line.startswith(_LOOK)]
             lines += ["", *story]
     if message is not None:
         lines += ["", *_message_lines(message)]
     lines += (
-        ["", *_taker_lines(verdict.case, takers)] if takers else _resource_story(result, lifetime)
+        ["", *_taker_lines(verdict.case, lifetime)]
+        if lifetime is not None and takers
+        else _resource_story(result, lifetime)
     )
     if verdict.status is Status.FAIL and verdict.leak is not None and decoder is not None:
         lines += ["", *ownership_lines(case, verdict.leak.records, result.story, decoder, lifetime)]
@@ -128,15 +131,51 @@ def _resource_story(result: Result, lifetime: Lifetime | None) -> list[str]:
     return ["", *shown, *story] if shown or story else []
 
 
-def _taker_lines(case: MountCase, takers: Sequence[Taker]) -> list[str]:
-    """Who took and who put references to one thing, and who kept most of them."""
-    lines = []
+def _taker_lines(case: MountCase, lifetime: Lifetime) -> list[str]:
+    """Who took and who put references to one thing, who kept most of them, and what became of the
+    filesystem's pointer to it."""
+    lines, takers = [], lifetime.takers
     for one in takers:
         word = "taken in" if one.taken else "put in"
         text = f": {one.place.text}" if one.place.text else ""
         counts = f"{one.taken} taken, {one.put} put"
         lines.append(f"  {word:<10} {one.place}, {counts}{text}")
-    return [*lines, *_error_lines(case, takers[0].way, str(takers[0].place))]
+    look, holder = takers[0].place, lifetime.holder
+    if holder is not None and holder.gone is not None:
+        lines.append(_held_line(holder))
+        lines.append(_gone_line(holder, holder.gone))
+        # Who let the pointer go with all that it was in had the last chance to put.
+        look = holder.gone if holder.with_all and is_of_filesystem(holder.gone) else look
+    if lifetime.release is not None:
+        lines.append(_release_line(lifetime.release))
+        look = lifetime.release.place
+    return [*lines, *_error_lines(case, takers[0].way, str(look))]
+
+
+def _held_line(holder: Holder) -> str:
+    """Which word began to point to what was lost, and where."""
+    text = f": {holder.stored.text}" if holder.stored.text else ""
+    return f"  {'held by':<10} {holder.name}, in {holder.stored}{text}"
+
+
+def _gone_line(holder: Holder, gone: Place) -> str:
+    """How a word ceased to point to what was lost."""
+    word = "freed" if holder.freed else "given up"
+    what = f"what held {holder.name}" if holder.freed else holder.name
+    late = ", later" if holder.freed and holder.elsewhere else ""
+    text = f": {gone.text}" if gone.text and not holder.freed else ""
+    return f"  {word:<10} {what}, in {gone}{late}{text}"
+
+
+def _release_line(release: Release) -> str:
+    """Which function should have released what was lost, by the source."""
+    if not release.beside:
+        return f"  released   nowhere but in {release.place}: {release.place.text}"
+    names = ", ".join(release.beside)
+    return (
+        f"  beside     {release.place} releases {names}, which {release.stored_by} stored beside "
+        f"{release.member}; nothing releases that"
+    )
 
 
 def _way(case: MountCase, timeline: Timeline, trace: OwnershipTrace | None) -> Sequence[str]:
@@ -217,17 +256,11 @@ def lifetime_lines(timeline: Timeline) -> list[str]:
     # What no function allocated is a module's own.
     word = "watched" if timeline.of_references else "allocated"
     lines = [f"  {word:<10} {timeline.allocated}, {timeline.size} bytes"]
-    moves = [(one.began, "held by", one, one.stored) for one in timeline.holders]
+    moves = [(one.began, _held_line(one)) for one in timeline.holders]
     moves += [
-        (one.ended, "freed" if one.freed else "given up", one, one.gone)
-        for one in timeline.holders
-        if one.gone is not None
+        (one.ended, _gone_line(one, one.gone)) for one in timeline.holders if one.gone is not None
     ]
-    for _, word, holder, place in sorted(moves, key=lambda move: move[0]):
-        text = f": {place.text}" if place.text and word != "freed" else ""
-        what = f"what held {holder.name}" if word == "freed" else holder.name
-        late = ", later" if word == "freed" and holder.elsewhere else ""
-        lines.append(f"  {word:<10} {what}, in {place}{late}{text}")
+    lines += [line for _, line in sorted(moves, key=lambda move: move[0])]
     for holder in timeline.remaining:
         lines.append(f"  remains    {holder.name}, in memory that nothing points to")
     if not timeline.holders:
@@ -259,6 +292,9 @@ def ownership_lines(
     if lifetime is not None and lifetime.reason:
         lines.append(f"  lifetime   not measured: {lifetime.reason}")
     look = str(timeline.lost) if timeline is not None and not timeline.remaining else ""
+    if lifetime is not None and lifetime.release is not None:
+        lines.append(_release_line(lifetime.release))
+        look = str(lifetime.release.place)
     way = _way(case, timeline, story) if timeline is not None else ()
     # Each object in one line, but for the one that has been shown.
     for record in records[1 if timeline is not None else 0 :]:

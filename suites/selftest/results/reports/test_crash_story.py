@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from errpath.oracles import failure
 from errpath.oracles.failure import Failure
 from errpath.oracles.leaks import resource_failures
 from errpath.oracles.message_source import MessageSource
+from errpath.oracles.references import Taker
+from errpath.oracles.releases import Release
 from errpath.oracles.resources import Resource, ResourceLeak
-from errpath.oracles.timeline import Place
+from errpath.oracles.timeline import Holder, Place
 from errpath.results.reports.crash_story import crash_lines, resource_lines
 from errpath.results.reports.text import render
 from errpath.runner.lifetime import Lifetime
@@ -163,6 +169,65 @@ def test_a_report_of_what_is_not_given_back_ends_in_where_to_look() -> None:
     assert "  look at    hfs_get <- hfs_read\n" in text
     reason = render(result, None, rerun="", folder=None, lifetime=Lifetime(None, "no gcc"))
     assert "  lifetime   not measured: no gcc\n" in reason
+
+
+_BUFFER = Place("read_mmp_block", "fs/ext4/mmp.c", 84, "*bh = sb_getblk(sb, mmp_block);")
+_HOLDER = Holder(
+    "EXT4_SB(sb)->s_mmp_bh",
+    0x1000,
+    Place("ext4_multi_mount_protect", "fs/ext4/mmp.c", 377, "EXT4_SB(sb)->s_mmp_bh = bh;"),
+    Place("ext4_put_sbi_rcu", "fs/ext4/super.c", 1287, "kfree(sbi);"),
+    freed=True,
+    elsewhere=True,
+)
+_STOP = Place("ext4_stop_mmpd", "fs/ext4/mmp.c", 256, "kthread_stop(sbi->s_mmp_tsk);")
+
+
+@pytest.mark.parametrize(
+    ("holder", "release", "told", "look"),
+    [
+        (None, None, [], "read_mmp_block (fs/ext4/mmp.c:84)"),
+        (
+            _HOLDER,
+            None,
+            ["freed      what held EXT4_SB(sb)->s_mmp_bh, in ext4_put_sbi_rcu", ", later"],
+            "ext4_put_sbi_rcu (fs/ext4/super.c:1287)",
+        ),
+        # Who stored something else there may have left the put to others.
+        (
+            replace(_HOLDER, freed=False),
+            None,
+            ["given up   EXT4_SB(sb)->s_mmp_bh, in ext4_put_sbi_rcu"],
+            "read_mmp_block (fs/ext4/mmp.c:84)",
+        ),
+        (
+            _HOLDER,
+            Release(_STOP, "s_mmp_bh", "ext4_multi_mount_protect", ("s_mmp_tsk",)),
+            ["ext4_stop_mmpd (fs/ext4/mmp.c:256) releases s_mmp_tsk", "beside s_mmp_bh"],
+            "ext4_stop_mmpd (fs/ext4/mmp.c:256)",
+        ),
+        (
+            _HOLDER,
+            Release(_STOP, "s_mmp_bh", "ext4_multi_mount_protect"),
+            ["released   nowhere but in ext4_stop_mmpd (fs/ext4/mmp.c:256): kthread_stop"],
+            "ext4_stop_mmpd (fs/ext4/mmp.c:256)",
+        ),
+    ],
+    ids=["taken", "freed", "given-up", "beside", "released"],
+)
+def test_what_became_of_the_pointer_to_what_is_not_put(
+    holder: Holder | None, release: Release | None, told: list[str], look: str
+) -> None:
+    lost = resource_failures([ResourceLeak(Resource("buffers", "buffer_head from f"), 2, 2)])
+    result = Result(Verdict(make_case("a"), Status.FAIL, lost))
+    lifetime = Lifetime(None, takers=(Taker(_BUFFER, 2, 0),), holder=holder, release=release)
+    text = render(result, None, rerun="", folder=None, lifetime=lifetime)
+    assert "  taken in   read_mmp_block (fs/ext4/mmp.c:84), 2 taken, 0 put" in text
+    assert ("held by" in text) == (holder is not None)
+    for words in told:
+        assert words in text
+    assert text.count("look at") == 1
+    assert f"  look at    {look}\n" in text
 
 
 def test_what_has_no_stack_has_no_story() -> None:
