@@ -1,9 +1,14 @@
-"""The hooks of docs/leakcheck.md, as they stand there, over a program of given statuses."""
+"""The hooks of docs/leakcheck.md, as they stand there, over a program of given statuses.
+
+The real runners are tried by hand: ERRPATH_RUNNERS is a directory with checkouts `xfstests`,
+`blktests`, `kirk` and `linux`.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -25,13 +30,14 @@ def _hook(runner: str) -> str:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A directory with an errpath-leakcheck that notes its words; `end` gives the status in the
-    file of that name."""
+    """A directory with an errpath-leakcheck that notes its words; `end` and `run` give the status
+    in the file of that name. With `--ktap` it reads standard input, as a test may."""
     program = tmp_path / "bin" / "errpath-leakcheck"
     program.parent.mkdir()
     program.write_text(
         f'#!/bin/sh\necho "$@" >> {tmp_path}/words\n'
-        f'[ "$1" != end ] || {{ echo "BUG: told"; exit $(cat {tmp_path}/status); }}\n'
+        '[ "$1" != --ktap ] || cat > /dev/null\n'
+        f'case "$1" in end | run) echo "BUG: told"; exit $(cat {tmp_path}/status) ;; esac\n'
     )
     program.chmod(0o755)
     (tmp_path / "status").write_text("0")
@@ -44,6 +50,7 @@ def _run(directory: Path, *argv: str) -> subprocess.CompletedProcess[str]:
         argv,
         cwd=directory,
         env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=60,
@@ -125,3 +132,77 @@ def test_kselftest(directory: Path) -> None:
     assert _words(directory) == [
         f"--ktap run fs:{name} -- ./run_kselftest.sh -t fs:{name}" for name in ("one", "two")
     ]
+
+
+def _real(name: str) -> Path:
+    """A runner's checkout, or a skip."""
+    runners = os.environ.get("ERRPATH_RUNNERS", "")
+    path = Path(runners) / name
+    if not runners or not path.is_dir():
+        pytest.skip(f"no checkout {name} in ERRPATH_RUNNERS")
+    return path
+
+
+@pytest.mark.by_hand
+def test_the_check_of_xfstests_has_both_lines(directory: Path) -> None:
+    """Each `sed` of the hook changes one line of the real `check`, and it stays a script."""
+    real = (_real("xfstests") / "check").read_text()
+    check = directory / "check"
+    check.write_text(real)
+    sed = _hook("xfstests").rpartition("./check")[0]
+    assert _run(directory, "sh", "-ec", sed).returncode == 0
+    new = [line for line in check.read_text().splitlines() if "errpath-leakcheck" in line]
+    assert [line.split()[:2] for line in new] == [
+        ["errpath-leakcheck", "begin"],
+        ["errpath-leakcheck", "end"],
+    ]
+    assert _run(directory, "bash", "-n", "check").returncode == 0
+
+
+@pytest.mark.by_hand
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_the_check_of_blktests(directory: Path, status: int) -> None:
+    """Its meta/001 does nothing, and wants no device."""
+    tree = directory / "blktests"
+    shutil.copytree(_real("blktests"), tree, ignore=shutil.ignore_patterns(".git", "results"))
+    (tree / "config").write_text(_hook("blktests"))
+    (directory / "status").write_text(str(status))
+    done = _run(directory, "sh", "-c", "cd blktests && ./check meta/001")
+    assert _words(directory) == ["begin run blktests meta/001", "end"]
+    assert done.returncode == int(status != 0)
+    assert ("BUG: told" in done.stdout) == (status != 0)
+
+
+@pytest.mark.by_hand
+@pytest.mark.parametrize("status", [0, 1, 2])
+def test_kirk(directory: Path, status: int) -> None:
+    kirk = _real("kirk") / "kirk"
+    (directory / "testcases" / "bin").mkdir(parents=True)
+    (directory / "runtest").mkdir()
+    (directory / "runtest" / "fs").write_text("gf01 true\n")
+    (directory / "status").write_text(str(status))
+    sed = _hook("LTP, kirk").splitlines()[0]
+    run = f"{sys.executable} {kirk} --tmp-dir {directory} --run-suite fs-leaks"
+    done = _run(directory, "sh", "-ec", f"export LTPROOT=$PWD; {sed}; {run}")
+    assert _words(directory) == ["run gf01 -- true"]
+    passed = re.search(r"Passed:\s+(\d+)", done.stdout)
+    assert passed is not None, done.stdout + done.stderr
+    assert int(passed[1]) == int(status == 0)
+
+
+@pytest.mark.by_hand
+def test_the_runner_of_kselftest(directory: Path) -> None:
+    """A test that reads standard input leaves the others their turn."""
+    selftests = _real("linux") / "tools" / "testing" / "selftests"
+    shutil.copy(selftests / "run_kselftest.sh", directory)
+    shutil.copytree(selftests / "kselftest", directory / "kselftest")
+    tests = directory / "mine"
+    tests.mkdir()
+    for name in ("one", "two"):
+        (tests / name).write_text("#!/bin/sh\ncat > /dev/null\n")
+        (tests / name).chmod(0o755)
+    (directory / "kselftest-list.txt").write_text("mine:one\nmine:two\n")
+    program = directory / "bin" / "errpath-leakcheck"
+    program.write_text('#!/bin/sh\nshift 4\nexec "$@"\n')
+    done = _run(directory, "sh", "-ec", _hook("kselftest"))
+    assert re.findall(r"(?m)^ok .*: (\w+)$", done.stdout) == ["one", "two"]
