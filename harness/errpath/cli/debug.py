@@ -76,7 +76,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     debug.set_defaults(handler=_debug)
     dump = commands.add_parser("dump", help="write the memory of one case's guest as a core")
     _add_common(dump, "when; without it, after the case")
-    dump.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the core")
+    dump.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("core"),
+        metavar="FILE",
+        help="the core (default: core)",
+    )
     dump.set_defaults(handler=_dump)
 
 
