@@ -54,6 +54,7 @@ _PASSES_ON = re.compile(
     r"lock_buffer|mark_buffer_dirty|brelse|__brelse|iput|evict|remove_proc_entry|"
     r"(?:__)?kmap\w*|set_page_dirty\w*|__breadahead|__bread\w*|folio_\w+|filemap_\w+|"
     r"read_\w*folio\w*|do_read_cache_folio|"
+    r"(?:__)?call_rcu\w*|kv?free_call_rcu|"
     r"hfs(?:plus)?_bnode_(?:read|write|copy|move|clear)\w*|"
     r"do_syscall_64|entry_SYSCALL\w*|ret_from_fork\w*|kthread"
 )

@@ -89,6 +89,13 @@ def test_bad_pointers_are_described_by_what_they_are() -> None:
     assert freed[-1] == "  look at    hfs_bnode_put"
 
 
+def test_who_gave_rcu_a_bad_pointer_is_to_be_looked_at() -> None:
+    text = _NULL.replace(
+        "hfsplus_kill_super+0x12/0x40 [hfsplus]", "__call_rcu_common.constprop.0+0x22/0x260"
+    )
+    assert _lines(failure.OOPS, text)[-1] == "  look at    deactivate_locked_super"
+
+
 def test_who_holds_the_lock_that_is_waited_for() -> None:
     own = _WAITS.replace("__flush_work", "__mutex_lock")
     lines = _lines(failure.HANG, own, f"owner errpath-hanging kworker/0:1\n{_BLOCKED}")
