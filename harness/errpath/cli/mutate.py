@@ -16,7 +16,9 @@ from errpath.analysis.mutation.table import MARK, page, summary
 from errpath.cases.lifecycle import parse_filesystems
 from errpath.cli.parser import add_groups
 from errpath.errors import UsageError
+from errpath.intake.known import shipped_issues
 from errpath.kernel import KernelStore
+from errpath.runner.known_issues import KnownIssues
 from errpath.runner.options import (
     GuestOptions,
     KernelOptions,
@@ -106,6 +108,7 @@ def _mutate(arguments: argparse.Namespace) -> int:
         (arguments.output / name).absolute(),
         progress,
         f"a sample of {len(mutants)}, seed {arguments.seed}" if arguments.sample else "",
+        known=KnownIssues(shipped_issues()),
     )
     mutants = _with_controls(mutants, controls(every[0].file, arguments.controls))
     fates = score.run(mutants, jobs=arguments.jobs or processors())

@@ -7,6 +7,7 @@ appended to a file one by one: a run that was cut short goes on from there.
 
 from __future__ import annotations
 
+import datetime
 import functools
 import itertools
 import json
@@ -27,12 +28,13 @@ from errpath.analysis.mutation.rungs import Rung
 from errpath.errors import BuildError, ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import BuiltKernel, KernelStore
 from errpath.kernel.build.compiled import source_files
+from errpath.runner.known_issues import KnownIssues, Subject
 from errpath.runner.result import Result
 from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.progress import Progress, silent
 
-__all__ = ["Score", "mutants_of"]
+__all__ = ["Score", "is_new", "mutants_of"]
 
 
 class _KilledError(Exception):
@@ -65,6 +67,15 @@ def mutants_of(
     return found
 
 
+def is_new(verdict: Verdict, stock: Mapping[str, str], known: KnownIssues) -> bool:
+    """Whether a failure is none that the kernel without the mutant shows, or is known to show;
+    `stock` is the signatures of its failures, by case."""
+    if verdict.status is not Status.FAIL or verdict.signature == stock.get(verdict.case.id):
+        return False
+    subject = Subject(verdict.case.id, verdict.case.filesystem)
+    return not known.explain(subject, verdict.failures, datetime.date.today())
+
+
 def _sources(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict[str, str]:
     makefile = store.sources.text(kernel, f"fs/{filesystem}/Makefile")
     if makefile is None:
@@ -89,6 +100,8 @@ class Score:
     progress: Progress
     # How the mutants were chosen where they are a sample.
     sample: str = ""
+    # Bugs of the kernel without a mutant: one that does not show each time kills nothing.
+    known: KnownIssues = field(default_factory=KnownIssues)
     # Failures of the kernel without a mutant, by case.
     _stock: dict[str, str] = field(default_factory=dict)
 
@@ -195,16 +208,14 @@ class Score:
         return (Fate.NO_ANSWER if why else Fate.SURVIVED), "", None, why
 
     def _look(self, results: Mapping[str, Result]) -> None:
-        for case_id, result in results.items():
-            verdict = result.verdict
-            known = self._stock.get(case_id)
-            if verdict.status is Status.FAIL and verdict.signature != known:
-                raise _KilledError(verdict)
+        for result in results.values():
+            if is_new(result.verdict, self._stock, self.known):
+                raise _KilledError(result.verdict)
 
     def _hear(self, verdict: Verdict) -> None:
         """A failure that is sure before its case is judged in full. One of a case that fails anyway
         waits for the rest: it may turn out to be the same."""
-        if verdict.status is Status.FAIL and verdict.case.id not in self._stock:
+        if verdict.case.id not in self._stock and is_new(verdict, self._stock, self.known):
             raise _KilledError(verdict)
 
     def _testbed(self, patches: tuple[Path, ...]) -> Testbed:
