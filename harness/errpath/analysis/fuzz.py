@@ -7,7 +7,6 @@ smaller by leaving out changes, all the smaller ones of a leak in one batch agai
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,9 +24,9 @@ from errpath.oracles.failure import LEAK, worst
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
 from errpath.runner.guests import PreparedGuest
-from errpath.runner.known_issues import KnownIssues, Subject
+from errpath.runner.known_issues import KnownIssues
 from errpath.runner.usual import UsualFailures
-from errpath.runner.verdict import Status, Verdict, infrastructure_error, judge
+from errpath.runner.verdict import Status, Verdict, first_failure, infrastructure_error, judge
 from errpath.util.progress import Progress
 
 __all__ = ["FuzzFinding", "FuzzSearch", "MutatedMount", "mutant_case", "smaller_variants"]
@@ -138,14 +137,14 @@ class FuzzSearch:
 
     def _announce(self, verdict: Verdict) -> None:
         """Say the first failure of a search: to make it smaller takes long."""
-        if not self._announced and not self._known(verdict):
-            self._announced = True
-            self.progress.say(f"first failure: {verdict.case.id}: {verdict.failures[0].line}")
+        if self._announced or verdict.status is not Status.FAIL or self._known(verdict):
+            return
+        self._announced = True
+        self.progress.say(first_failure(verdict))
 
     def _known(self, verdict: Verdict) -> str:
         """The id of the known issue that explains all that went wrong; empty if none does."""
-        subject = Subject(verdict.case.id, verdict.case.filesystem)
-        found = self.known.explain(subject, verdict.failures, datetime.date.today())
+        found = self.known.explain_today(verdict)
         return found[0].id if found else ""
 
     def _first_pass(
@@ -173,8 +172,7 @@ class FuzzSearch:
                     else:
                         self.usual.note(verdict)
                         fatal.append((mutated, verdict))
-                        if verdict.status is Status.FAIL:
-                            self._announce(verdict)
+                        self._announce(verdict)
                         prepared.guest.close()
                         prepared = None
             finally:

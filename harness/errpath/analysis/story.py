@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from errpath.oracles.message_source import DEFINITION
+from errpath.oracles.message_source import enclosing_function
 
 __all__ = ["Row", "changed_functions", "look_at", "markdown"]
 
@@ -77,23 +77,12 @@ def changed_functions(diff: str, source: Callable[[str], str | None]) -> tuple[s
         elif number >= 0 and line[:1] in ("-", "+") and not line.startswith(("--- ", "+++ ")):
             if hook := _HOOK.match(line):
                 found[hook[1]] = None
-            elif line[1:].strip() and (name := _enclosing(lines, number)):
+            elif line[1:].strip() and (name := enclosing_function(lines, number)):
                 add(path, name)
             number += line[0] == "-"
         elif line.startswith(" ") or not line:
             number += 1
     return tuple(found)
-
-
-def _enclosing(lines: list[str], number: int) -> str:
-    """The function that a line, counted from 0, is in; "" between functions."""
-    for at in range(min(number, len(lines)) - 1, -1, -1):
-        text = lines[at]
-        if text.startswith("}"):
-            return ""
-        if (match := DEFINITION.match(text)) and not text.rstrip().endswith(";"):
-            return match[1]
-    return ""
 
 
 def look_at(report: str) -> str:

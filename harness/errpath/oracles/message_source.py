@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from errpath.oracles.timeline import Place
 
-__all__ = ["DEFINITION", "MessageSource", "find_message"]
+__all__ = ["MessageSource", "defined_function", "enclosing_function", "find_message"]
 
 # Adjacent string literals, as the compiler joins them.
 _LITERALS = re.compile(r'"(?:[^"\\\n]|\\.)*"(?:\s*(?:PRI\w+\s*)?"(?:[^"\\\n]|\\.)*")*')
@@ -19,7 +19,7 @@ _ESCAPES = {"\\n": "", "\\t": "\t", '\\"': '"', "\\\\": "\\"}
 # Characters of a format that are no directives, at least: less would fit anything.
 _FIXED_MIN = 8
 # A definition begins in the first column, and its name stands before the first bracket.
-DEFINITION = re.compile(r"^(?:[A-Za-z_][^;={]*?\b)?([A-Za-z_]\w*) ?\(")
+_DEFINITION = re.compile(r"^(?:[A-Za-z_][^;={]*?\b)?([A-Za-z_]\w*) ?\(")
 _CONDITION = re.compile(r"^(?:\} else )?(?:if|while|switch|for) \(|^case |^default:|^\}? ?else\b")
 _CONDITION_LINES = 6
 
@@ -49,7 +49,7 @@ def find_message(text: str, sources: Mapping[str, str]) -> MessageSource | None:
     number = sources[path].count("\n", 0, at)
     start = _statement(lines, number)
     words = " ".join(line.strip() for line in lines[start : number + 1])
-    place = Place(_function(lines, start), path, start + 1, words)
+    place = Place(enclosing_function(lines, start) or "a macro", path, start + 1, words)
     return MessageSource(place, _condition(lines, start))
 
 
@@ -74,13 +74,20 @@ def _statement(lines: list[str], number: int) -> int:
     return number
 
 
-def _function(lines: list[str], number: int) -> str:
+def defined_function(line: str) -> str:
+    """The function whose definition begins on a line; "" for any other line."""
+    match = _DEFINITION.match(line)
+    return match[1] if match is not None and not line.rstrip().endswith(";") else ""
+
+
+def enclosing_function(lines: Sequence[str], number: int) -> str:
+    """The function that a line, counted from 0, is in; "" between functions."""
     for line in reversed(lines[:number]):
         if line.startswith("}"):
             break
-        if (match := DEFINITION.match(line)) and not line.rstrip().endswith(";"):
-            return match[1]
-    return "a macro"
+        if name := defined_function(line):
+            return name
+    return ""
 
 
 def _condition(lines: list[str], number: int) -> str:

@@ -59,11 +59,11 @@ def count_takers(
     """Who took more references than it put, or fewer, from the last allocation on; () where none of
     `allocators` is on the stack of that allocation.
 
-    Functions of the filesystem, whose directory is `own`, come before those of what it is built on,
-    such as jbd2, which takes references for itself, and these before the VFS, which hands them
-    around; of them who kept as many as are left in the end, since what others took, others put, as
-    where one function gets a buffer for all; then those of which no other put as many, and those
-    that kept most."""
+    Functions of the filesystem, whose directory is `own` (with its slash), come before those of
+    what it is built on, such as jbd2, which takes references for itself, and these before the VFS,
+    which hands them around; of them who kept as many as are left in the end, since what others
+    took, others put, as where one function gets a buffer for all; then those of which no other put
+    as many, and those that kept most."""
     stores = [one for one in accesses if one.what is What.STORED]
     counts = [count.of(one.value) for one in stores]
     start = _birth(stores, counts, count.born, allocators, resolve)
@@ -91,7 +91,7 @@ def count_takers(
 
     def order(taker: Taker) -> tuple[bool, bool, bool, bool, int]:
         file = taker.place.file
-        others = not (taker.kept > 0 and file.startswith(f"{own}/"))
+        others = not (taker.kept > 0 and file.startswith(own))
         vfs = file.count("/") < _IN_DIRECTORY
         return others, vfs, taker.kept != left, _paired(taker, uneven), -taker.kept
 

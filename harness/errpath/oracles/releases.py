@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from errpath.oracles.message_source import DEFINITION
+from errpath.oracles.message_source import defined_function
 from errpath.oracles.timeline import Holder, Place
 
 __all__ = ["Release", "find_release"]
@@ -127,5 +127,5 @@ def _functions(path: str, source: str) -> Iterator[_Function]:
         if line.startswith("}") and name:
             yield _Function(name, path, start + 1, "\n".join(lines[start : number + 1]))
             name = ""
-        elif not name and (match := DEFINITION.match(line)) and not line.rstrip().endswith(";"):
-            start, name = number, match[1]
+        elif not name and (name := defined_function(line)):
+            start = number

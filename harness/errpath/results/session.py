@@ -21,7 +21,7 @@ from errpath.runner.options import Choice, rerun_command
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
 from errpath.runner.testbed import Testbed
-from errpath.runner.verdict import Status, Verdict
+from errpath.runner.verdict import Status, Verdict, first_failure
 from errpath.util.background import Background
 from errpath.util.progress import Progress
 from errpath.util.times import local_stamp
@@ -184,7 +184,7 @@ class RunSession:
             return
         if self.announces(kernel, verdict):
             self._announced = True
-            self.progress.say(f"first failure: {verdict.case.id}: {verdict.failures[0].line}")
+            self.progress.say(first_failure(verdict))
 
     def _have_run(self, batch: Batch, key: tuple[str, str]) -> None:
         """Have a batch run until the result of one of its cases is there."""

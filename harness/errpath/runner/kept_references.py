@@ -10,12 +10,11 @@ import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from errpath.cases.case import MountCase
 from errpath.cases.run import run_case
 from errpath.errors import ErrpathError, InfrastructureError
-from errpath.filesystems import load_filesystem
+from errpath.filesystems import home_directory
 from errpath.guest.channel import AgentError
 from errpath.guest.clones import Added
 from errpath.guest.holders import plugin_words, read_accesses, read_changes, watch_word
@@ -165,7 +164,7 @@ def _measure(
     symbols = symbols_of(bed.kernel.system_map)
     offsets = read_offsets(bed.offsets_module.path)
     find = functools.partial(kind.find, symbols, offsets)
-    own = str(PurePosixPath(load_filesystem(case.filesystem).source).parent)
+    own = home_directory(case.filesystem)
     counts = list(_kept(clone(None), case, find).counts)
     tried = 0
     while counts and tried < _TRIES:
@@ -200,7 +199,7 @@ def _holder(
 ) -> Holder | None:
     """The last word that a filesystem pointed to what stays with; None where it had none, or what
     stays lies elsewhere while pointers are looked for. `extent` is where in it the count lies, and
-    its size; `own` is the filesystem's directory."""
+    its size; `own` is the filesystem's directory, with its slash."""
     offset, size = extent
     # A count lies in a word of twice its size.
     address = count.address - (offset & ~7)
@@ -216,7 +215,7 @@ def _holder(
             changes, address, size, "", resolve, Statements(bed).statement
         )
     holders = timeline.holders if timeline is not None else ()
-    gone = [one for one in holders if one.gone and one.stored.file.startswith(f"{own}/")]
+    gone = [one for one in holders if one.gone and one.stored.file.startswith(own)]
     return max(gone, key=lambda one: one.ended, default=None)
 
 

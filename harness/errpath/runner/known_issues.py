@@ -24,6 +24,7 @@ from typing import Any
 
 from errpath.kernel.features.change import Change
 from errpath.oracles.failure import INFRASTRUCTURE, RESOURCE_LEAK, Failure, kind_named
+from errpath.runner.verdict import Verdict
 
 __all__ = [
     "Answers",
@@ -210,6 +211,11 @@ class KnownIssues:
                 return ()
             found[issue.id] = issue
         return tuple(found.values())
+
+    def explain_today(self, verdict: Verdict) -> tuple[KnownIssue, ...]:
+        """`explain` for a verdict, on this day and in whatever guest."""
+        subject = Subject(verdict.case.id, verdict.case.filesystem)
+        return self.explain(subject, verdict.failures, datetime.date.today())
 
     def expired(
         self, subject: Subject, failures: Sequence[Failure], today: datetime.date

@@ -33,7 +33,16 @@ from errpath.oracles.steps import (
 from errpath.oracles.volume import volume_failures
 from errpath.util.errnos import errno_name
 
-__all__ = ["NOT_REACHED", "Leak", "Status", "Verdict", "infrastructure_error", "judge", "left_out"]
+__all__ = [
+    "NOT_REACHED",
+    "Leak",
+    "Status",
+    "Verdict",
+    "first_failure",
+    "infrastructure_error",
+    "judge",
+    "left_out",
+]
 
 
 class Status(enum.Enum):
@@ -76,6 +85,12 @@ class Verdict:
     def signature(self) -> str:
         """What makes two verdicts the same failure; empty for a pass."""
         return join_signatures(self.failures)
+
+
+def first_failure(verdict: Verdict) -> str:
+    """What is printed of the first FAIL of a run before its report; `errpath bench --broken` looks
+    for it."""
+    return f"first failure: {verdict.case.id}: {verdict.failures[0].line}"
 
 
 def infrastructure_error(case: MountCase, reason: str, outcome: Outcome | None = None) -> Verdict:

@@ -43,7 +43,7 @@ def _told(*accesses: Access) -> list[tuple[str, int, int]]:
 
 def _of(count: Count, allocator: str, *accesses: Access) -> list[tuple[str, int, int]]:
     takers = count_takers(
-        accesses, count, (allocator,), _resolve, lambda file, line: "", own="fs/x"
+        accesses, count, (allocator,), _resolve, lambda file, line: "", own="fs/x/"
     )
     return [(one.place.function, one.taken, one.put) for one in takers]
 

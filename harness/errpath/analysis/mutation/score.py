@@ -7,7 +7,6 @@ appended to a file one by one: a run that was cut short goes on from there.
 
 from __future__ import annotations
 
-import datetime
 import functools
 import itertools
 import json
@@ -28,7 +27,7 @@ from errpath.analysis.mutation.rungs import Rung
 from errpath.errors import BuildError, ErrpathError, InfrastructureError, UsageError
 from errpath.kernel import BuiltKernel, KernelStore
 from errpath.kernel.build.compiled import source_files
-from errpath.runner.known_issues import KnownIssues, Subject
+from errpath.runner.known_issues import KnownIssues
 from errpath.runner.result import Result
 from errpath.runner.testbed import Testbed, TestbedOptions
 from errpath.runner.verdict import Status, Verdict
@@ -72,8 +71,7 @@ def is_new(verdict: Verdict, stock: Mapping[str, str], known: KnownIssues) -> bo
     `stock` is the signatures of its failures, by case."""
     if verdict.status is not Status.FAIL or verdict.signature == stock.get(verdict.case.id):
         return False
-    subject = Subject(verdict.case.id, verdict.case.filesystem)
-    return not known.explain(subject, verdict.failures, datetime.date.today())
+    return not known.explain_today(verdict)
 
 
 def _sources(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict[str, str]:
