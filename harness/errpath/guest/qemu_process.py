@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from errpath.errors import InfrastructureError
+from errpath.errors import GuestLostError, InfrastructureError
 from errpath.guest.agent import build_initramfs
 from errpath.guest.channel import SocketChannel
 from errpath.guest.console import Console
@@ -61,7 +61,12 @@ class QemuProcess:
     """A QEMU process and our ends of what it inherited."""
 
     def __init__(self, start: Start, ram: GuestRam, *, waits: bool = False) -> None:
-        """With `waits`, the guest stands still until a state is loaded."""
+        """With `waits`, the guest stands still until a state is loaded.
+
+        Raises:
+            GuestLostError: the host did not start QEMU.
+            InfrastructureError: QEMU is not installed, or its log cannot be written.
+        """
         process.find_program(QEMU)
         with _artefact_errors(start.artefacts):
             start.artefacts.mkdir(parents=True, exist_ok=True)
@@ -94,18 +99,29 @@ class QemuProcess:
         self._log = start.artefacts / "qemu.log"
         inherited = [guest_console.fileno(), guest_agent.fileno(), guest_monitor.fileno(), ram.fd]
         inherited += [disk.fileno() for disk in disks]
-        with guest_console, guest_agent, guest_monitor, self._log.open("wb") as errors:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-                pass_fds=inherited,
-                # Ctrl-C is ours to handle: the guest is ended in order.
-                start_new_session=True,
-            )
-        for disk in disks:
-            disk.close()
+        with contextlib.ExitStack() as given:
+            for end in (guest_console, guest_agent, guest_monitor):
+                given.enter_context(end)
+            for disk in disks:
+                given.enter_context(disk)
+            errors = given.enter_context(self._log.open("wb"))
+            try:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors,
+                    stderr=errors,
+                    pass_fds=inherited,
+                    # Ctrl-C is ours to handle: the guest is ended in order.
+                    start_new_session=True,
+                )
+            except OSError as error:
+                for ours in (host_console, host_agent, host_monitor):
+                    ours.close()
+                # Mostly the host's trouble of the moment, such as no memory: to be tried again.
+                raise GuestLostError(
+                    f"guest is lost: {QEMU} was not started: {argv[0]}: {error.strerror}"
+                ) from None
         self.ram = ram
         self.console = Console(host_console, start.artefacts / "console.log")
         self._host_log = HostLog(start.artefacts.name, start.artefacts / "host.log")

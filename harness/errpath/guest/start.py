@@ -39,7 +39,7 @@ def boot(
 
     Raises:
         BootError: the kernel did not reach the agent in time; the text has its last console line.
-        GuestLostError: QEMU was killed from outside.
+        GuestLostError: QEMU was not started, or killed from outside.
         InfrastructureError: QEMU itself failed.
     """
     ram = GuestRam(definition.memory_mib << 20)
@@ -97,7 +97,7 @@ def resume(
 
     Raises:
         CloneError: QEMU does not take the state, or the agent in it does not answer.
-        GuestLostError: QEMU was killed from outside.
+        GuestLostError: QEMU was not started, or killed from outside.
     """
     try:
         start = Start(definition, kernel, artefacts, accel, tuple(append), added=tuple(added(ram)))
