@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 struct arguments {
@@ -24,6 +25,13 @@ struct arguments {
 	char path[PATH_MAX], to[PATH_MAX];
 	json_t *step;
 };
+
+static const char *text(const struct arguments *arguments, const char *key)
+{
+	const char *found = json_string_value(json_object_get(arguments->step, key));
+
+	return found ? found : "";
+}
 
 static json_int_t number(const struct arguments *arguments, const char *key)
 {
@@ -153,6 +161,62 @@ static int do_readdir(const struct arguments *arguments)
 	return close_after(file, result_of(got));
 }
 
+static int do_setxattr(const struct arguments *arguments)
+{
+	const char *value = text(arguments, "value");
+
+	return result_of(lsetxattr(arguments->path, text(arguments, "attribute"), value,
+				   strlen(value), number(arguments, "flags")));
+}
+
+/* Whether an attribute is what it should be, the size that is told for it too: EBADMSG if not. */
+static int do_getxattr(const struct arguments *arguments)
+{
+	const char *name = text(arguments, "attribute"), *value = text(arguments, "value");
+	static char found[XATTR_SIZE_MAX];
+	ssize_t size = lgetxattr(arguments->path, name, NULL, 0);
+	ssize_t got = size < 0 ? size : lgetxattr(arguments->path, name, found, sizeof(found));
+
+	if (got < 0)
+		return -errno;
+	if (got != size || (size_t)got != strlen(value) || memcmp(found, value, got) != 0)
+		return -EBADMSG;
+	return 0;
+}
+
+static int is_wanted(const struct arguments *arguments, const char *name)
+{
+	json_t *names = json_object_get(arguments->step, "attributes");
+
+	for (size_t i = 0; i < json_array_size(names); i++)
+		if (strcmp(json_string_value(json_array_get(names, i)), name) == 0)
+			return 1;
+	return 0;
+}
+
+/* Whether a file has the attributes that it should have and no others: EBADMSG if not. */
+static int do_listxattr(const struct arguments *arguments)
+{
+	static char names[XATTR_LIST_MAX + 1];
+	ssize_t size = llistxattr(arguments->path, NULL, 0);
+	ssize_t got = size < 0 ? size : llistxattr(arguments->path, names, XATTR_LIST_MAX);
+	size_t left = json_array_size(json_object_get(arguments->step, "attributes"));
+
+	if (got < 0)
+		return -errno;
+	/* They end in a NUL each, and so does what a filesystem cut short. */
+	names[got] = 0;
+	for (const char *name = names; name < names + got; name += strlen(name) + 1)
+		if (!is_wanted(arguments, name) || left-- == 0)
+			return -EBADMSG;
+	return left || got != size ? -EBADMSG : 0;
+}
+
+static int do_removexattr(const struct arguments *arguments)
+{
+	return result_of(lremovexattr(arguments->path, text(arguments, "attribute")));
+}
+
 static int do_fallocate(const struct arguments *arguments)
 {
 	int file = open(arguments->path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -251,12 +315,13 @@ static const struct {
 	const char *op;
 	int (*run)(const struct arguments *arguments);
 } OPERATIONS[] = {
-	{ "append", do_append },   { "fallocate", do_fallocate }, { "freeze", do_freeze },
-	{ "fsync", do_fsync },	   { "mkdir", do_mkdir },	  { "read", do_read },
-	{ "readdir", do_readdir }, { "rename", do_rename },	  { "stat", do_stat },
-	{ "statfs", do_statfs },   { "sync", do_sync },		  { "syncfs", do_syncfs },
-	{ "thaw", do_thaw },	   { "truncate", do_truncate },	  { "unlink", do_unlink },
-	{ "write", do_write },
+	{ "append", do_append },     { "fallocate", do_fallocate }, { "freeze", do_freeze },
+	{ "fsync", do_fsync },	     { "getxattr", do_getxattr },   { "listxattr", do_listxattr },
+	{ "mkdir", do_mkdir },	     { "read", do_read },	    { "readdir", do_readdir },
+	{ "rename", do_rename },     { "stat", do_stat },	    { "statfs", do_statfs },
+	{ "sync", do_sync },	     { "syncfs", do_syncfs },	    { "thaw", do_thaw },
+	{ "truncate", do_truncate }, { "unlink", do_unlink },	    { "write", do_write },
+	{ "setxattr", do_setxattr }, { "removexattr", do_removexattr },
 };
 
 int volume_step(json_t *step, const char *root, struct step_result *result)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from errpath.cases.attributes import attribute_cases
 from errpath.cases.case import Device, MountCase
 from errpath.cases.damaged import damaged_cases
 from errpath.cases.growth import growth_cases
@@ -33,7 +34,7 @@ def _case(filesystem: str) -> MountCase:
     )
 
 
-CASES = [_case("hfs"), _case("hfsplus"), *growth_cases(), *damaged_cases()]
+CASES = [_case("hfs"), _case("hfsplus"), *growth_cases(), *damaged_cases(), *attribute_cases()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])

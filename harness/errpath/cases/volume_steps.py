@@ -15,13 +15,17 @@ __all__ = [
     "Fallocate",
     "Freeze",
     "Fsync",
+    "GetXattr",
     "Keep",
+    "ListXattr",
     "Mkdir",
     "ReadBack",
     "ReadFile",
     "Readdir",
+    "RemoveXattr",
     "Rename",
     "Restore",
+    "SetXattr",
     "Stat",
     "Statfs",
     "Sync",
@@ -34,6 +38,8 @@ __all__ = [
     "WriteProbe",
 ]
 
+# linux/xattr.h
+_XATTR_FLAGS = {"": 0, "create": 1, "replace": 2}
 # linux/falloc.h
 _FALLOCATE_MODES = {
     "keep-size": 0x01,
@@ -141,6 +147,68 @@ class ReadFile(_OfPath, op="read"):
 
     def arguments(self) -> dict[str, Any]:
         return {"path": self.path, "data": self.data}
+
+
+@dataclass(frozen=True)
+class _OfAttribute(_OfPath):
+    # With its prefix, such as `user.errpath`.
+    attribute: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if "." not in self.attribute or "\0" in self.attribute:
+            raise ValueError(f"attribute: got {self.attribute!r}; expected a name such as user.x")
+
+    @property
+    def subject(self) -> str:
+        return f"{self.path} {self.attribute}"
+
+    def arguments(self) -> dict[str, Any]:
+        return {"path": self.path, "attribute": self.attribute}
+
+
+@dataclass(frozen=True)
+class SetXattr(_OfAttribute, op="setxattr"):
+    """lsetxattr(2): an extended attribute, and not what a symbolic link leads to."""
+
+    value: str
+    # "create": fails with EEXIST where it is there; "replace": with ENODATA where it is not.
+    how: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.how not in _XATTR_FLAGS:
+            raise ValueError(f"how: got {self.how!r}; expected create or replace")
+        if "\0" in self.value:
+            raise ValueError("value: got a NUL; expected text")
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"value": self.value, "flags": _XATTR_FLAGS[self.how]}
+
+
+@dataclass(frozen=True)
+class GetXattr(_OfAttribute, op="getxattr"):
+    """lgetxattr(2), without a buffer and with one: EBADMSG where that is not `value`."""
+
+    value: str = ""
+
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {"value": self.value}
+
+
+class RemoveXattr(_OfAttribute, op="removexattr"):
+    """lremovexattr(2)."""
+
+
+@dataclass(frozen=True)
+class ListXattr(_OfPath, op="listxattr"):
+    """llistxattr(2), without a buffer and with one: EBADMSG where those are not just these
+    attributes."""
+
+    attributes: tuple[str, ...] = ()
+
+    def arguments(self) -> dict[str, Any]:
+        return {"path": self.path, "attributes": list(self.attributes)}
 
 
 class Mkdir(_OfPath, op="mkdir"):

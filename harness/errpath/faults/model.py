@@ -102,6 +102,19 @@ def _check(nth: int, times: int, chain: str = "") -> None:
         raise ValueError(f"chain: got {chain!r}; expected a hash of up to 16 hexadecimal digits")
 
 
+def _check_name(what: str, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{what}: got {name!r}; expected a C function's name")
+
+
+def _below(caller: str) -> str:
+    return f" below {caller}" if caller else ""
+
+
+def _below_id(caller: str) -> str:
+    return f"-below-{caller}" if caller else ""
+
+
 @dataclass(frozen=True)
 class Call:
     """Have the nth call of `function` return `retval` instead of running."""
@@ -123,9 +136,9 @@ class Call:
             name = errno_name(self.retval).removeprefix("-")
             errno_value(name)
             object.__setattr__(self, "retval", name)
-        for name in (self.function, *((self.caller,) if self.caller else ())):
-            if not _NAME.fullmatch(name):
-                raise ValueError(f"function: got {name!r}; expected a C function's name")
+        _check_name("function", self.function)
+        if self.caller:
+            _check_name("caller", self.caller)
         _check(self.nth, self.times)
         return_value(self.value)
 
@@ -143,9 +156,8 @@ class Call:
     @property
     def id(self) -> str:
         """Such as `sb_bread-NULL-2-below-hfs_mdb_get`: a part of case ids."""
-        below = f"-below-{self.caller}" if self.caller else ""
         value = re.sub(r"\W+", "-", self.value).strip("-")
-        return f"{self.function}-{value}{_id(self.nth, self.times)}{below}"
+        return f"{self.function}-{value}{_id(self.nth, self.times)}{_below_id(self.caller)}"
 
     @property
     def text(self) -> str:
@@ -153,8 +165,7 @@ class Call:
         value = f"-{self.value}" if re.fullmatch(r"E\w+", self.value) else self.value
         if (self.nth, self.times, self.caller) == (1, 1, ""):
             return f"{self.function} = {value}"
-        below = f" below {self.caller}" if self.caller else ""
-        return f"{self.function} = {value}, {_nth(self.nth, self.times)} call{below}"
+        return f"{self.function} = {value}, {_nth(self.nth, self.times)} call{_below(self.caller)}"
 
     def as_request(self) -> dict[str, Any]:
         """The agent's form (docs/agent-protocol.md)."""
@@ -176,6 +187,8 @@ class Alloc:
     times: int = 1
     # Only allocations of this call chain count: its hash in a recording of the same build.
     chain: str = ""
+    # Only allocations below a function of this name count.
+    caller: str = ""
 
     function: ClassVar[str] = ""
     errno: ClassVar[str] = "ENOMEM"
@@ -183,22 +196,26 @@ class Alloc:
     def __post_init__(self) -> None:
         if self.kind not in ALLOCATORS:
             raise ValueError(f"kind: got {self.kind!r}; expected one of: {', '.join(ALLOCATORS)}")
+        if self.caller:
+            _check_name("caller", self.caller)
         _check(self.nth, self.times, self.chain)
 
     @property
     def id(self) -> str:
         """Such as `slab-alloc-3`: a part of case ids."""
-        return f"{self.kind}-alloc-{self.nth}{_id(1, self.times)}{_chain_id(self.chain)}"
+        times = _id(1, self.times)
+        return f"{self.kind}-alloc-{self.nth}{times}{_below_id(self.caller)}{_chain_id(self.chain)}"
 
     @property
     def text(self) -> str:
         """For reports, such as `3rd slab allocation fails`."""
-        return f"{_nth(self.nth, self.times)} {self.kind} allocation{_of(self.chain)} fails"
+        what = f"{self.kind} allocation{_below(self.caller)}{_of(self.chain)}"
+        return f"{_nth(self.nth, self.times)} {what} fails"
 
     def as_request(self) -> dict[str, Any]:
         """The agent's form (docs/agent-protocol.md)."""
         retval = _HOOK_RETVAL[self.kind]
-        return _command(self.kind, "", self.nth, self.times, self.chain, retval)
+        return _command(self.kind, "", self.nth, self.times, self.chain, retval, self.caller)
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,14 @@ from errpath.cases.volume_steps import (
     Fallocate,
     Freeze,
     Fsync,
+    GetXattr,
+    ListXattr,
     Mkdir,
     ReadBack,
     Readdir,
+    RemoveXattr,
     Rename,
+    SetXattr,
     Statfs,
     Sync,
     Thaw,
@@ -59,6 +63,19 @@ _EIO = Call("f")
         (Rename("a", "b"), {"op": "rename", "path": "a", "to": "b"}),
         (Readdir(), {"op": "readdir", "path": "."}),
         (
+            SetXattr("a", "user.b", "c", "replace"),
+            {"op": "setxattr", "path": "a", "attribute": "user.b", "value": "c", "flags": 2},
+        ),
+        (
+            GetXattr("a", "user.b", "c"),
+            {"op": "getxattr", "path": "a", "attribute": "user.b", "value": "c"},
+        ),
+        (
+            ListXattr("a", ("user.b",)),
+            {"op": "listxattr", "path": "a", "attributes": ["user.b"]},
+        ),
+        (RemoveXattr("a", "user.b"), {"op": "removexattr", "path": "a", "attribute": "user.b"}),
+        (
             Fallocate("a", 4096, mode="punch-hole"),
             {"op": "fallocate", "path": "a", "length": 4096, "mode": 3},
         ),
@@ -86,7 +103,7 @@ def test_every_operation_is_known_to_the_agent_and_to_the_documents() -> None:
     )
     document = (ROOT / "docs" / "agent-protocol.md").read_text()
     operations = {step.op for step in _step_classes()}
-    assert len(operations) == len(_step_classes()) == 26
+    assert len(operations) == len(_step_classes()) == 30
     for operation in operations:
         assert f'"{operation}"' in source, operation
         assert re.search(rf"^\|.*`{operation}`.*\|$", document, re.MULTILINE), operation

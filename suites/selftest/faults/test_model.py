@@ -37,6 +37,9 @@ def test_requests_in_the_module_s_words() -> None:
     below = Call("sb_bread", "NULL", times=0, caller="hfs_mdb_get")
     assert below.as_request() == {"arm": "fail 6 sb_bread 1 0 0 0 hfs_mdb_get"}
     assert Alloc(nth=7).as_request() == {"arm": "fail 0 - 7 1 0 -12"}
+    below = Alloc(nth=2, caller="hfs_find_init")
+    assert below.as_request() == {"arm": "fail 0 - 2 1 0 -12 hfs_find_init"}
+    assert below.text == "2nd slab allocation below hfs_find_init fails"
     assert Alloc(kind="page", chain="ab12").as_request() == {"arm": "fail 1 - 1 1 ab12 1"}
     assert Read(nth=3).as_request() == {"arm": "fail 3 - 3 1 0 0"}
     assert Write(times=2).as_request() == {"arm": "fail 4 - 1 2 0 0"}
@@ -51,6 +54,7 @@ def test_ids_say_what_is_forced() -> None:
         Call("f", "ERR_PTR(EIO)", nth=2): "f-ERR_PTR-EIO-2",
         Call("f.isra.0", "NULL", times=0, caller="g"): "f.isra.0-NULL-every-below-g",
         Alloc(nth=7): "slab-alloc-7",
+        Alloc(nth=2, caller="f"): "slab-alloc-2-below-f",
         Alloc(kind="page", chain="ab12"): "page-alloc-1-ab12",
         Read(nth=3): "read-3",
         Write(times=2): "write-1-times-2",
