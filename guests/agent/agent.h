@@ -149,12 +149,13 @@ void volume_thaw(const char *root);
 /* coverage.c */
 struct coverage {
 	int file;	/* -1: none is wanted */
-	uint64_t *area; /* a count and so many addresses */
+	uint64_t *area; /* a count and so many addresses; NULL: none is wanted */
+	int edges;	/* pairs of addresses are wanted */
 };
 
 int coverage_open(struct call *call, struct coverage *coverage);
 int coverage_enable(const struct coverage *coverage);
-/* Appends the addresses, each once, to the reply's blob. */
+/* Appends the addresses, or the pairs of them, each once, to the reply's blob. */
 int coverage_take(struct call *call, struct coverage *coverage);
 
 /* injector.c: each gives 0 or -errno. */

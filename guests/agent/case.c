@@ -375,11 +375,11 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
 
 /*
  * {"name": task name, "device": …, "devices": […],
- *  "fault": {"function", "retval", "times"} or null, "steps": […],
- *  "timeout_ms": n, "patience_ms": n, "trace": bool, "coverage": bool, "count": bool,
+ *  "fault": {"function", "retval", "times"} or null, "steps": […], "timeout_ms": n,
+ *  "patience_ms": n, "trace": bool, "coverage": "blocks" or "edges", "count": bool,
  *  "settle": bool, "changes": bool}. The reply's blob holds what was read back ("entries" bytes),
- * the addresses of the code that ran ("coverage" of them, big endian) and the sectors that the case
- * has changed of its device ("changed": [[offset, length], …]).
+ * the code that ran ("coverage" words, big endian) and the sectors that the case has changed of its
+ * device ("changed": [[offset, length], …]).
  * A step that fails ends the case, unless it has "go_on". "kmsg" is what was printed from the
  * device's attachment to its end, "kmsg_before" what it printed since the case before.
  */

@@ -315,12 +315,15 @@ static const struct {
 	const char *op;
 	int (*run)(const struct arguments *arguments);
 } OPERATIONS[] = {
-	{ "append", do_append },     { "fallocate", do_fallocate }, { "freeze", do_freeze },
-	{ "fsync", do_fsync },	     { "getxattr", do_getxattr },   { "listxattr", do_listxattr },
-	{ "mkdir", do_mkdir },	     { "read", do_read },	    { "readdir", do_readdir },
-	{ "rename", do_rename },     { "stat", do_stat },	    { "statfs", do_statfs },
-	{ "sync", do_sync },	     { "syncfs", do_syncfs },	    { "thaw", do_thaw },
-	{ "truncate", do_truncate }, { "unlink", do_unlink },	    { "write", do_write },
+	{ "append", do_append },     { "fallocate", do_fallocate },
+	{ "freeze", do_freeze },     { "fsync", do_fsync },
+	{ "getxattr", do_getxattr }, { "listxattr", do_listxattr },
+	{ "mkdir", do_mkdir },	     { "read", do_read },
+	{ "readdir", do_readdir },   { "rename", do_rename },
+	{ "stat", do_stat },	     { "statfs", do_statfs },
+	{ "sync", do_sync },	     { "syncfs", do_syncfs },
+	{ "thaw", do_thaw },	     { "truncate", do_truncate },
+	{ "unlink", do_unlink },     { "write", do_write },
 	{ "setxattr", do_setxattr }, { "removexattr", do_removexattr },
 };
 

@@ -15,31 +15,14 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from errpath.analysis.fuzz import FuzzFinding, FuzzSearch, MutatedMount
-from errpath.images import Image
-from errpath.images.crafted.catalogue import BASES, base_image, base_volume
+from errpath.images.crafted.bases import base_image, sound_bases
 from errpath.images.crafted.mutant import Mutant
 from errpath.images.crafted.strategies import mutants
-from errpath.images.hfs.hfs import HfsVolume
-from errpath.images.hfs.hfsplus import HfsPlusVolume
 from errpath.plugin import profiles
 from errpath.runner.known_issue_files import load_known_issues
 from errpath.runner.testbed import Testbed
 
 _KNOWN = Path(__file__).with_name("known_issues.yaml")
-
-
-def _bases(filesystem: str) -> list[Image]:
-    """The bases of a filesystem. Writing to HFS with blocks over 1024 bytes hangs by itself
-    (docs/findings/hfs-mdb-commit-deadlock.md), and to one HFS+ volume crashes
-    (docs/findings/hfsplus-update-parent-split.md), so that nothing would be learned from them."""
-    wanted = HfsVolume if filesystem == "hfs" else HfsPlusVolume
-    found = []
-    for name in BASES:
-        volume = base_volume(name)
-        large = isinstance(volume, HfsVolume) and volume.block_size > 1024
-        if isinstance(volume, wanted) and not large and name != "hfsplus-unlink-splits":
-            found.append(base_image(name))
-    return found
 
 
 def _round(filesystem: str, number: int, profile: settings) -> list[MutatedMount]:
@@ -48,7 +31,7 @@ def _round(filesystem: str, number: int, profile: settings) -> list[MutatedMount
 
     @seed(number)
     @settings(profile)
-    @given(mutants(_bases(filesystem)), st.booleans())
+    @given(mutants([base_image(name) for name in sound_bases(filesystem)]), st.booleans())
     def collect(mutant: Mutant, readonly: bool) -> None:
         found.setdefault((mutant.blob, readonly), MutatedMount(mutant, readonly))
 
@@ -78,13 +61,15 @@ def test_a_mutated_image_ends_in_success_or_an_errno(
         testbed.guest_source((filesystem,), ()),
         load_known_issues(_KNOWN),
         testbed.progress,
+        testbed.options.guest,
         usual=testbed.usual,
     )
     first = number = _first_seed(request, profile)
     began = time.monotonic()
     findings: list[FuzzFinding] = []
     while True:
-        found = search.run(_round(filesystem, number, settings.get_profile(profile)))
+        mounts = _round(filesystem, number, settings.get_profile(profile))
+        found = search.run(mounts, len(mounts))
         for finding in found:
             # At once: a search of hours may be ended before its last line.
             testbed.progress.say(str(finding))

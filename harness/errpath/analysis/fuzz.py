@@ -7,7 +7,7 @@ smaller by leaving out changes, all the smaller ones of a leak in one batch agai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import Device, MountCase
@@ -18,9 +18,10 @@ from errpath.cases.volume_steps import ReadBack, WriteProbe
 from errpath.errors import GuestPoisonedError
 from errpath.filesystems import load_filesystem
 from errpath.guest.channel import AgentError
+from errpath.images.crafted.catalogue import BASES
 from errpath.images.crafted.mutant import Mutant
 from errpath.images.crafted.show import show
-from errpath.oracles.failure import LEAK, worst
+from errpath.oracles.failure import LEAK, VOLUME, worst
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.guest_loss import classify_guest_loss, is_guest_unusable
 from errpath.runner.guests import PreparedGuest
@@ -62,8 +63,9 @@ class FuzzFinding:
         lines = [
             f"{mutant.base.name}, mounted {mode}: {'; '.join(self.verdict.reasons)}",
             *(f"  {line}" for line in _changes(mutant)),
-            f"  errpath images write '@{mutant.blob}' FILE",
         ]
+        if mutant.base.name in BASES:
+            lines.append(f"  errpath images write '@{mutant.blob}' FILE")
         for failure in self.verdict.failures[:_EVIDENCE_MAX]:
             lines += [f"    {line}" for line in failure.evidence.splitlines()[:40]]
         return "\n".join(lines)
@@ -85,9 +87,14 @@ class FuzzSearch:
     boot: Callable[[], PreparedGuest]
     known: KnownIssues
     progress: Progress
+    # Name of the guests' definition.
+    guest: str
     repeats: int = 2
     # Shared by all that run on one kernel.
     usual: UsualFailures = field(default_factory=UsualFailures)
+    # Told of each mutant that took no guest down, and what edges its task ran (needs a kernel with
+    # KCOV); None: they are not asked for.
+    watch: Callable[[MutatedMount, Sequence[int]], object] | None = None
     # How many mutants ran, how many of them mounted, and known bugs by id.
     tried: int = 0
     mounted: int = 0
@@ -100,11 +107,12 @@ class FuzzSearch:
     _reported: set[str] = field(default_factory=set)
     _announced: bool = False
 
-    def run(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
+    def run(self, mounts: Iterable[MutatedMount], total: int) -> list[FuzzFinding]:
         """New findings among `mounts`, one of each kind that no earlier call had, made as small as
-        leaving out changes makes them."""
+        leaving out changes makes them. Each of the `total` mounts is asked for when it is its turn:
+        it may depend on what `watch` was told of those before."""
         kinds: dict[str, FuzzFinding] = {}
-        for finding in self._all(mounts):
+        for finding in self._all(mounts, total):
             kind = finding.verdict.signature
             if kind in self._reported or kind in kinds:
                 self.again += 1
@@ -116,8 +124,8 @@ class FuzzSearch:
         self._reported |= kinds.keys()
         return [self._smaller(finding) for finding in kinds.values()]
 
-    def _all(self, mounts: Sequence[MutatedMount]) -> list[FuzzFinding]:
-        fatal, harmless = self._first_pass(mounts)
+    def _all(self, mounts: Iterable[MutatedMount], total: int) -> list[FuzzFinding]:
+        fatal, harmless = self._first_pass(mounts, total)
         verdicts = fatal + self._batch(harmless)
         self.tried += len(verdicts)
         findings = []
@@ -126,7 +134,7 @@ class FuzzSearch:
                 self.unjudged.append(verdict.reasons[0])
             if verdict.outcome is not None and verdict.outcome.steps:
                 self.mounted += verdict.outcome.steps[0].errno == 0
-            if verdict.status is not Status.FAIL:
+            if not self._failed(verdict):
                 continue
             issue = self._known(verdict)
             if issue:
@@ -137,36 +145,44 @@ class FuzzSearch:
 
     def _announce(self, verdict: Verdict) -> None:
         """Say the first failure of a search: to make it smaller takes long."""
-        if self._announced or verdict.status is not Status.FAIL or self._known(verdict):
+        if self._announced or not self._failed(verdict) or self._known(verdict):
             return
         self._announced = True
         self.progress.say(first_failure(verdict))
 
+    def _failed(self, verdict: Verdict) -> bool:
+        """Whether something went wrong. A mutant may be dirty: of a volume that a mount has changed
+        a replay is told apart only where the filesystem's file says what a mount may write."""
+        fields_known = bool(load_filesystem(self.filesystem).writes_only)
+        return verdict.status is Status.FAIL and any(
+            failure.kind is not VOLUME or fields_known for failure in verdict.failures
+        )
+
     def _known(self, verdict: Verdict) -> str:
         """The id of the known issue that explains all that went wrong; empty if none does."""
-        found = self.known.explain_today(verdict)
+        found = self.known.explain_today(verdict, self.guest)
         return found[0].id if found else ""
 
     def _first_pass(
-        self, mounts: Sequence[MutatedMount]
+        self, mounts: Iterable[MutatedMount], total: int
     ) -> tuple[list[tuple[MutatedMount, Verdict]], list[tuple[MutatedMount, MountCase]]]:
         """Verdicts on what takes a guest down, and the cases of what does not."""
         fatal: list[tuple[MutatedMount, Verdict]] = []
         harmless: list[tuple[MutatedMount, MountCase]] = []
         prepared: PreparedGuest | None = None
-        what = f"{len(mounts)} mutants of {self.filesystem}"
-        with self.progress.step(what, total=len(mounts)) as step:
+        what = f"{total} mutants of {self.filesystem}"
+        with self.progress.step(what, total=total) as step:
             try:
                 for number, mutated in enumerate(mounts):
                     step.update(number, note=f"{len(fatal)} took a guest down")
                     case = mutant_case(self.filesystem, mutated, number)
                     prepared = prepared or self.boot()
-                    verdict = _alone(prepared, case, self.usual, self.usual.patience)
+                    verdict = self._alone(prepared, mutated, case, self.usual.patience)
                     if verdict is not None and _too_brief(verdict, self.usual):
                         needed = self.usual.needed(verdict)
                         prepared.guest.close()
                         prepared = self.boot()
-                        verdict = _alone(prepared, case, self.usual, needed)
+                        verdict = self._alone(prepared, mutated, case, needed)
                     if verdict is None:
                         harmless.append((mutated, case))
                     else:
@@ -179,6 +195,24 @@ class FuzzSearch:
                 if prepared is not None:
                     prepared.guest.close()
         return fatal, harmless
+
+    def _alone(
+        self, prepared: PreparedGuest, mutated: MutatedMount, case: MountCase, patience: float
+    ) -> Verdict | None:
+        """The verdict on a case that takes its guest down; None for one that does not."""
+        asked = case if self.watch is None else replace(case, coverage="edges")
+        try:
+            outcome = run_case(prepared.guest, asked, "errpath-mutant", patience=patience)
+        except AgentError as error:
+            return infrastructure_error(case, str(error))
+        except GuestPoisonedError as error:
+            return classify_guest_loss(prepared.guest, case, str(error))
+        if is_guest_unusable(outcome):
+            return judge(case, outcome, None)
+        if self.watch is not None:
+            self.watch(mutated, outcome.coverage)
+        self.usual.note_healthy(outcome)
+        return None
 
     def _batch(
         self, cases: Sequence[tuple[MutatedMount, MountCase]]
@@ -202,12 +236,12 @@ class FuzzSearch:
         variants = smaller_variants(finding.mutated)
         kind = _kind(finding.verdict)
         leaks = any(failure.kind is LEAK for failure in finding.verdict.failures)
-        fatal, harmless = self._first_pass(variants) if variants else ([], [])
+        fatal, harmless = self._first_pass(variants, len(variants)) if variants else ([], [])
         verdicts = fatal + (self._batch(harmless) if leaks and harmless else [])
         same = [
             FuzzFinding(mutated, verdict)
             for mutated, verdict in verdicts
-            if verdict.status is Status.FAIL and _kind(verdict) == kind and not self._known(verdict)
+            if self._failed(verdict) and _kind(verdict) == kind and not self._known(verdict)
         ]
         return min([finding, *same], key=lambda one: _size(one.mutated.mutant))
 
@@ -238,22 +272,6 @@ def _fitting(mutant: Mutant) -> tuple[tuple[int, bytes], ...]:
         return mutant.pieces
     cut = ((offset, data[: max(0, mutant.size - offset)]) for offset, data in mutant.pieces)
     return tuple((offset, data) for offset, data in cut if data)
-
-
-def _alone(
-    prepared: PreparedGuest, case: MountCase, usual: UsualFailures, patience: float
-) -> Verdict | None:
-    """The verdict on a case that takes its guest down; None for one that does not."""
-    try:
-        outcome = run_case(prepared.guest, case, "errpath-mutant", patience=patience)
-    except AgentError as error:
-        return infrastructure_error(case, str(error))
-    except GuestPoisonedError as error:
-        return classify_guest_loss(prepared.guest, case, str(error))
-    if is_guest_unusable(outcome):
-        return judge(case, outcome, None)
-    usual.note_healthy(outcome)
-    return None
 
 
 def _too_brief(verdict: Verdict, usual: UsualFailures) -> bool:

@@ -116,8 +116,9 @@ class MountCase:
     exclusive: bool = False
     # Further devices, each with a name: an external log, a second member of a volume.
     devices: tuple[Device, ...] = ()
-    # Collect the addresses of the code that the case's task runs (needs a kernel with KCOV).
-    coverage: bool = False
+    # What to collect of the code that the case's task runs (needs a kernel with KCOV): "blocks",
+    # the addresses of its basic blocks, or "edges" between them (see Outcome.coverage).
+    coverage: str = ""
     # What it is on kernels that have a change, or that lack one; one applies at most. Steps, checks
     # and errno above are for kernels to which none applies.
     alternatives: tuple[Alternative, ...] = ()
@@ -216,7 +217,7 @@ class MountCase:
             "fault": self.fault.as_request() if isinstance(self.fault, FaultPlan) else None,
             "steps": [step.as_request() for step in self.steps],
             "timeout_ms": int(self.seconds * 1000),
-            **({"coverage": True} if self.coverage else {}),
+            **({"coverage": self.coverage} if self.coverage else {}),
             **({"count": True} if count else {}),
             **({"settle": True} if settle else {}),
             **({"changes": True} if changes else {}),
@@ -326,7 +327,8 @@ class Outcome:
     status: int = 0
     # What was read back (see harness/errpath/cases/read_back.py).
     entries: bytes = b""
-    # Addresses of the basic blocks that the task ran.
+    # Addresses of the basic blocks that the task ran; or, of each two that it ran one after the
+    # other, the lower 32 bits of both addresses, the first one's above the second one's.
     coverage: tuple[int, ...] = ()
     # What has changed of what the kernel counts, by source, where it was asked for
     # (`errpath.oracles.counts`).

@@ -212,9 +212,9 @@ class KnownIssues:
             found[issue.id] = issue
         return tuple(found.values())
 
-    def explain_today(self, verdict: Verdict) -> tuple[KnownIssue, ...]:
-        """`explain` for a verdict, on this day and in whatever guest."""
-        subject = Subject(verdict.case.id, verdict.case.filesystem)
+    def explain_today(self, verdict: Verdict, guest: str) -> tuple[KnownIssue, ...]:
+        """`explain` for a verdict in a guest of this definition, on this day."""
+        subject = Subject(verdict.case.id, verdict.case.filesystem, guest)
         return self.explain(subject, verdict.failures, datetime.date.today())
 
     def expired(

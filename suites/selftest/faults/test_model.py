@@ -37,9 +37,9 @@ def test_requests_in_the_module_s_words() -> None:
     below = Call("sb_bread", "NULL", times=0, caller="hfs_mdb_get")
     assert below.as_request() == {"arm": "fail 6 sb_bread 1 0 0 0 hfs_mdb_get"}
     assert Alloc(nth=7).as_request() == {"arm": "fail 0 - 7 1 0 -12"}
-    below = Alloc(nth=2, caller="hfs_find_init")
-    assert below.as_request() == {"arm": "fail 0 - 2 1 0 -12 hfs_find_init"}
-    assert below.text == "2nd slab allocation below hfs_find_init fails"
+    few = Alloc(nth=2, caller="hfs_find_init")
+    assert few.as_request() == {"arm": "fail 0 - 2 1 0 -12 hfs_find_init"}
+    assert few.text == "2nd slab allocation below hfs_find_init fails"
     assert Alloc(kind="page", chain="ab12").as_request() == {"arm": "fail 1 - 1 1 ab12 1"}
     assert Read(nth=3).as_request() == {"arm": "fail 3 - 3 1 0 0"}
     assert Write(times=2).as_request() == {"arm": "fail 4 - 1 2 0 0"}

@@ -131,7 +131,7 @@ def collect(
                 places = lines.sections(prepared.guest)
             try:
                 outcome = run_case(
-                    prepared.guest, replace(case, coverage=True), f"errpath-{number:06d}"
+                    prepared.guest, replace(case, coverage="blocks"), f"errpath-{number:06d}"
                 )
             except AgentError as error:
                 raise InfrastructureError(f"{case.id}: {error}") from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -66,12 +65,12 @@ def mutants_of(
     return found
 
 
-def is_new(verdict: Verdict, stock: Mapping[str, str], known: KnownIssues) -> bool:
-    """Whether a failure is none that the kernel without the mutant shows, or is known to show;
-    `stock` is the signatures of its failures, by case."""
+def is_new(verdict: Verdict, stock: Mapping[str, str], known: KnownIssues, guest: str) -> bool:
+    """Whether a failure is none that the kernel without the mutant shows, or is known to show in
+    a guest of this definition; `stock` is the signatures of its failures, by case."""
     if verdict.status is not Status.FAIL or verdict.signature == stock.get(verdict.case.id):
         return False
-    return not known.explain_today(verdict)
+    return not known.explain_today(verdict, guest)
 
 
 def _sources(store: KernelStore, kernel: BuiltKernel, filesystem: str) -> dict[str, str]:
@@ -135,7 +134,7 @@ class Score:
         file = ResultFile(self.results, by)
         left = [one for one in mutants if one.id not in file.known]
         if left:
-            self._stock = self._observe_stock(by)
+            self._stock = self._observe_stock()
         total = len(mutants)
         with (
             self.progress.step(f"{total} mutants of {self.filesystem}", total=total) as step,
@@ -147,12 +146,9 @@ class Score:
                 step.update(number, note=f"{killed} killed")
         return tuple(file.known[one.id] for one in mutants)
 
-    def _observe_stock(self, by: Mapping[str, object]) -> dict[str, str]:
-        """What fails anyway: the signature of each failure, by case. Kept beside the results."""
-        path = self.directory / "stock.json"
-        known = json.loads(path.read_text()) if path.is_file() else {}
-        if known.get("judged by") == by:
-            return dict(known["failures"])
+    def _observe_stock(self) -> dict[str, str]:
+        """What fails anyway: the signature of each failure, by case. Not kept: the cases may be
+        others when a run goes on."""
         testbed = self._testbed(())
         found: dict[str, str] = {}
         try:
@@ -162,7 +158,6 @@ class Score:
                         found[case_id] = result.verdict.signature
         finally:
             testbed.close()
-        path.write_text(json.dumps({"judged by": by, "failures": found}, indent=1))
         return found
 
     def _judge(self, mutant: Mutant) -> Judged:
@@ -207,14 +202,17 @@ class Score:
 
     def _look(self, results: Mapping[str, Result]) -> None:
         for result in results.values():
-            if is_new(result.verdict, self._stock, self.known):
+            if self._is_new(result.verdict):
                 raise _KilledError(result.verdict)
 
     def _hear(self, verdict: Verdict) -> None:
         """A failure that is sure before its case is judged in full. One of a case that fails anyway
         waits for the rest: it may turn out to be the same."""
-        if verdict.case.id not in self._stock and is_new(verdict, self._stock, self.known):
+        if verdict.case.id not in self._stock and self._is_new(verdict):
             raise _KilledError(verdict)
+
+    def _is_new(self, verdict: Verdict) -> bool:
+        return is_new(verdict, self._stock, self.known, self.options.guest)
 
     def _testbed(self, patches: tuple[Path, ...]) -> Testbed:
         kernel = replace(self.options.kernel, patches=(*self.options.kernel.patches, *patches))

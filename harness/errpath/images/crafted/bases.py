@@ -16,7 +16,7 @@ from errpath.images.hfs.hfsplus_items import PRIVATE_DIRECTORY
 from errpath.images.hfs.partition import NEW_SIGNATURE, with_new_map, with_old_map
 from errpath.images.image import SECTOR, Image, blank
 
-__all__ = ["BASES", "VOLUMES", "base_image", "base_volume"]
+__all__ = ["BASES", "VOLUMES", "base_image", "base_volume", "sound_bases"]
 
 
 def _many(count: int = 12) -> tuple[Entry, ...]:
@@ -234,6 +234,22 @@ def base_volume(name: str) -> _Volume | None:
     """The volume in a base image, as it was given to the writer; None where there is none."""
     made = VOLUMES.get(_AROUND[name][1] if name in _AROUND else name)
     return made() if made is not None else None
+
+
+def sound_bases(filesystem: str) -> tuple[str, ...]:
+    """The bases of hfs or hfsplus that a kernel can write to; () for another filesystem. Writing to
+    HFS with blocks over 1024 bytes hangs by itself (docs/findings/hfs-mdb-commit-deadlock.md), and
+    to one HFS+ volume crashes (docs/findings/hfsplus-update-parent-split.md): of their mutants
+    nothing is learned."""
+    kind = {"hfs": hfs.HfsVolume, "hfsplus": hfsplus.HfsPlusVolume}.get(filesystem)
+    found = []
+    for name in BASES:
+        volume = base_volume(name)
+        if kind is None or not isinstance(volume, kind) or name == "hfsplus-unlink-splits":
+            continue
+        if not isinstance(volume, hfs.HfsVolume) or volume.block_size <= 1024:
+            found.append(name)
+    return tuple(found)
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from errpath.analysis.mutation.score import is_new
@@ -42,4 +44,12 @@ def test_what_is_new(
 ) -> None:
     status = Status.FAIL if failures else Status.PASS
     fails_anyway = {_CASE.id: Verdict(_CASE, Status.FAIL, stock).signature} if stock else {}
-    assert is_new(Verdict(_CASE, status, failures), fails_anyway, known) is new
+    assert is_new(Verdict(_CASE, status, failures), fails_anyway, known, "microvm") is new
+
+
+def test_what_is_known_of_one_guest_is_new_in_another() -> None:
+    (issue,) = _KNOWN.issues
+    known = KnownIssues((replace(issue, guest="kasan"),))
+    verdict = Verdict(_CASE, Status.FAIL, (_LEAK,))
+    assert not is_new(verdict, {}, known, "kasan")
+    assert is_new(verdict, {}, known, "microvm")
