@@ -8,10 +8,12 @@ from pathlib import Path
 
 from errpath.errors import ErrpathError
 from errpath.intake.contained import Attempt, run_contained
+from errpath.intake.likeness import same
 from errpath.intake.reproducer import Reproducer
 from errpath.intake.reproduction import Outcome, Reproduction, outcome_of
-from errpath.kernel import BuiltKernel
-from errpath.oracles.failure import LEAK
+from errpath.intake.symbolise import with_inlined
+from errpath.kernel import BuiltKernel, Symbolizer
+from errpath.oracles.failure import LEAK, Failure
 from errpath.results.testbeds import Testbeds
 from errpath.runner.guests import PreparedGuest
 from errpath.runner.options import Choice
@@ -72,6 +74,7 @@ def reproduce(
         done = run_attempts(
             testbed, reproducer, filesystems, attempts=attempts, seconds=seconds, tell=tell
         )
+        done = _told_apart(done, reproducer, lambda: testbed.symbolizer(filesystems))
     except ErrpathError as error:
         return Reproduction(Outcome.ERROR, 0, 0, error=str(error))
     finally:
@@ -102,6 +105,30 @@ def run_attempts(
         done,
         lambda: run_contained(lambda: make(fast=False), reproducer, seconds=seconds, slow=True),
     )
+
+
+def _told_apart(
+    attempts: Sequence[Attempt], reproducer: Reproducer, symbolizer: Callable[[], Symbolizer]
+) -> list[Attempt]:
+    """The attempts; where one shows something that seems not to be what was reported, with the
+    functions that were inlined on its stack: one of them may be what the report is named after."""
+
+    def is_same(failure: Failure) -> bool:
+        return same(failure, reproducer.title, reproducer.expected)
+
+    if all(is_same(f) for attempt in attempts for f in attempt.failures if not f.follows):
+        return list(attempts)
+    with symbolizer() as symbols:
+        return [
+            replace(
+                attempt,
+                failures=tuple(
+                    f if f.follows or is_same(f) else with_inlined(f, symbols.frames)
+                    for f in attempt.failures
+                ),
+            )
+            for attempt in attempts
+        ]
 
 
 def confirm_leaks(attempts: Sequence[Attempt], again: Callable[[], Attempt]) -> list[Attempt]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from errpath.errors import SourceError
 from errpath.kernel import BuiltKernel, BuiltModule, KernelStore, Symbolizer
+from errpath.kernel.symbols.symbolizer import Frame
 from errpath.oracles.failure import Failure
+from errpath.oracles.frames import base_name
 
-__all__ = ["modules_named", "symbolised"]
+__all__ = ["modules_named", "symbolised", "with_inlined"]
+
+# Each function that a text has with an offset, and the frames there, innermost first.
+Frames = Callable[[str], Iterable[tuple[str, tuple[Frame, ...]]]]
 
 _MODULE = re.compile(r"\+0x[0-9a-f]+(?:/0x[0-9a-f]+)? \[(\w+)")
 
@@ -38,3 +43,17 @@ def symbolised(failure: Failure, symbolizer: Symbolizer) -> Failure:
     # The function's own line stands behind those of what is inlined in it.
     where = failure.where or (place[1].split()[-1] if place is not None else "")
     return replace(failure, evidence=evidence, where=where)
+
+
+def with_inlined(failure: Failure, frames: Frames) -> Failure:
+    """A failure whose stack has the functions, too, that the compiler inlined on it. Another
+    compiler, or the checks of another configuration, inline other ones."""
+    inlined: dict[str, list[str]] = {}
+    for name, found in frames(failure.evidence):
+        names = [base_name(frame.function) for frame in found if frame.inlined]
+        # The innermost place of a function counts: a trace may have it twice.
+        inlined.setdefault(base_name(name), names)
+    functions = [
+        name for function in failure.functions for name in (*inlined.get(function, ()), function)
+    ]
+    return replace(failure, functions=tuple(functions))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from errpath.intake.decode import decode_text
 from errpath.intake.likeness import same
+from errpath.intake.symbolise import with_inlined
+from errpath.kernel.symbols.symbolizer import Frame
 from errpath.oracles.failure import CORRUPTION, LEAK, OOPS, Failure
 
 _LEAK = Failure(
@@ -37,3 +39,26 @@ def test_another_function_kind_or_consequence() -> None:
     assert not same(_LEAK, "", None)
     late = Failure(CORRUPTION, "KASAN: use-after-free Read in f", follows=True)
     assert not same(late, late.title, None)
+
+
+def test_the_reported_function_may_be_inlined_here() -> None:
+    oops = Failure(
+        OOPS,
+        "divide error in read_blocklist_ptrs",
+        functions=("read_blocklist_ptrs", "squashfs_read_folio"),
+        evidence="RIP: 0010:read_blocklist_ptrs.constprop.0+0x4e/0x2b0 [squashfs]\n",
+    )
+    title = "divide error in fill_meta_index"
+    assert not same(oops, title, None)
+    place = ("fs/squashfs/file.c", 220)
+    inner = (
+        Frame("calculate_skip", *place, True),
+        Frame("fill_meta_index", *place, True),
+        Frame("read_blocklist_ptrs", *place, False),
+    )
+    found = with_inlined(oops, lambda text: [("read_blocklist_ptrs.constprop.0", inner)])
+    assert found.functions[:3] == ("calculate_skip", "fill_meta_index", "read_blocklist_ptrs")
+    assert same(found, title, None)
+    assert not same(found, "divide error in squashfs_export_iget", None)
+    # What is not known stays as it is.
+    assert with_inlined(oops, lambda text: []) == oops

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -142,21 +142,31 @@ class Symbolizer:
         """
         return "".join(self._decode_line(line) for line in text.splitlines(keepends=True))
 
+    def frames(self, text: str) -> Iterator[tuple[str, tuple[Frame, ...]]]:
+        """Each function that the text has as `func+0x1/0x2 [mod]`, with the frames there, innermost
+        first; those are () where they are unknown."""
+        for line in text.splitlines():
+            for match in _SYMBOL.finditer(line):
+                yield match["name"], self._frames(line, match)
+
     def _decode_line(self, line: str) -> str:
         def place(match: re.Match[str]) -> str:
-            frames = self.resolve(
-                match["name"],
-                int(match["offset"], 16),
-                match["module"],
-                size=int(match["size"], 16),
-                exact=_EXACT.search(line[: match.start()]) is not None,
-            )
+            frames = self._frames(line, match)
             if not frames:
                 return match[0]
             places = " ".join(f"{frame.file}:{frame.line}" for frame in frames)
             return f"{match[0]} ({places})"
 
         return _SYMBOL.sub(place, line)
+
+    def _frames(self, line: str, match: re.Match[str]) -> tuple[Frame, ...]:
+        return self.resolve(
+            match["name"],
+            int(match["offset"], 16),
+            match["module"],
+            size=int(match["size"], 16),
+            exact=_EXACT.search(line[: match.start()]) is not None,
+        )
 
     def _find(
         self, function: str, offset: int, module: str | None, size: int | None, exact: bool

@@ -112,6 +112,15 @@ def test_decode_adds_places_and_changes_nothing_else() -> None:
     assert symbolizer.asked[2][2] == "other"
 
 
+def test_frames_of_a_text() -> None:
+    found = dict(FakeSymbolizer().frames("hfs_init_fs_context+0x24/0xa0 [hfs]\n ? gone+0x1/0x2\n"))
+    assert [frame.function for frame in found["hfs_init_fs_context"]] == [
+        "kzalloc",
+        "hfs_init_fs_context",
+    ]
+    assert found["gone"] == ()
+
+
 def test_instruction_pointer_is_no_return_address() -> None:
     symbolizer = FakeSymbolizer()
     symbolizer.decode("RIP: 0010:vfs_get_tree+0x30/0xd0\n ? vfs_get_tree+0x31/0xd0\n")
