@@ -66,10 +66,20 @@ class Guest:
         self.release = release
         self._poison: GuestPoisonedError | None = None
         self._images: set[str] = set()
+        self._end: Deadline | None = None
         # The guest's memory as we can change it; None where it cannot be.
         self.ram: GuestRam | None = None
 
     # -- the agent's verbs -----------------------------------------------------------------------
+
+    def end_after(self, seconds: float) -> None:
+        """Bound everything that is still asked of the guest: what it has not answered so many
+        seconds from now makes it unusable, whatever the single verbs may take."""
+        self._end = Deadline.after(seconds, "everything that was asked of the guest")
+
+    def _deadline(self, seconds: float, verb: str) -> Deadline:
+        own = Deadline.after(seconds, verb)
+        return self._end if self._end is not None and self._end.at < own.at else own
 
     def call(
         self,
@@ -89,7 +99,7 @@ class Guest:
             raise self._again(self._poison)
         try:
             return self._channel.call(
-                verb, arguments or {}, blob=blob, deadline=Deadline.after(seconds, verb)
+                verb, arguments or {}, blob=blob, deadline=self._deadline(seconds, verb)
             )
         except ChannelClosedError as error:
             raise self.poison(str(error)) from None
@@ -119,7 +129,7 @@ class Guest:
             try:
                 for arguments, seconds, blob in itertools.islice(coming, _AHEAD - len(sent)):
                     sent.append((-1, seconds))
-                    deadline = Deadline.after(seconds, verb)
+                    deadline = self._deadline(seconds, verb)
                     number = channel.post(verb, arguments, blob=blob, deadline=deadline)
                     sent[-1] = (number, seconds)
             except ChannelClosedError:
@@ -130,7 +140,7 @@ class Guest:
             number, seconds = sent.popleft()
             try:
                 reply: Reply | AgentError = channel.collect(
-                    number, verb, Deadline.after(seconds, verb)
+                    number, verb, self._deadline(seconds, verb)
                 )
             except AgentError as error:
                 reply = error

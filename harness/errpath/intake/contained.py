@@ -26,8 +26,9 @@ from errpath.runner.guests import PreparedGuest
 __all__ = ["Attempt", "run_contained"]
 
 _CONTAIN, _PROGRAM = "/contain", "/repro-program"
-# Of wall time: for a slow guest to end everything, beside the program's own seconds.
-_MORE_SECONDS = 90.0
+# Of wall time, beside the program's own seconds: for a slow guest to end everything that was
+# started, and with the leak check for the whole attempt.
+_MORE_SECONDS, _ALL_SECONDS = 60.0, 110.0
 # How a program ended whose container did not say it.
 _NO_WORD = "without a word of its container"
 _LAST = re.compile(r"\ncontain: status=(-?\d+) signal=(\d+) late=(\d) stuck=(\d)\n$")
@@ -49,7 +50,7 @@ class Attempt:
     failures: tuple[Failure, ...] = ()
     # Why it says nothing; empty for a run that does.
     error: str = ""
-    # Of wall time.
+    # Of wall time, from when there is a guest.
     seconds: float = 0.0
     # What the program printed, its beginning, and how it ended.
     output: str = ""
@@ -71,11 +72,11 @@ def run_contained(
 ) -> Attempt:
     """Run it in a fresh guest. A leak is a suspicion unless the check is `slow`; `checked` is how
     the check's canary is looked for."""
-    began = time.monotonic()
     try:
         prepared = make()
     except ErrpathError as error:
-        return Attempt(error=f"no guest: {error}", seconds=time.monotonic() - began)
+        return Attempt(error=f"no guest: {error}")
+    began = time.monotonic()
     try:
         check = kmemleak.slow_check if slow else prepared.check
         attempt = _run(prepared, reproducer, seconds, lambda guest: checked(guest, check))
@@ -101,6 +102,7 @@ def _run(
         return Attempt(error="; ".join(prepared.broken.values()))
     output = ended = ""
     try:
+        guest.end_after(seconds + _ALL_SECONDS)
         guest.write_file(_CONTAIN, guest_program("repro"), mode=0o755)
         guest.write_file(_PROGRAM, reproducer.program, mode=0o755)
         before = len(guest.dmesg())
@@ -108,14 +110,14 @@ def _run(
         output, ended, stuck = _read_output(run.output)
         crashes = find_crashes(guest.dmesg()[before:])
         failures = [*log_failures(crashes), *stuck]
+        if ended == _NO_WORD and not failures:
+            # Nothing was run, as far as anybody knows, or it still runs: that is no clean attempt.
+            return Attempt(error=_no_container(output), output=output, ended=ended)
         if not stuck and not any(crash.fatal for crash in crashes):
             checked = check(guest)
             failures += leak_failures(checked.records)
             if checked.blind and not failures:
                 return Attempt(error=checked.blind, output=output, ended=ended)
-        if ended == _NO_WORD and not failures:
-            # Nothing was run, as far as anybody knows: that is no clean attempt.
-            return Attempt(error=_no_container(output), output=output, ended=ended)
         return Attempt(tuple(failures), output=output, ended=ended)
     except GuestPoisonedError as error:
         return _after_loss(guest, error, output)

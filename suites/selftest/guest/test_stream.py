@@ -21,12 +21,16 @@ _HEAD = struct.Struct(">II")
 
 
 class FakeAgent:
-    """Answers in order; refuses what it is told to, and hangs up where it is told to."""
+    """Answers in order; refuses what it is told to, and hangs up or is silent where it is told
+    to."""
 
-    def __init__(self, *, refuse: frozenset[int] = frozenset(), dies_at: int = -1) -> None:
+    def __init__(
+        self, *, refuse: frozenset[int] = frozenset(), dies_at: int = -1, silent_at: int = -1
+    ) -> None:
         self.ours, theirs = socket.socketpair()
         self._refuse = refuse
         self._dies_at = dies_at
+        self._silent_at = silent_at
         # Requests that had arrived when each was answered.
         self.seen: list[int] = []
         self._thread = threading.Thread(target=self._serve, args=(theirs,), daemon=True)
@@ -43,6 +47,8 @@ class FakeAgent:
                 if number == self._dies_at:
                     return
                 self.seen.append(number)
+                if number == self._silent_at:
+                    continue
                 reply: dict[str, Any] = {"id": request["id"]}
                 if number in self._refuse:
                     reply["error"] = {"errno": 22, "what": "told to"}
@@ -90,6 +96,25 @@ def test_the_request_that_killed_the_guest_is_the_one_that_raises() -> None:
         next(replies)
     with pytest.raises(GuestPoisonedError):
         guest.call("ping")
+    guest.close()
+
+
+def test_all_that_is_asked_has_one_end() -> None:
+    """Whatever the single verb may take."""
+    guest = Guest(SocketChannel(FakeAgent(silent_at=3).ours))
+    guest.end_after(20.0)
+    assert _values(guest.stream("count", _numbers(3))) == [0, 1, 2]
+    guest.end_after(0.05)
+    with pytest.raises(GuestPoisonedError, match="everything that was asked"):
+        guest.call("count", {"number": 3}, seconds=600.0)
+    guest.close()
+
+
+def test_requests_under_way_at_the_end() -> None:
+    guest = Guest(SocketChannel(FakeAgent(silent_at=3).ours))
+    guest.end_after(0.05)
+    with pytest.raises(GuestPoisonedError, match="everything that was asked"):
+        list(guest.stream("count", [({"number": 3}, 600.0, b"")]))
     guest.close()
 
 
