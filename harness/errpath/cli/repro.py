@@ -12,7 +12,14 @@ from typing import Any
 
 from errpath.cli.parser import add_groups
 from errpath.errors import NO_ANSWER, UsageError
-from errpath.intake.attempts import ATTEMPTS, REPRO_GUEST, ROUNDS, SECONDS, reproduce
+from errpath.intake.attempts import (
+    ATTEMPTS,
+    REPRO_GUEST,
+    ROUNDS,
+    SECONDS,
+    SLOW_GUEST,
+    reproduce,
+)
 from errpath.intake.config_file import ReportedConfig, read_config
 from errpath.intake.known import issues_of
 from errpath.intake.reproducer import Reproducer, load_reproducer
@@ -41,6 +48,8 @@ __all__ = ["add_parser"]
 
 Reproduce = Callable[..., Reproduction]
 
+# Titles of what only a kernel with these checks reports.
+_CHECKED = ("KASAN:", "UBSAN:")
 # What the status says, of one kernel and of a patch.
 _STATUS = {
     Outcome.SAME: 0,
@@ -135,6 +144,14 @@ def _repro(reproduce: Reproduce, arguments: argparse.Namespace) -> int:
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name}: got {getattr(arguments, name)}; expected at least 1")
     reproducer = load_reproducer(arguments.path, rounds=arguments.rounds, title=arguments.title)
+    if (
+        reproducer.title.startswith(_CHECKED)
+        and arguments.guest == REPRO_GUEST
+        and arguments.config is None
+    ):
+        check = reproducer.title.partition(":")[0]
+        note = f"this kernel has no {check}: --guest {SLOW_GUEST}, whose kernel is another"
+        reproducer = replace(reproducer, notes=(*reproducer.notes, note))
     if arguments.lean and arguments.config is None:
         raise UsageError("--lean: of which configuration? expected --config FILE")
     asked = _Asked(

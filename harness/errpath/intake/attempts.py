@@ -25,6 +25,7 @@ __all__ = [
     "REPRO_GUEST",
     "ROUNDS",
     "SECONDS",
+    "SLOW_GUEST",
     "confirm_leaks",
     "loadable",
     "reproduce",
@@ -33,6 +34,8 @@ __all__ = [
 
 # The guest, and with it the kernel, that reproducers need.
 REPRO_GUEST = "repro"
+# The same with KASAN and UBSAN, and with the time that they take.
+SLOW_GUEST = "repro-kasan"
 # Runs of a reproducer, seconds of each at most, and rounds of one that repeats itself for ever.
 ATTEMPTS, SECONDS, ROUNDS = 3, 10, 20
 # Slow checks that may confirm what fast ones suspect.
@@ -96,15 +99,21 @@ def run_attempts(
     def make(*, fast: bool) -> PreparedGuest:
         return testbed.guests.prepare(filesystems, reproducer.functions, fast=fast)
 
+    def run(*, slow: bool) -> Attempt:
+        return run_contained(
+            lambda: make(fast=not slow),
+            reproducer,
+            seconds=seconds,
+            slow=slow,
+            slowness=testbed.definition.slowness,
+        )
+
     done = []
     for number in range(attempts):
-        attempt = run_contained(lambda: make(fast=True), reproducer, seconds=seconds)
+        attempt = run(slow=False)
         tell(number, attempt)
         done.append(attempt)
-    return confirm_leaks(
-        done,
-        lambda: run_contained(lambda: make(fast=False), reproducer, seconds=seconds, slow=True),
-    )
+    return confirm_leaks(done, lambda: run(slow=True))
 
 
 def _told_apart(

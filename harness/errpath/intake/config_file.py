@@ -9,7 +9,7 @@ from pathlib import Path
 
 from errpath.errors import UsageError
 from errpath.guest.definition import load_guest
-from errpath.intake.attempts import REPRO_GUEST
+from errpath.intake.attempts import REPRO_GUEST, SLOW_GUEST
 from errpath.intake.report_config import differences, estimate, report_fragment, summary
 from errpath.kernel import BuiltKernel
 from errpath.kernel.build.kconfig import FRAGMENTS, load_requested, parse_config
@@ -19,6 +19,8 @@ from errpath.util.cache import cache_root, store_bytes
 
 __all__ = ["ReportedConfig", "read_config"]
 
+# Options that make a kernel several times slower.
+_SLOW = frozenset(f"CONFIG_{name}" for name in ("KASAN", "KMSAN", "KCSAN", "PROVE_LOCKING"))
 # What a kernel needs of errpath's own where the report's whole configuration is taken.
 _NEEDED = ("base", "checks", "filesystems")
 # Differences that are reported by name.
@@ -42,6 +44,8 @@ class ReportedConfig:
         file = store_bytes(cache_root() / "configs" / name, data)
         own = request.fragments if self.lean else _fragments(_NEEDED)
         testbed = replace(choice.testbed, kernel=replace(request, fragments=(file, *own)))
+        if testbed.guest == REPRO_GUEST and self._slow:
+            testbed = replace(testbed, guest=SLOW_GUEST)
         return replace(choice, testbed=testbed)
 
     @property
@@ -64,6 +68,11 @@ class ReportedConfig:
         final = kernel.options()
         found = list(differences(parse_config(self.text), final, own, lean=self.lean))
         return summary(found, _TOLD_MAX)
+
+    @property
+    def _slow(self) -> bool:
+        values = parse_config(self._fragment)
+        return any(values.get(symbol) == "y" for symbol in _SLOW)
 
     @property
     def _fragment(self) -> str:

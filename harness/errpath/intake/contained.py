@@ -68,10 +68,12 @@ def run_contained(
     *,
     seconds: int,
     slow: bool = False,
+    slowness: float = 1.0,
     checked: LeakCheck = canary.check_beside_canary,
 ) -> Attempt:
-    """Run it in a fresh guest. A leak is a suspicion unless the check is `slow`; `checked` is how
-    the check's canary is looked for."""
+    """Run it in a fresh guest, which takes `slowness` times as long for everything as the default
+    one. A leak is a suspicion unless the check is `slow`; `checked` is how the check's canary is
+    looked for."""
     try:
         prepared = make()
     except ErrpathError as error:
@@ -79,7 +81,9 @@ def run_contained(
     began = time.monotonic()
     try:
         check = kmemleak.slow_check if slow else prepared.check
-        attempt = _run(prepared, reproducer, seconds, lambda guest: checked(guest, check))
+        prepared.guest.end_after(seconds + _ALL_SECONDS * slowness)
+        more = seconds + _MORE_SECONDS * slowness
+        attempt = _run(prepared, reproducer, seconds, more, lambda guest: checked(guest, check))
     finally:
         prepared.guest.close()
     return Attempt(
@@ -95,6 +99,7 @@ def _run(
     prepared: PreparedGuest,
     reproducer: Reproducer,
     seconds: int,
+    more: float,
     check: Callable[[Guest], Checked],
 ) -> Attempt:
     guest = prepared.guest
@@ -102,11 +107,10 @@ def _run(
         return Attempt(error="; ".join(prepared.broken.values()))
     output = ended = ""
     try:
-        guest.end_after(seconds + _ALL_SECONDS)
         guest.write_file(_CONTAIN, guest_program("repro"), mode=0o755)
         guest.write_file(_PROGRAM, reproducer.program, mode=0o755)
         before = len(guest.dmesg())
-        run = guest.run([_CONTAIN, str(seconds), _PROGRAM], seconds=seconds + _MORE_SECONDS)
+        run = guest.run([_CONTAIN, str(seconds), _PROGRAM], seconds=more)
         output, ended, stuck = _read_output(run.output)
         crashes = find_crashes(guest.dmesg()[before:])
         failures = [*log_failures(crashes), *stuck]

@@ -21,7 +21,7 @@ _DEFINITION = re.compile(
     r"(?m)^(?:static )?(?:inline )?(void|int|bool|long) (\w+)\(([^;{}()]*)\)\s*\{"
 )
 _KMEMLEAK = re.compile(r"KMEMLEAK_FILE|/sys/kernel/debug/kmemleak")
-_FOR_EVER = re.compile(r"for \(iter = 0;; iter\+\+\)")
+_FOR_EVER = re.compile(r"for \((iter = 0)?;; iter\+\+\)")
 # As errpath mail writes it.
 _FAILS = re.compile(r"// fails (\w+),")
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|//[^\n]*|/\*.*?\*/', re.DOTALL)
@@ -29,6 +29,8 @@ _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|//[^\n]*|/\*.*
 _FLAG = re.compile(r"^-(?:pthread|lpthread|lrt|lm|m32|m64|std=gnu\w+|D[A-Za-z_]\w*(?:=\w+)?)$")
 _FSTYPE = re.compile(r'"([a-z][a-z0-9_]{1,15})(?:\\0+|\\x00)?"')
 _STORED = re.compile(r'"([a-z][a-z0-9_]{1,15})(?:\\0+|\\x00)"')
+# What a helper of syzkaller does for one type alone.
+_COMPARED = re.compile(r'\bstrn?(?:case)?cmp\([^";]*"[^"\n]*"')
 # Types beside those of the filesystems' files.
 _TYPES = {
     "gfs2meta": "gfs2",
@@ -60,7 +62,7 @@ class Source:
 def read_source(text: str, *, rounds: int) -> Source:
     """A source with its own leak check off and `rounds` rounds at most."""
     changed, switched_off = _without_leak_check(text, rounds)
-    limited = _FOR_EVER.sub(f"for (iter = 0; iter < {rounds}; iter++)", changed)
+    limited = _FOR_EVER.sub(rf"for (\1; iter < {rounds}; iter++)", changed)
     notes = []
     if switched_off:
         names = " and ".join(f"{name}()" for name in switched_off)
@@ -84,7 +86,7 @@ def filesystems_named(text: str) -> tuple[str, ...]:
     types |= {type_: name for type_, name in _TYPES.items() if name in types.values()}
     # What syzkaller stores ends in a zero byte; its helpers compare with other types' names.
     words = [
-        *(_STORED.findall(text) or _FSTYPE.findall(text)),
+        *(_STORED.findall(text) or _FSTYPE.findall(_COMPARED.sub("", text))),
         *re.findall(r"syz_mount_image\$(\w+)", text),
     ]
     words += re.findall(r"='(\w+)\\x00'", text)

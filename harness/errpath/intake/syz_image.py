@@ -33,9 +33,9 @@ _CHUNK = 1 << 18
 _NUMBER = r"(?:0x[0-9a-fA-F]+|\d+)"
 _LITERAL = r'"(?:[^"\\]|\\.)*"'
 _FILL = re.compile(
-    rf"memcpy\(\(void\*\)({_NUMBER})[ul]*,\s*({_LITERAL}(?:\s*{_LITERAL})*),\s*({_NUMBER})\)"
+    rf"memcpy\(\s*\(void\*\)({_NUMBER})[ul]*,\s*({_LITERAL}(?:\s*{_LITERAL})*),\s*({_NUMBER})\)"
     rf"|\*\(u?int(8|16|32|64)_t\*\)\(?({_NUMBER})[ul]*\)?\s*=\s*\(?(?:u?int\d+_t\))?({_NUMBER})[ul]*"
-    rf"|memset\(\(void\*\)({_NUMBER})[ul]*,\s*({_NUMBER}),\s*({_NUMBER})\)"
+    rf"|memset\(\s*\(void\*\)({_NUMBER})[ul]*,\s*({_NUMBER}),\s*({_NUMBER})\)"
     rf"|\b(syz_mount_image|syz_read_part_table)\(([^;{{]*?)\)\s*;",
     re.DOTALL,
 )
@@ -174,12 +174,14 @@ def _mounted(
 ) -> Iterator[CarriedImage]:
     if call == "syz_read_part_table":
         if len(numbers) >= 3 and segmented:
-            yield CarriedImage("", _of_segments(numbers[0], numbers[1], numbers[2], memory))
+            image = _of_segments(numbers[0], numbers[1], numbers[2], memory)
+            yield from [CarriedImage("", image)] if image.extents else []
         elif len(numbers) == 2:
             yield CarriedImage("", _unpacked(memory.read(numbers[1], _bounded(numbers[0]))))
     elif segmented and len(numbers) >= 5:
+        # A mount without a device has no segments, or empty ones.
         image = _of_segments(numbers[2], numbers[3], numbers[4], memory)
-        yield CarriedImage(memory.string(numbers[0]), image)
+        yield from [CarriedImage(memory.string(numbers[0]), image)] if image.extents else []
     elif len(numbers) == 7:
         packed = memory.read(numbers[6], _bounded(numbers[5]))
         yield CarriedImage(memory.string(numbers[0]), _unpacked(packed))

@@ -44,14 +44,9 @@ class ReportCanary:
 
 _KASAN = ("CONFIG_KASAN_GENERIC",)
 _OBJECTS = ("CONFIG_DEBUG_OBJECTS_FREE",)
-# In this order: a report of an inverted lock is lockdep's last.
+# In this order: a report of an inverted lock is lockdep's last, and so is any of KASAN, which
+# taints the kernel as one whose locks are not to be trusted.
 CANARIES = (
-    ReportCanary("read-after-free", _KASAN, CORRUPTION, "KASAN: slab-use-after-free Read"),
-    ReportCanary("write-after-free", _KASAN, CORRUPTION, "KASAN: slab-use-after-free Write"),
-    ReportCanary("out-of-bounds", _KASAN, CORRUPTION, "KASAN: slab-out-of-bounds Read"),
-    ReportCanary("double-free", _KASAN, CORRUPTION, "KASAN: invalid-free"),
-    ReportCanary("shift", ("CONFIG_UBSAN_SHIFT",), UNDEFINED, "shift-out-of-bounds"),
-    ReportCanary("index", ("CONFIG_UBSAN_BOUNDS",), UNDEFINED, "array-index-out-of-bounds"),
     ReportCanary("rcu", ("CONFIG_PROVE_RCU",), LOCKDEP, "suspicious RCU usage"),
     ReportCanary(
         "sleep-in-atomic", ("CONFIG_DEBUG_ATOMIC_SLEEP",), OOPS, "sleeping function called"
@@ -59,6 +54,12 @@ CANARIES = (
     ReportCanary("free-timer", (*_OBJECTS, "CONFIG_DEBUG_OBJECTS_TIMERS"), WARNING, "ODEBUG"),
     ReportCanary("free-work", (*_OBJECTS, "CONFIG_DEBUG_OBJECTS_WORK"), WARNING, "ODEBUG"),
     ReportCanary("lock-inversion", ("CONFIG_PROVE_LOCKING",), LOCKDEP, "possible deadlock"),
+    ReportCanary("shift", ("CONFIG_UBSAN_SHIFT",), UNDEFINED, "shift-out-of-bounds"),
+    ReportCanary("index", ("CONFIG_UBSAN_BOUNDS",), UNDEFINED, "array-index-out-of-bounds"),
+    ReportCanary("read-after-free", _KASAN, CORRUPTION, "KASAN: slab-use-after-free Read"),
+    ReportCanary("write-after-free", _KASAN, CORRUPTION, "KASAN: slab-use-after-free Write"),
+    ReportCanary("out-of-bounds", _KASAN, CORRUPTION, "KASAN: slab-out-of-bounds Read"),
+    ReportCanary("double-free", _KASAN, CORRUPTION, "KASAN: invalid-free"),
 )
 
 

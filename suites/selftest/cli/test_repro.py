@@ -65,6 +65,22 @@ def test_one_kernel(
     assert asked == [("memory leak in f with 0 patches", 3)]
 
 
+@pytest.mark.parametrize(
+    ("title", "guest", "noted"),
+    [
+        ("KASAN: f", "repro", True),
+        ("KASAN: f", "repro-kasan", False),
+        ("KFENCE: f", "repro", False),
+    ],
+)
+def test_a_check_that_the_kernel_lacks_is_noted(
+    title: str, guest: str, noted: bool, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _run([str(source), "--title", title, "--guest", guest], _NOT)
+    told = "this kernel has no KASAN: --guest repro-kasan" in capsys.readouterr().out
+    assert told is noted
+
+
 def test_several_kernels_and_json(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [str(source), "--kernel", "a=debian:7.2", "--kernel", "b=debian:7.3", "--json"]
     assert _run(words, _NOT, _SAME)[0] == 0

@@ -114,6 +114,10 @@ def test_a_choice_gets_the_reports_lines_below_its_own(
     # errpath loads filesystems as modules, whatever the report has.
     assert requested.values["CONFIG_HFS_FS"] == "m"
     assert requested.values["CONFIG_KASAN"] == "y"
+    # KASAN takes time, and a guest that was chosen by hand stays.
+    assert lean.applied(choice).testbed.guest == "repro-kasan"
+    by_hand = Choice("k", TestbedOptions(KernelRequest(), "microvm"), ())
+    assert lean.applied(by_hand).testbed.guest == "microvm"
     assert "lean.config" not in {
         file.name for file in whole.applied(choice).testbed.kernel.fragments
     }

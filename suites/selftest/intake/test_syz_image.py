@@ -82,6 +82,15 @@ def test_segments(call: str, filesystem: str) -> None:
     assert one.image.read(0x2000, 17) == b"\xff" * 16 + b"\0"
 
 
+def test_a_long_literal_on_a_line_of_its_own() -> None:
+    call = "syz_mount_image(0x20000000, 0, 0x100000, 2, 0x20000200, 0, 0, 0);"
+    wrapped = _segment_source(call).replace("memcpy((void*)", "memcpy(\n      (void*)")
+    wrapped = wrapped.replace("memset((void*)", "memset(\n      (void*)")
+    (one,) = extract_images(wrapped)
+    assert (one.filesystem, one.image.read(0x400, 2)) == ("hfs", b"BD")
+    assert one.image.read(0x2000, 2) == b"\xff\xff"
+
+
 def test_an_image_is_as_long_as_its_segments() -> None:
     call = "syz_mount_image(0x20000000, 0, 16, 2, 0x20000200, 0, 0, 0);"
     (one,) = extract_images(_segment_source(call))
@@ -112,6 +121,7 @@ def test_segments_of_a_program() -> None:
 
 
 def test_what_carries_none() -> None:
+    assert extract_images(_segment_source("syz_mount_image(0x20000000, 0, 0, 0, 0, 0, 0);")) == ()
     assert extract_images("int main(void) { return 0; }") == ()
     assert extract_images("#include <x.h>\nsyz_mount_image(a, b, c);") == ()
     assert extract_images("") == ()

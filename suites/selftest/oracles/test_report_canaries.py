@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from errpath.oracles.failure import LOCKDEP
 from errpath.oracles.report_canaries import (
     CANARIES,
     ReportMissedError,
@@ -53,6 +54,15 @@ class _Kernel:
 def test_every_bug_is_reported() -> None:
     found = find_reports(_Kernel(), CANARIES)
     assert found.keys() == _REPORTS.keys()
+
+
+def test_lockdep_comes_before_what_switches_it_off() -> None:
+    """A report of KASAN taints the kernel, and then lockdep reports nothing more."""
+    titles = [one.title for one in CANARIES]
+    kasan = next(number for number, title in enumerate(titles) if title.startswith("KASAN"))
+    assert all(one.kind is not LOCKDEP for one in CANARIES[kasan:])
+    locks = [one.title for one in CANARIES if one.kind is LOCKDEP]
+    assert locks[-1] == "possible deadlock"
 
 
 @pytest.mark.parametrize("command", sorted(_REPORTS))

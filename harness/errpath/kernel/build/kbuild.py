@@ -24,7 +24,7 @@ from errpath.kernel.build.repair import repair
 from errpath.util.process import ProgramError, find_program, program_path, run
 from errpath.util.progress import Progress, Step
 
-__all__ = ["Kbuild", "compiler_identity", "first_error", "undefined_symbols"]
+__all__ = ["Kbuild", "compiler_identity", "first_error", "shortened", "undefined_symbols"]
 
 _TOOLS = ("gcc", "ld", "make", "flex", "bison", "bc", "patch")
 _STEP_LINE = re.compile(rb"^  (?:CC|AS|LD|AR|HOSTCC|HOSTLD|OBJCOPY|GEN|CC \[M\]) ", re.MULTILINE)
@@ -42,6 +42,9 @@ _UNDEFINED = re.compile(
     r" undefined!",
     re.MULTILINE,
 )
+# Lines that a kernel dropped and that are reported by name: somebody else's whole configuration may
+# lose hundreds.
+_TOLD_MAX = 12
 _HEADER_PACKAGES = {"gelf.h": "libelf-dev", "libelf.h": "libelf-dev", "openssl/": "libssl-dev"}
 
 
@@ -57,6 +60,12 @@ def compiler_identity() -> str:
         run([tool, "--version"], env={"LC_ALL": "C"}).text.partition("\n")[0]
         for tool in ("gcc", "ld")
     )
+
+
+def shortened(lines: Sequence[str]) -> str:
+    """Lines in one, the first of them by name."""
+    more = len(lines) - _TOLD_MAX
+    return "; ".join((*lines[:_TOLD_MAX], *([f"and {more} more"] if more > 0 else [])))
 
 
 def first_error(log: str) -> str:
@@ -125,7 +134,7 @@ class Kbuild:
         )
         wishes = [str(line) for line in self.dropped(requested) if line.loss]
         if wishes:
-            self.progress.say(f"{what}: not as wished: {'; '.join(wishes)}")
+            self.progress.say(f"{what}: not as wished: {shortened(wishes)}")
 
     def dropped(self, requested: Requested) -> tuple[Dropped, ...]:
         """What the final configuration did not keep, of what it need not keep.

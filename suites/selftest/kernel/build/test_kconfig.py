@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from errpath.errors import ConfigError, UsageError
+from errpath.kernel.build.kbuild import shortened
 from errpath.kernel.build.kconfig import (
     DEFAULT_FRAGMENTS,
     load_requested,
@@ -179,3 +180,9 @@ def test_default_fragments_agree_with_each_other() -> None:
     for fragment in DEFAULT_FRAGMENTS:
         for symbol, value in parse_config(fragment.read_text()).items():
             assert seen.setdefault(symbol, value) == value, f"{fragment.name}: {symbol}"
+
+
+def test_of_many_lost_wishes_the_first_are_named() -> None:
+    names = [f"OPTION_{number}" for number in range(45)]
+    assert shortened(names[:2]) == "OPTION_0; OPTION_1"
+    assert shortened(names).endswith("OPTION_11; and 33 more")
