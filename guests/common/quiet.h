@@ -5,7 +5,8 @@
 
 /*
  * Lets the kernel finish what it put off: dirty pages are written, caches that hold objects only
- * for reuse give them back, and two RCU grace periods pass. 0, or -errno with `what` that failed.
+ * for reuse give them back, requests of disks take other bios, and two RCU grace periods pass. 0,
+ * or -errno with `what` that failed.
  */
 int settle_kernel(const char **what);
 
