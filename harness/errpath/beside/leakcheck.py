@@ -8,19 +8,33 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from errpath.errors import UsageError
+from errpath.errors import BuildError, UsageError
 from errpath.guest.program import guest_program
-from errpath.kernel import BuiltModule
 from errpath.oracles.modules import CANARY
+from errpath.util import process
+from errpath.util.cache import scratch_directory
+from errpath.util.deadline import Deadline
 from errpath.util.files import replacing
+from errpath.util.process import ProgramError, last_line
 from errpath.util.resources import GUESTS
 
-__all__ = ["PROGRAM", "SOURCE", "leakcheck_program", "write_leakcheck"]
+__all__ = [
+    "PROGRAM",
+    "SOURCE",
+    "built_kernel",
+    "canary_for",
+    "leakcheck_program",
+    "write_leakcheck",
+]
 
 PROGRAM = "errpath-leakcheck"
 # The name and version of DKMS (guests/leakcheck/dkms.conf), as the directory in /usr/src.
 SOURCE = "errpath-canary-1"
 _DKMS = GUESTS / "leakcheck" / "dkms.conf"
+# What kbuild wants of a kernel to make a module that it loads: a tree built in place, a directory
+# of `make O=`, or a distribution's headers.
+_BUILD_PARTS = ("Makefile", ".config", "Module.symvers", "include/generated/autoconf.h")
+_MAKE_SECONDS = 300.0
 
 
 def leakcheck_program() -> bytes:
@@ -33,7 +47,37 @@ def leakcheck_program() -> bytes:
     return guest_program("leakcheck")
 
 
-def write_leakcheck(directory: Path, module: BuiltModule | None = None) -> tuple[Path, ...]:
+def built_kernel(spec: str) -> Path | None:
+    """The directory of a finished build that a kernel's spec names; None for any other spec."""
+    directory = Path(spec)
+    if spec and all((directory / name).is_file() for name in _BUILD_PARTS):
+        return directory.resolve()
+    return None
+
+
+def canary_for(build: Path) -> bytes:
+    """The canary's module for the kernel of a finished build, whose configuration is the user's.
+
+    Raises:
+        BuildError: it does not compile.
+        ToolMissingError: no make.
+    """
+    with scratch_directory() as scratch:
+        source = scratch / SOURCE
+        shutil.copytree(CANARY.directory, source)
+        argv: list[str | Path] = ["make", "-s", "-C", build, f"M={source}", "modules"]
+        deadline = Deadline.after(_MAKE_SECONDS, "make modules")
+        try:
+            process.run(argv, deadline=deadline)
+        except ProgramError as error:
+            printed = last_line(error.completed.stderr.decode(errors="replace"))
+            raise BuildError(f"{build}: the canary's module: {printed}") from None
+        (module,) = source.glob("*.ko")
+        process.run(["strip", "--strip-debug", module])
+        return module.read_bytes()
+
+
+def write_leakcheck(directory: Path, module: bytes | None = None) -> tuple[Path, ...]:
     """Write what another machine needs: the program, the module's source with a file for DKMS, and
     `module`, which is the module built for one kernel. The paths, in this order.
 
@@ -49,8 +93,7 @@ def write_leakcheck(directory: Path, module: BuiltModule | None = None) -> tuple
         shutil.copyfile(_DKMS, source / _DKMS.name)
         written.append(source)
         if module is not None:
-            path = directory / module.path.name
-            written.append(_put(path, module.stripped.read_bytes(), 0o644))
+            written.append(_put(directory / f"errpath_{CANARY.name}.ko", module, 0o644))
     except OSError as error:
         raise UsageError(
             f"{error.filename or directory}: {error.strerror}; expected a directory to write to"

@@ -1,7 +1,7 @@
 """The hooks of docs/leakcheck.md, as they stand there, over a program of given statuses.
 
 The real runners are tried by hand: ERRPATH_RUNNERS is a directory with checkouts `xfstests`,
-`blktests`, `kirk` and `linux`.
+`blktests`, `kirk` and `linux`. With errpath-leakcheck itself: test_hooks_in_guests.py.
 """
 
 from __future__ import annotations
@@ -11,21 +11,11 @@ import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
-from suites.selftest.paths import ROOT
-
-
-def _hook(runner: str) -> str:
-    """The first block of a runner's section."""
-    text = (ROOT / "docs" / "leakcheck.md").read_text()
-    section = text[text.index(f"### {runner}\n") :]
-    block = re.search(r"(?m)(?:^ {4}.*\n|^\n(?= {4}))+", section)
-    assert block is not None
-    return textwrap.dedent(block[0]).strip() + "\n"
+from suites.selftest.beside.hooks import hook, real_runner
 
 
 @pytest.fixture
@@ -64,7 +54,7 @@ def _words(directory: Path) -> list[str]:
 
 @pytest.mark.parametrize("status", [0, 1, 2])
 def test_pytest(directory: Path, status: int) -> None:
-    (directory / "conftest.py").write_text(_hook("pytest"))
+    (directory / "conftest.py").write_text(hook("pytest"))
     (directory / "test_it.py").write_text(
         "import pytest\n\n@pytest.mark.leakcheck\ndef test_leaky(): pass\n\n"
         "def test_other(): pass\n"
@@ -87,7 +77,7 @@ def test_xfstests(directory: Path) -> None:
         '\t\t_check_kmemleak || tc_status="fail"\n'
         '\t\techo "$seqnum $tc_status"\n\tdone\n}\nrun\n'
     )
-    sed = _hook("xfstests").rpartition("./check")[0]
+    sed = hook("xfstests").rpartition("./check")[0]
     assert _run(directory, "sh", "-ec", sed).returncode == 0
     assert _run(directory, "bash", "check").stdout == "a/1 pass\na/2 pass\n"
     assert _words(directory) == ["begin a/1", "end", "begin a/2", "end"]
@@ -99,7 +89,7 @@ def test_xfstests(directory: Path) -> None:
 @pytest.mark.parametrize("status", [0, 1, 2])
 def test_blktests(directory: Path, status: int) -> None:
     """In the order of its `check`: its own functions, the configuration, a test."""
-    (directory / "config").write_text(_hook("blktests"))
+    (directory / "config").write_text(hook("blktests"))
     (directory / "status").write_text(str(status))
     (directory / "results").mkdir()
     script = """
@@ -118,7 +108,7 @@ _check_dmesg marker && echo passed || echo failed
 def test_ltp(directory: Path) -> None:
     (directory / "runtest").mkdir()
     (directory / "runtest" / "fs").write_text("# a comment\n\ngf01 growfiles -b -e 1\nrwtest\tx\n")
-    sed = _hook("LTP, kirk").splitlines()[0]
+    sed = hook("LTP, kirk").splitlines()[0]
     assert _run(directory, "sh", "-ec", sed).returncode == 0
     assert (directory / "runtest" / "fs-leaks").read_text() == (
         "# a comment\n\ngf01 errpath-leakcheck run gf01 -- growfiles -b -e 1\n"
@@ -128,28 +118,19 @@ def test_ltp(directory: Path) -> None:
 
 def test_kselftest(directory: Path) -> None:
     (directory / "kselftest-list.txt").write_text("fs:one\nfs:two\n")
-    assert _run(directory, "sh", "-ec", _hook("kselftest")).returncode == 0
+    assert _run(directory, "sh", "-ec", hook("kselftest")).returncode == 0
     assert _words(directory) == [
         f"--ktap run fs:{name} -- ./run_kselftest.sh -t fs:{name}" for name in ("one", "two")
     ]
 
 
-def _real(name: str) -> Path:
-    """A runner's checkout, or a skip."""
-    runners = os.environ.get("ERRPATH_RUNNERS", "")
-    path = Path(runners) / name
-    if not runners or not path.is_dir():
-        pytest.skip(f"no checkout {name} in ERRPATH_RUNNERS")
-    return path
-
-
 @pytest.mark.by_hand
 def test_the_check_of_xfstests_has_both_lines(directory: Path) -> None:
     """Each `sed` of the hook changes one line of the real `check`, and it stays a script."""
-    real = (_real("xfstests") / "check").read_text()
+    real = (real_runner("xfstests") / "check").read_text()
     check = directory / "check"
     check.write_text(real)
-    sed = _hook("xfstests").rpartition("./check")[0]
+    sed = hook("xfstests").rpartition("./check")[0]
     assert _run(directory, "sh", "-ec", sed).returncode == 0
     new = [line for line in check.read_text().splitlines() if "errpath-leakcheck" in line]
     assert [line.split()[:2] for line in new] == [
@@ -164,8 +145,8 @@ def test_the_check_of_xfstests_has_both_lines(directory: Path) -> None:
 def test_the_check_of_blktests(directory: Path, status: int) -> None:
     """Its meta/001 does nothing, and wants no device."""
     tree = directory / "blktests"
-    shutil.copytree(_real("blktests"), tree, ignore=shutil.ignore_patterns(".git", "results"))
-    (tree / "config").write_text(_hook("blktests"))
+    shutil.copytree(real_runner("blktests"), tree, ignore=shutil.ignore_patterns(".git", "results"))
+    (tree / "config").write_text(hook("blktests"))
     (directory / "status").write_text(str(status))
     done = _run(directory, "sh", "-c", "cd blktests && ./check meta/001")
     assert _words(directory) == ["begin run blktests meta/001", "end"]
@@ -176,12 +157,12 @@ def test_the_check_of_blktests(directory: Path, status: int) -> None:
 @pytest.mark.by_hand
 @pytest.mark.parametrize("status", [0, 1, 2])
 def test_kirk(directory: Path, status: int) -> None:
-    kirk = _real("kirk") / "kirk"
+    kirk = real_runner("kirk") / "kirk"
     (directory / "testcases" / "bin").mkdir(parents=True)
     (directory / "runtest").mkdir()
     (directory / "runtest" / "fs").write_text("gf01 true\n")
     (directory / "status").write_text(str(status))
-    sed = _hook("LTP, kirk").splitlines()[0]
+    sed = hook("LTP, kirk").splitlines()[0]
     run = f"{sys.executable} {kirk} --tmp-dir {directory} --run-suite fs-leaks"
     done = _run(directory, "sh", "-ec", f"export LTPROOT=$PWD; {sed}; {run}")
     assert _words(directory) == ["run gf01 -- true"]
@@ -193,7 +174,7 @@ def test_kirk(directory: Path, status: int) -> None:
 @pytest.mark.by_hand
 def test_the_runner_of_kselftest(directory: Path) -> None:
     """A test that reads standard input leaves the others their turn."""
-    selftests = _real("linux") / "tools" / "testing" / "selftests"
+    selftests = real_runner("linux") / "tools" / "testing" / "selftests"
     shutil.copy(selftests / "run_kselftest.sh", directory)
     shutil.copytree(selftests / "kselftest", directory / "kselftest")
     tests = directory / "mine"
@@ -204,5 +185,5 @@ def test_the_runner_of_kselftest(directory: Path) -> None:
     (directory / "kselftest-list.txt").write_text("mine:one\nmine:two\n")
     program = directory / "bin" / "errpath-leakcheck"
     program.write_text('#!/bin/sh\nshift 4\nexec "$@"\n')
-    done = _run(directory, "sh", "-ec", _hook("kselftest"))
+    done = _run(directory, "sh", "-ec", hook("kselftest"))
     assert re.findall(r"(?m)^ok .*: (\w+)$", done.stdout) == ["one", "two"]

@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from errpath.beside.leakcheck import PROGRAM, SOURCE, leakcheck_program, write_leakcheck
+from errpath.beside.leakcheck import (
+    PROGRAM,
+    SOURCE,
+    built_kernel,
+    leakcheck_program,
+    write_leakcheck,
+)
 from errpath.cli.main import main
 from errpath.errors import InfrastructureError
 from errpath.guest.definition import load_guest
@@ -94,6 +100,35 @@ def test_where_nothing_can_be_written_is_named(
     taken.write_text("")
     assert main(["leakcheck", "build", "-o", str(taken)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def _finished_build(tmp_path: Path, makefile: str) -> Path:
+    """What a build leaves that a module is made with, but for what its Makefile does."""
+    (tmp_path / "include" / "generated").mkdir(parents=True)
+    for name in (".config", "Module.symvers", "include/generated/autoconf.h"):
+        (tmp_path / name).touch()
+    (tmp_path / "Makefile").write_text(makefile)
+    return tmp_path
+
+
+def test_a_finished_build_is_told_from_a_source(tmp_path: Path) -> None:
+    assert built_kernel("") is None
+    assert built_kernel("debian:7.2") is None
+    build = _finished_build(tmp_path, "")
+    assert built_kernel(str(build)) == build
+    (build / "Module.symvers").unlink()
+    assert built_kernel(str(build)) is None
+
+
+def test_a_module_that_does_not_compile_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build = _finished_build(tmp_path, "modules:\n\t@echo no symbols >&2; exit 1\n")
+    out = tmp_path / "out"
+    assert main(["leakcheck", "build", "--kernel", str(build), "-o", str(out)]) != 0
+    err = capsys.readouterr().err
+    assert err.startswith(f"errpath: {build}: the canary's module: ")
+    assert err.count("\n") == 1
 
 
 # -- on this machine -----------------------------------------------------------------------------
