@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import itertools
 import shlex
 import sys
@@ -18,6 +19,7 @@ from errpath.beside.live_ktap import LiveKtap
 from errpath.beside.suite_compare import compare, table
 from errpath.beside.suite_faults import parse_fail
 from errpath.beside.suite_guests import SUITES, SuiteGuests
+from errpath.beside.suite_known import explained
 from errpath.beside.suite_report import page
 from errpath.beside.suite_run import SuiteRun
 from errpath.beside.suites import Selection
@@ -29,6 +31,8 @@ from errpath.results.kernel_record import kernel_record
 from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, ShardRecord
 from errpath.results.reports.jsonl import ResultWriter, read_results
 from errpath.results.shard import assign, parse_shard
+from errpath.runner.known_issue_files import KNOWN_ISSUES, load_known_issues
+from errpath.runner.known_issues import KnownIssues
 from errpath.runner.options import (
     Choice,
     GuestOptions,
@@ -39,8 +43,11 @@ from errpath.runner.options import (
 )
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
+from errpath.util.resources import SUITES as OWN_SUITES
 
 __all__ = ["add_parser", "earlier_verdicts"]
+
+_NONE = "none"
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -112,6 +119,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="N",
         help="with --compare: how often what differs is run again on both (default 2)",
     )
+    parser.add_argument(
+        "--known",
+        default=str(OWN_SUITES / KNOWN_ISSUES),
+        metavar="FILE",
+        help="known issues, whose tests are expected failures (default: those of errpath's "
+        f"suites); {_NONE} for no such file",
+    )
     parser.add_argument("--page", type=Path, metavar="FILE", help="the results as Markdown")
     parser.add_argument("--list", action="store_true", help="list the selected tests")
     parser.set_defaults(handler=_suite)
@@ -131,6 +145,9 @@ def _suite(arguments: argparse.Namespace) -> int:
     if arguments.repeats < 0:
         raise UsageError("suite: --repeats: expected 0 or more")
     shard = parse_shard(arguments.shard)
+    known = KnownIssues()
+    if arguments.known != _NONE:
+        known = load_known_issues(Path(arguments.known))
     selection = Selection(
         tuple(arguments.tests),
         tuple(arguments.group),
@@ -153,7 +170,7 @@ def _suite(arguments: argparse.Namespace) -> int:
         if arguments.compare:
             before = start(_before(chosen[0], arguments.before_patch), "before")
             return _compare(before, side, tests, arguments.repeats, progress)
-        return _run(side, tests, shard)
+        return _run(side, tests, shard, known)
 
 
 class _Side:
@@ -232,11 +249,12 @@ def _part(tests: Sequence[str], shard: ShardRecord) -> tuple[str, ...]:
     return tuple(test for test in tests if parts[test] == shard.index)
 
 
-def _run(side: _Side, tests: Sequence[str], shard: ShardRecord) -> int:
+def _run(side: _Side, tests: Sequence[str], shard: ShardRecord, known: KnownIssues) -> int:
     suite, kernel, choice = side.run.suite, side.guests.kernel, side.choice
     store = KernelStore(progress=side.progress)
     record = kernel_record(choice.testbed.kernel, store, kernel, name=choice.name)
     path = side.arguments.results
+    guest, today = choice.testbed.guest, datetime.date.today()
     earlier = earlier_verdicts(path, record) if side.arguments.resume else {}
     ktap = LiveKtap(sys.stdout, f"errpath suite {suite.name} on {kernel.description}")
     ktap.plan(len(tests))
@@ -253,7 +271,10 @@ def _run(side: _Side, tests: Sequence[str], shard: ShardRecord) -> int:
         step = stack.enter_context(side.progress.step(suite.name, total=len(tests)))
         for number, (name, test) in enumerate(order):
             step.update(number, note=test)
-            records.append(earlier.get(name) or side.record(test))
+            done = earlier.get(name)
+            if done is None:
+                done = explained(side.record(test), known, guest=guest, today=today)
+            records.append(done)
             ktap.result(records[-1])
             if writer is not None:
                 writer.case(choice.name, records[-1])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import io
+import json
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +18,7 @@ from errpath.beside.ltp import ltp_answer, read_runtest
 from errpath.beside.root import load_root, pack_tree
 from errpath.beside.suite_faults import parse_fail
 from errpath.beside.suite_guests import SuiteGuests
+from errpath.beside.suite_known import explained
 from errpath.beside.suite_report import page
 from errpath.beside.suite_run import SuiteRun
 from errpath.beside.suites import (
@@ -33,8 +36,10 @@ from errpath.oracles.failure import LEAK, TEST, Failure
 from errpath.oracles.modules import PLANT
 from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, ShardRecord
 from errpath.results.reports.jsonl import ResultWriter
+from errpath.runner.known_issue_files import load_known_issues
 from errpath.runner.options import GuestOptions, RunOptions, choices
 from errpath.util.progress import silent
+from suites.selftest.paths import ROOT
 
 _SMALL = Path(__file__).parent / "small_fstests"
 
@@ -181,6 +186,34 @@ def test_what_has_a_verdict_is_not_run_again(tmp_path: Path) -> None:
         earlier_verdicts(path, replace(kernel, state="b", description="debian:7.3"))
 
 
+def test_results_become_valid_kcidb(tmp_path: Path) -> None:
+    schema = pytest.importorskip("kcidb_io", reason="kcidb-io is not installed").schema
+    results = tmp_path / "results"
+    writer = ResultWriter(results / "kunit.jsonl")
+    writer.run(version="1", shard=ShardRecord(), started=1.0)
+    leak = Failure(LEAK, "memory leak in f")
+    records = (
+        CaseRecord("kunit:a", CaseStatus.PASS, seconds=1.0),
+        CaseRecord("kunit:b", CaseStatus.FAIL, (leak.line,), failures=(leak,)),
+        CaseRecord("kunit:c", CaseStatus.SKIP, ("no such feature",)),
+        CaseRecord("kunit:d", CaseStatus.ERROR, ("canary",)),
+    )
+    names = [record.case for record in records]
+    writer.plan(names, names)
+    writer.kernel(KernelRecord("k", "debian:7.2", state="a", release="7.2.13"))
+    for record in records:
+        writer.case("k", replace(record, nodeid=record.case))
+    writer.end(status=1, reason="", ended=2.0)
+    writer.close()
+    assert main(["merge", "--into", str(tmp_path / "into"), "--suite", "kunit", str(results)]) == 1
+    (path,) = (tmp_path / "into").rglob("kcidb.json")
+    data = json.loads(path.read_text())
+    assert schema.V5_0.is_valid_exactly(data)
+    found = {test["comment"]: test["status"] for test in data["tests"]}
+    wanted = {"kunit:a": "PASS", "kunit:b": "FAIL", "kunit:c": "SKIP", "kunit:d": "MISS"}
+    assert found == wanted
+
+
 @pytest.mark.parametrize("text", ["alloc", "alloc:every=0", "io:every=2", "alloc:every=x"])
 def test_what_cannot_fail_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="expected alloc:every=N"):
@@ -204,6 +237,28 @@ def test_ktap_is_written_as_tests_end() -> None:
         "# x:d: canary",
         "not ok 4 x:d # ERROR canary",
     ]
+
+
+def test_a_known_leak_is_expected_and_what_is_beside_it_is_not() -> None:
+    """The entry of errpath's own file for ext4's KUnit tests."""
+    known = load_known_issues(ROOT / "suites" / "known-issues.yaml")
+    cache = Failure(LEAK, "memory leak in f", functions=("__kmem_cache_create_args", "f"))
+    path = Failure(LEAK, "memory leak in g", functions=("g", "kunit_try_run_case"))
+    record = CaseRecord("kunit:ext4", CaseStatus.FAIL, ("bad",), failures=(cache, path))
+    day = datetime.date(2026, 12, 1)
+    found = explained(record, known, guest="debian", today=day)
+    assert found.status is CaseStatus.XFAIL
+    assert found.issue is not None
+    assert found.issue.id == "ext4-extents-test"
+    out = io.StringIO()
+    LiveKtap(out, "a run").result(found)
+    assert out.getvalue().splitlines()[-1].startswith("ok 1 kunit:ext4 # XFAIL the KUnit tests of")
+    beside = replace(record, failures=(cache, Failure(TEST, "not ok: ext4_inode_test")))
+    assert explained(beside, known, guest="debian", today=day) == beside
+    other = replace(record, case="kunit:fat")
+    assert explained(other, known, guest="debian", today=day) == other
+    late = datetime.date(2028, 1, 1)
+    assert explained(record, known, guest="debian", today=late) == record
 
 
 def test_a_page_says_who_saw_what() -> None:
@@ -239,6 +294,7 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
         ["kunit", "--tree", str(tmp_path)],
         ["xfstests", "--tree", str(tmp_path), "-E", str(tmp_path / "none")],
         ["kunit", "--shard", "3/2"],
+        ["kunit", "--known", str(tmp_path / "none")],
     ):
         assert main(["suite", *words]) == 2
         err = capsys.readouterr().err

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from errpath.beside.kernel_suites import KUNIT_MODULES
 from errpath.cases.crafted import crafted_cases, known_issue_cases
 from errpath.cases.lifecycle import plan
 from errpath.errors import DefinitionError
@@ -268,6 +269,8 @@ def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
     ids += [case.id for case in (*test_mount.CASES, *test_catalog.CASES, *crafted_cases())]
     known = [case for _, case in known_issue_cases()]
     ids += [case.id for case in known]
+    # Of other suites those whose tests are the kernel's own.
+    ids += [f"kunit:{name}" for name in KUNIT_MODULES]
     parts = [
         f"sweep-{name}-{event}-{kind}-"
         for name in known_filesystems()
