@@ -14,8 +14,8 @@ from errpath.results.records import CaseRecord, CaseStatus
 
 __all__ = ["Pair", "compare", "judge", "table"]
 
-# Runs one test once.
-RunTest = Callable[[str], CaseRecord]
+# Runs one test once; the others are to be run after it.
+RunTest = Callable[[str, Sequence[str]], CaseRecord]
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ def compare(
 ) -> tuple[Pair, ...]:
     """Run every test on both kernels, and `repeats` times more on both where they differ."""
     pairs = []
-    for test in tests:
-        runs = [[before(test)], [after(test)]]
+    for number, test in enumerate(tests):
+        ahead = tests[number + 1 :]
+        runs = [[before(test, ahead)], [after(test, ahead)]]
         if runs[0][0].status is not runs[1][0].status or _signature(runs[0]) != _signature(runs[1]):
             for _ in range(repeats):
-                runs[0].append(before(test))
-                runs[1].append(after(test))
+                runs[0].append(before(test, ()))
+                runs[1].append(after(test, ()))
         pairs.append(judge(test, runs[0], runs[1]))
     return tuple(pairs)
 

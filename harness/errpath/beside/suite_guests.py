@@ -20,7 +20,8 @@ from errpath.beside.shell import (
     enter_initramfs,
     enter_root,
 )
-from errpath.beside.suites import Suite, Xfstests
+from errpath.beside.suites import Suite
+from errpath.beside.xfstests import Xfstests
 from errpath.errors import AbsentError, SourceError, UsageError
 from errpath.guest.definition import load_guest
 from errpath.guest.disk import Disk

@@ -82,6 +82,25 @@ class SuiteResult:
         )
 
 
+@dataclass(frozen=True)
+class _Ran:
+    """A test that has run, before what it left is looked at."""
+
+    test: str
+    answer: Answer | None
+    # By its runner, and in the kernel log.
+    failures: tuple[Failure, ...]
+    seconds: float
+
+    @property
+    def skipped(self) -> bool:
+        return self.answer is not None and self.answer.status is SuiteStatus.SKIP
+
+    def result(self) -> SuiteResult:
+        """Unless something else is found."""
+        return SuiteResult(self.test, self.answer, self.failures, seconds=self.seconds)
+
+
 class SuiteRun:
     """Runs tests of one suite on one kernel, in one guest after another."""
 
@@ -105,21 +124,24 @@ class SuiteRun:
         self._prepared: PreparedGuest | None = None
         self._shell: GuestShell | None = None
         self._counts: SuiteCounts | None = None
+        # Tests that did not run since the oracles were asked last.
+        self._not_run: list[str] = []
 
     def close(self) -> None:
         """End the guest."""
         if self._prepared is not None:
             self._prepared.guest.close()
             self._prepared = self._shell = self._counts = None
+            self._not_run.clear()
 
     def tests(self, selection: Selection) -> tuple[str, ...]:
         """The names of the selected tests."""
         return self.suite.tests(self._ready()[1], selection)
 
-    def run(self, test: str) -> SuiteResult:
-        """Run one test and look at what it left."""
+    def run(self, test: str, ahead: Sequence[str] = ()) -> SuiteResult:
+        """Run one test and look at what it left. Those `ahead` are to be run after it."""
         try:
-            return retried(lambda: self._run(test))
+            return retried(lambda: self._run(test, ahead))
         except GuestLostError as error:
             self.close()
             return SuiteResult(test, None, (infrastructure(str(error)),))
@@ -140,18 +162,16 @@ class SuiteRun:
                 raise
         return self._prepared, self._shell
 
-    def _run(self, test: str) -> SuiteResult:
+    def _run(self, test: str, ahead: Sequence[str]) -> SuiteResult:
         prepared, shell = self._ready()
         began = time.monotonic()
-        mark = f"errpath: {test} begins at {began}"
         try:
-            prepared.guest.write_file("/dev/kmsg", mark)
-            answer, why = self._answer(shell, test)
-            seconds = time.monotonic() - began
-            self.suite.rest(shell)
-            log = prepared.guest.dmesg().rpartition(mark)[2]
-            checked = self._check(prepared, prepared.check)
-            rises = self._counts.rises() if self._counts is not None else {}
+            ran = self._ran(prepared, shell, test, ahead)
+            if ran.skipped and ahead and not ran.failures:
+                # What it left is found after the next one that runs.
+                self._not_run.append(test)
+                return ran.result()
+            checked, rises, crashes = self._left(prepared, shell)
         except GuestLostError:
             self.close()
             raise
@@ -160,33 +180,135 @@ class SuiteRun:
         except ErrpathError as error:
             self.close()
             return SuiteResult(test, None, (infrastructure(str(error)),))
-        failures = [*log_failures(find_crashes(log)), *why]
+        failures = [*log_failures(crashes), *ran.failures]
         confirmed = repeats = 0
         if checked.records:
+            beside = f"; tests that did not run before it: {', '.join(self._not_run)}"
+            beside = beside if self._not_run else ""
             # What follows must not be judged by what is left of this one.
             self.close()
-            confirmed, repeats = self._confirm(test, checked.records)
-            if confirmed:
-                failures += leak_failures(checked.records, confirmed=confirmed, repeats=repeats)
-            elif not failures:
-                failures.append(
-                    infrastructure(f"a suspected leak was confirmed in 0 of {repeats} repeats")
-                )
+            try:
+                confirmed, repeats = self._confirm(test, checked.records)
+            except ErrpathError as error:
+                failures.append(infrastructure(f"a suspected leak: {error}"))
+            else:
+                leaks = leak_failures(checked.records, confirmed=confirmed, repeats=repeats)
+                if confirmed:
+                    failures += leaks
+                elif not failures:
+                    doubt = f"a suspected {leaks[0].title} was confirmed in 0 of {repeats} repeats"
+                    failures.append(infrastructure(doubt + beside))
         elif rises:
             self.close()
             failures += self._rises_again(test, rises)
-        elif failures or checked.blind:
+        elif checked.blind or crashes:
             self.close()
+        elif failures:
+            self._renew(shell, ran)
+        self._not_run.clear()
         if checked.blind and not failures:
             failures.append(infrastructure(checked.blind))
-        return SuiteResult(test, answer, _worst_first(failures), confirmed, repeats, seconds)
+        return replace(
+            ran.result(), failures=_worst_first(failures), confirmed=confirmed, repeats=repeats
+        )
 
-    def _answer(self, shell: GuestShell, test: str) -> tuple[Answer | None, tuple[Failure, ...]]:
+    def _ran(
+        self, prepared: PreparedGuest, shell: GuestShell, test: str, ahead: Sequence[str]
+    ) -> _Ran:
+        """Run a test, and read the kernel log."""
+        began = time.monotonic()
+        mark = f"errpath: {test} begins at {began}"
+        prepared.guest.write_file("/dev/kmsg", mark)
+        answer, why = self._answer(shell, test, ahead)
+        seconds = time.monotonic() - began
+        crashes = find_crashes(prepared.guest.dmesg().rpartition(mark)[2])
+        return _Ran(test, answer, (*log_failures(crashes), *why), seconds)
+
+    def _left(
+        self, prepared: PreparedGuest, shell: GuestShell
+    ) -> tuple[canary.Checked, Rises, Sequence[Crash]]:
+        """With nothing mounted, what the leak check finds, what is more than before, and what the
+        kernel says meanwhile."""
+        mark = f"errpath: unmounted at {time.monotonic()}"
+        prepared.guest.write_file("/dev/kmsg", mark)
+        self.suite.rest(shell)
+        checked = self._check(prepared, prepared.check)
+        rises = self._counts.rises() if self._counts is not None else {}
+        return checked, rises, find_crashes(prepared.guest.dmesg().rpartition(mark)[2])
+
+    def _renew(self, shell: GuestShell, ran: _Ran) -> None:
+        """Keep the guest of a test that failed by its runner's word alone, with a new volume."""
+        own = ran.answer is not None and all(one.kind is TEST for one in ran.failures)
+        try:
+            if own and self.suite.renew(shell):
+                return
+        except ErrpathError:
+            pass
+        self.close()
+
+    # -- several tests ---------------------------------------------------------------------------
+
+    def run_group(self, tests: Sequence[str], ahead: Sequence[str] = ()) -> tuple[SuiteResult, ...]:
+        """Run tests one after the other, and look once at what they have left together. Where
+        something is suspected, halves of them run again, down to one test, which is judged as
+        `run` judges it. Those `ahead` are to be run after them."""
+        if len(tests) <= 1:
+            return tuple(self.run(test, ahead) for test in tests)
+        try:
+            ran, again = retried(lambda: self._run_together(tests, ahead))
+        except ErrpathError:
+            # Whatever it is, each of them has it to itself.
+            self.close()
+            ran, again = (), [(test,) for test in tests]
+        results = [one.result() for one in ran]
+        known = len(ran)
+        for part in again:
+            known += len(part)
+            results += self.run_group(part, (*tests[known:], *ahead))
+        return (*results, *self.run_group(tests[known:], ahead))
+
+    def _run_together(
+        self, tests: Sequence[str], ahead: Sequence[str]
+    ) -> tuple[Sequence[_Ran], Sequence[Sequence[str]]]:
+        """The first tests with the verdict, or else the parts of them that must run again."""
+        prepared, shell = self._ready()
+        ran: list[_Ran] = []
+        try:
+            for number, test in enumerate(tests):
+                ran.append(self._ran(prepared, shell, test, (*tests[number + 1 :], *ahead)))
+                if ran[-1].failures:
+                    break
+            if ahead and all(one.skipped and not one.failures for one in ran):
+                self._not_run += tests
+                return ran, ()
+            checked, rises, crashes = self._left(prepared, shell)
+        except GuestLostError:
+            self.close()
+            raise
+        except ErrpathError:
+            # Of this test, or of what the others before it left.
+            self.close()
+            count = min(len(ran), len(tests) - 1)
+            return (), [part for part in (tests[:count], tests[count : count + 1]) if part]
+        if checked.records or rises or checked.blind or crashes:
+            self.close()
+            middle = (len(ran) + 1) // 2
+            return (), [part for part in (tests[:middle], tests[middle : len(ran)]) if part]
+        self._not_run.clear()
+        if ran[-1].failures:
+            self._renew(shell, ran[-1])
+        return ran, ()
+
+    # -- what is asked ---------------------------------------------------------------------------
+
+    def _answer(
+        self, shell: GuestShell, test: str, ahead: Sequence[str] = ()
+    ) -> tuple[Answer | None, tuple[Failure, ...]]:
         """What the suite says, and the failure that this is."""
         if self._fail is not None:
             return self._answer_with_faults(shell, test, self._fail)
         try:
-            answer = self.suite.run(shell, test, seconds=self._seconds)
+            answer = self.suite.run_among(shell, test, ahead, seconds=self._seconds)
         except AgentError as error:
             if error.errno != errno.ETIMEDOUT:
                 raise
@@ -236,14 +358,17 @@ class SuiteRun:
         return canary.check_beside_canary(prepared.guest, check)
 
     def _confirm(self, test: str, records: Sequence[Record]) -> tuple[int, int]:
-        """In how many runs of how many, alone in a fresh guest, the same was lost."""
+        """In how many runs of how many, alone in a fresh guest, the same was lost.
+
+        Raises:
+            ErrpathError: it could not be looked for.
+        """
         wanted = {record.signature for record in records}
         try:
             prepared, shell = self._ready(fast=False)
             self._answer(shell, test)
+            self.suite.rest(shell)
             again = self._check(prepared, kmemleak.slow_check).records
-        except ErrpathError:
-            return 0, 1
         finally:
             self.close()
         return int(any(record.signature in wanted for record in again)), 1

@@ -5,28 +5,23 @@ from __future__ import annotations
 import enum
 import fnmatch
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from errpath.beside.shell import SCRATCH_DISK, TEST_DISK, GuestShell
+from errpath.beside.shell import GuestShell
 from errpath.errors import InfrastructureError, UsageError
-from errpath.util.process import last_line
 
 __all__ = [
     "Answer",
     "Selection",
     "Suite",
     "SuiteStatus",
-    "Xfstests",
     "fresh_volume",
     "ktap_answer",
     "select",
 ]
 
-_LIST_SECONDS = 120.0
-_PREPARE_SECONDS = 120.0
 # So many names are all said.
 _FEW = 40
 
@@ -77,8 +72,22 @@ class Suite(Protocol):
     def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
         """Run one test."""
 
+    def run_among(
+        self, shell: GuestShell, test: str, ahead: Sequence[str], *, seconds: float
+    ) -> Answer:
+        """Run one test, after which those `ahead` are to be run in this guest, in this order. A
+        runner that takes long to start may go on to them."""
+        del ahead
+        return self.run(shell, test, seconds=seconds)
+
     def rest(self, shell: GuestShell) -> None:
         """Leave nothing mounted after a test, so that what a mount takes is given back."""
+
+    def renew(self, shell: GuestShell) -> bool:
+        """Make the volume anew after a test that failed, with nothing mounted. False where only a
+        fresh guest will do."""
+        del shell
+        return False
 
 
 def select(suite: str, names: Sequence[str], selection: Selection) -> tuple[str, ...]:
@@ -116,18 +125,8 @@ def _collection(name: str) -> str:
     return collection if colon else name.rpartition("/")[0]
 
 
-# -- xfstests ------------------------------------------------------------------------------------
+# -- volumes -------------------------------------------------------------------------------------
 
-# generic/001  5s ...  4s
-_TEST_LINE = re.compile(r"^(?P<test>[a-z0-9_-]+/\d+)(?P<rest>[ \t].*|)$", re.MULTILINE)
-_NOT_RUN = re.compile(r"\[not run\] ?(.*)")
-_CONFIG = """export FSTYP={fs}
-export TEST_DEV={test}
-export TEST_DIR=/mnt/test
-export SCRATCH_DEV={scratch}
-export SCRATCH_MNT=/mnt/scratch
-export RESULT_BASE=/tmp/results
-"""
 # Words that mkfs wants for a device that has a filesystem already.
 _FORCE = {"btrfs": "-f", "ext2": "-F", "ext3": "-F", "ext4": "-F", "f2fs": "-f", "xfs": "-f"}
 
@@ -137,84 +136,6 @@ def fresh_volume(fs: str, device: str, mkfs: str = "") -> str:
     first mount takes for good is none of a test's."""
     make = mkfs or f"mkfs.{fs} {_FORCE.get(fs, '')}"
     return f"{make} {device} && mount -t {fs} {device} /mnt/test && umount /mnt/test"
-
-
-@dataclass(frozen=True)
-class Xfstests(Suite):
-    """xfstests, or a suite with its `check`, in /suite."""
-
-    filesystem: str
-    # The shell that its `check` is written for.
-    shell: str = "bash"
-    # Makes the filesystem on the device that follows.
-    mkfs: str = ""
-
-    @property
-    def name(self) -> str:
-        return f"xfstests-{self.filesystem}"
-
-    def prepare(self, shell: GuestShell) -> None:
-        fs = self.filesystem
-        disks = {"test": shell.disks[TEST_DISK], "scratch": shell.disks[SCRATCH_DISK]}
-        shell.write("/suite/local.config", _CONFIG.format(fs=fs, **disks))
-        script = f"""mkdir -p /mnt/test /mnt/scratch /tmp/results
-echo errpath > /proc/sys/kernel/hostname
-{fresh_volume(fs, disks["test"], self.mkfs)}"""
-        shell.check(script, seconds=_PREPARE_SECONDS)
-
-    def tests(self, shell: GuestShell, selection: Selection) -> tuple[str, ...]:
-        """See `Suite.tests`.
-
-        Raises:
-            UsageError: nothing is selected, or no test is found.
-        """
-        words = [word for group in selection.groups for word in ("-g", group)]
-        words += [word for group in selection.not_groups for word in ("-x", group)]
-        if selection.excluded:
-            shell.write("/suite/errpath.exclude", "\n".join(selection.excluded) + "\n")
-            words += ["-E", "errpath.exclude"]
-        if not (selection.tests or selection.groups):
-            raise UsageError("suite xfstests: expected tests, such as generic/001, or -g GROUP")
-        output = self._check(shell, ["-n", *words, *selection.tests], _LIST_SECONDS)
-        found = dict.fromkeys(match["test"] for match in _TEST_LINE.finditer(output))
-        if not found:
-            printed = last_line(output)
-            raise UsageError(f"suite xfstests: no test is selected; `check` says: {printed}")
-        return tuple(found)
-
-    def run(self, shell: GuestShell, test: str, *, seconds: float) -> Answer:
-        return check_answer(test, self._check(shell, [test], seconds))
-
-    def rest(self, shell: GuestShell) -> None:
-        # A volume that is still in use stays mounted, and its superblock is counted.
-        shell.run("umount /mnt/scratch /mnt/test 2>/dev/null", seconds=_PREPARE_SECONDS)
-
-    def _check(self, shell: GuestShell, words: Sequence[str], seconds: float) -> str:
-        script = f"cd /suite && exec {self.shell} ./check {shlex.join(words)}"
-        return shell.run(script, seconds=seconds).output
-
-
-def check_answer(test: str, output: str) -> Answer:
-    """What `check` says of the only test that it ran.
-
-    Raises:
-        InfrastructureError: it says nothing of it.
-    """
-    line = next((m["rest"].strip() for m in _TEST_LINE.finditer(output) if m["test"] == test), None)
-    if line is None:
-        printed = last_line(output)
-        raise InfrastructureError(f"{test}: `check` did not run it: {printed}")
-    not_run = _NOT_RUN.search(line)
-    if not_run is not None:
-        return Answer(SuiteStatus.SKIP, not_run[1].strip() or "not run", output)
-    ends = {line.partition(":")[0] for line in output.splitlines() if line.startswith("Failures:")}
-    if ends:
-        why = re.sub(r"^\d+s \.\.\. *", "", line)
-        why = re.sub(r"\s*\(see [^)]*\)", "", why).removeprefix("- ").strip()
-        return Answer(SuiteStatus.FAIL, why or "failed", output)
-    if re.search(r"^Passed all \d+ tests$", output, re.MULTILINE):
-        return Answer(SuiteStatus.PASS, "", output)
-    raise InfrastructureError(f"{test}: `check` ended without a result: {line or 'nothing'}")
 
 
 # -- KTAP ----------------------------------------------------------------------------------------

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import itertools
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from errpath import __version__
@@ -20,8 +19,8 @@ from errpath.beside.suite_compare import compare, table
 from errpath.beside.suite_faults import parse_fail
 from errpath.beside.suite_guests import SUITES, SuiteGuests
 from errpath.beside.suite_known import explained
-from errpath.beside.suite_report import page
-from errpath.beside.suite_run import SuiteRun
+from errpath.beside.suite_report import merged_page, page
+from errpath.beside.suite_run import SuiteResult, SuiteRun
 from errpath.beside.suites import Selection
 from errpath.cli.parser import add_groups
 from errpath.errors import NO_ANSWER, UsageError
@@ -44,6 +43,7 @@ from errpath.runner.options import (
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
 from errpath.util.resources import SUITES as OWN_SUITES
+from errpath.util.yamlfile import load
 
 __all__ = ["add_parser", "earlier_verdicts"]
 
@@ -91,6 +91,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="alloc:every=N",
         help="fail every N-th allocation of the filesystem; only the oracles are asked then",
     )
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=1,
+        metavar="N",
+        help="the oracles after every N tests; where they find something, after each (default 1)",
+    )
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="the I-th of N parts")
     parser.add_argument(
         "--results", type=Path, metavar="FILE", help="every result, one JSON object per line"
@@ -127,12 +134,31 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         f"suites); {_NONE} for no such file",
     )
     parser.add_argument("--page", type=Path, metavar="FILE", help="the results as Markdown")
+    parser.add_argument(
+        "--from",
+        dest="records",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="with --page: run nothing, the page is of the results in FILE; several are one page",
+    )
+    parser.add_argument(
+        "--notes",
+        type=Path,
+        metavar="FILE",
+        help="with --from: why tests fail, YAML: `notes:`, then a line `TEST: MARKDOWN` for each",
+    )
     parser.add_argument("--list", action="store_true", help="list the selected tests")
     parser.set_defaults(handler=_suite)
 
 
 def _suite(arguments: argparse.Namespace) -> int:
     """0 if every test passed or did not run, 1 if one failed, `NO_ANSWER` for no verdict on one."""
+    if arguments.records:
+        return _page_of_records(arguments)
+    if arguments.notes is not None:
+        raise UsageError("suite: --notes is for --from")
     chosen = choices(RunOptions.from_namespace(arguments))
     if len(chosen) != 1:
         raise UsageError("suite: expected one --kernel")
@@ -142,6 +168,8 @@ def _suite(arguments: argparse.Namespace) -> int:
         raise UsageError("suite: --before-patch is for --compare")
     if arguments.resume and (arguments.results is None or arguments.compare):
         raise UsageError("suite: --resume: expected --results, and no --compare")
+    if arguments.every < 1 or (arguments.every > 1 and (arguments.compare or arguments.fail)):
+        raise UsageError("suite: --every: expected 1 or more, and 1 with --compare and --fail")
     if arguments.repeats < 0:
         raise UsageError("suite: --repeats: expected 0 or more")
     shard = parse_shard(arguments.shard)
@@ -163,14 +191,15 @@ def _suite(arguments: argparse.Namespace) -> int:
             return side
 
         side = start(chosen[0], "after")
-        tests = _part(side.run.tests(selection), shard)
+        selected = side.run.tests(selection)
+        tests = _part(selected, shard)
         if arguments.list:
             print("\n".join(tests))
             return 0
         if arguments.compare:
             before = start(_before(chosen[0], arguments.before_patch), "before")
             return _compare(before, side, tests, arguments.repeats, progress)
-        return _run(side, tests, shard, known)
+        return _run(side, selected, tests, shard, known)
 
 
 class _Side:
@@ -205,10 +234,18 @@ class _Side:
         self.run.close()
         self.guests.close()
 
-    def record(self, test: str) -> CaseRecord:
-        """Run one test."""
-        record = self.run.run(test).record(self.run.suite, self.arguments.fs)
-        return replace(record, rerun=_rerun(self.arguments, test, self.choice))
+    def record(self, test: str, ahead: Sequence[str] = ()) -> CaseRecord:
+        """Run one test; those `ahead` follow."""
+        return self._record(self.run.run(test, ahead))
+
+    def records(self, tests: Sequence[str], ahead: Sequence[str]) -> Iterator[CaseRecord]:
+        """Run tests whose oracles are asked together; those `ahead` follow."""
+        for result in self.run.run_group(tests, ahead):
+            yield self._record(result)
+
+    def _record(self, result: SuiteResult) -> CaseRecord:
+        record = result.record(self.run.suite, self.arguments.fs)
+        return replace(record, rerun=_rerun(self.arguments, result.test, self.choice))
 
 
 def _before(choice: Choice, patches: Sequence[str]) -> Choice:
@@ -222,11 +259,10 @@ def _compare(
 ) -> int:
     """1 if something regressed."""
     with progress.step(f"{after.run.suite.name}, before and after", total=len(tests)) as step:
-        done = itertools.count()
 
-        def counted(test: str) -> CaseRecord:
-            step.update(next(done) / 2, note=test)
-            return before.record(test)
+        def counted(test: str, ahead: Sequence[str]) -> CaseRecord:
+            step.update(tests.index(test), note=test)
+            return before.record(test, ahead)
 
         pairs = compare(tests, counted, after.record, repeats=repeats)
     print(f"before  {before.guests.kernel.description}")
@@ -249,7 +285,13 @@ def _part(tests: Sequence[str], shard: ShardRecord) -> tuple[str, ...]:
     return tuple(test for test in tests if parts[test] == shard.index)
 
 
-def _run(side: _Side, tests: Sequence[str], shard: ShardRecord, known: KnownIssues) -> int:
+def _run(
+    side: _Side,
+    selected: Sequence[str],
+    tests: Sequence[str],
+    shard: ShardRecord,
+    known: KnownIssues,
+) -> int:
     suite, kernel, choice = side.run.suite, side.guests.kernel, side.choice
     store = KernelStore(progress=side.progress)
     record = kernel_record(choice.testbed.kernel, store, kernel, name=choice.name)
@@ -263,21 +305,28 @@ def _run(side: _Side, tests: Sequence[str], shard: ShardRecord, known: KnownIssu
         names = [f"{suite.name}:{test}" for test in tests]
         if writer is not None:
             writer.run(version=__version__, shard=shard, started=time.time())
-            writer.plan(names, names)
+            writer.plan([f"{suite.name}:{test}" for test in selected], names)
             writer.kernel(record)
         records: list[CaseRecord] = []
         # What has a verdict comes first: it must not be lost where this run is ended too.
-        order = sorted(zip(names, tests, strict=True), key=lambda pair: pair[0] not in earlier)
         step = stack.enter_context(side.progress.step(suite.name, total=len(tests)))
-        for number, (name, test) in enumerate(order):
-            step.update(number, note=test)
-            done = earlier.get(name)
-            if done is None:
-                done = explained(side.record(test), known, guest=guest, today=today)
-            records.append(done)
-            ktap.result(records[-1])
+
+        def ended(record: CaseRecord) -> None:
+            records.append(record)
+            ktap.result(record)
             if writer is not None:
-                writer.case(choice.name, records[-1])
+                writer.case(choice.name, record)
+
+        for name in names:
+            if name in earlier:
+                ended(earlier[name])
+        left = [test for name, test in zip(names, tests, strict=True) if name not in earlier]
+        every = side.arguments.every
+        for number in range(0, len(left), every):
+            group = left[number : number + every]
+            step.update(len(records), note=group[0])
+            for one in side.records(group, left[number + every :]):
+                ended(explained(one, known, guest=guest, today=today))
         status = _status(records)
         if side.arguments.page is not None:
             _write_page(side, records)
@@ -300,7 +349,8 @@ def earlier_verdicts(path: Path, kernel: KernelRecord) -> dict[str, CaseRecord]:
             raise UsageError(
                 f"--resume {path}: it is of {one.description}, not of {kernel.description}"
             )
-    return {record.case: record for _, record in results.cases if record.status.conclusive}
+    # What its suite refuses to run, it refuses again.
+    return {one.case: one for _, one in results.cases if one.status is not CaseStatus.ERROR}
 
 
 def _write_page(side: _Side, records: Sequence[CaseRecord]) -> None:
@@ -308,10 +358,34 @@ def _write_page(side: _Side, records: Sequence[CaseRecord]) -> None:
     command = f"errpath suite {side.arguments.suite} {words} --fs {side.arguments.fs}".strip()
     title = f"{side.run.suite.name} under the oracles"
     text = page(title, side.guests.kernel.description, " ".join(command.split()), records)
+    _write(side.arguments.page, text)
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """The file of `--notes`."""
+
+    # Markdown by test.
+    notes: dict[str, str]
+
+
+def _page_of_records(arguments: argparse.Namespace) -> int:
+    if arguments.page is None:
+        raise UsageError("suite: --from: expected --page")
+    results = [read_results(path) for path in arguments.records]
+    notes = load(arguments.notes, _Notes).notes if arguments.notes is not None else {}
+    files = " ".join(f"--from {path.name}" for path in arguments.records)
+    command = f"errpath suite {arguments.suite} {files}"
+    title = f"{arguments.suite} under the oracles"
+    _write(arguments.page, merged_page(title, command, results, notes=notes))
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
     try:
-        side.arguments.page.write_text(text)
+        path.write_text(text)
     except OSError as error:
-        raise UsageError(f"--page {side.arguments.page}: {error.strerror}") from None
+        raise UsageError(f"--page {path}: {error.strerror}") from None
 
 
 def _status(records: Sequence[CaseRecord]) -> int:

@@ -49,13 +49,13 @@ def test_another_failure_is_named() -> None:
 def test_what_differs_is_run_again_on_both() -> None:
     calls = {"before": 0, "after": 0}
 
-    def before(test: str) -> CaseRecord:
+    def before(test: str, _: Sequence[str]) -> CaseRecord:
         calls["before"] += 1
         return _fail() if test == "b" else _PASS
 
     answers = itertools.cycle([_PASS])
 
-    def after(_: str) -> CaseRecord:
+    def after(_: str, __: Sequence[str]) -> CaseRecord:
         calls["after"] += 1
         return next(answers)
 

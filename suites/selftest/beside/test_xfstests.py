@@ -1,0 +1,83 @@
+"""A planted leak in the real xfstests: found, and named, where its own check says passed.
+
+By hand, with the network the first time (a Debian root): ERRPATH_RUNNERS is a directory with a
+checkout `xfstests`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from errpath.beside.suite_guests import SuiteGuests
+from errpath.beside.suite_run import SuiteRun
+from errpath.beside.suites import SuiteStatus
+from errpath.kernel.source.patches import given_patches
+from errpath.oracles.failure import LEAK
+from errpath.oracles.kmemleak import SCAN_FILE
+from errpath.results.records import CaseStatus
+from errpath.runner.options import GuestOptions, KernelOptions, RunOptions, choices
+from errpath.util.progress import silent
+from suites.selftest.paths import ROOT
+
+_SECONDS = 900.0
+# Renames with RENAME_NOREPLACE, which leak with the patch.
+_LEAKS = "generic/024"
+# Renames without.
+_CLEAN = "generic/023"
+
+
+@pytest.fixture(scope="module")
+def guests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SuiteGuests]:
+    """hfsplus with the leak."""
+    tree = Path(os.environ.get("ERRPATH_RUNNERS", "")) / "xfstests"
+    if not os.environ.get("ERRPATH_RUNNERS") or not tree.is_dir():
+        pytest.skip("no checkout xfstests in ERRPATH_RUNNERS")
+    choice = choices(RunOptions(guest=GuestOptions(guest="debian"), kernel=KernelOptions()))[0]
+    patches = given_patches([str(ROOT / "guests" / "patches" / "hfsplus-rename-leak.patch")])
+    kernel = replace(choice.testbed.kernel, patches=patches)
+    made = SuiteGuests(
+        "xfstests",
+        replace(choice, testbed=replace(choice.testbed, kernel=kernel)),
+        ["hfsplus"],
+        tree=tree,
+        disk_mib=1024,
+        artefacts=tmp_path_factory.mktemp("suite"),
+        progress=silent(),
+    )
+    yield made
+    made.close()
+
+
+@pytest.mark.by_hand
+def test_a_leak_is_found_by_name(guests: SuiteGuests) -> None:
+    run = SuiteRun(guests.suite(), guests.guest, guests.enter, seconds=_SECONDS)
+    try:
+        assert run.run(_CLEAN, [_LEAKS]).status is CaseStatus.PASS
+        leak = run.run(_LEAKS)
+    finally:
+        run.close()
+    assert leak.answer is not None
+    assert leak.answer.status is SuiteStatus.PASS
+    assert [failure.kind for failure in leak.failures] == [LEAK]
+    assert "hfsplus_rename" in leak.failures[0].title
+    assert (leak.confirmed, leak.repeats) == (1, 1)
+
+
+@pytest.mark.by_hand
+def test_its_own_check_says_passed(guests: SuiteGuests) -> None:
+    """USE_KMEMLEAK=yes in the same guest, with kmemleak as the kernel has it."""
+    suite = guests.suite()
+    prepared = guests.guest(False)
+    try:
+        shell = guests.enter(prepared)
+        suite.prepare(shell)
+        shell.check(f"umount {SCAN_FILE}", seconds=60.0)
+        own = replace(shell, first="export USE_KMEMLEAK=yes\n")
+        assert suite.run(own, _LEAKS, seconds=_SECONDS).status is SuiteStatus.PASS
+    finally:
+        prepared.guest.close()
