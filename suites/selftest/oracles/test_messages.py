@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from errpath.cases.case import Device, MountCase, Outcome
 from errpath.cases.crafted import LogContains
 from errpath.cases.steps import Mount
-from errpath.filesystems import known_filesystems, load_filesystem
+from errpath.filesystems import Filesystem, known_filesystems, load_filesystem
 from errpath.kernel.log import find_crashes
 from errpath.oracles.messages import Message, message_failures, messages, unexpected
+from errpath.util.resources import FILESYSTEMS
 
 _CASE = MountCase("case", "hfs", Device(), (Mount("hfs", expect="EINVAL"),))
 _OUTCOME = Outcome("task", 1)
@@ -91,11 +93,20 @@ def test_whoever_expects_any_errno_expects_any_error_but_nothing_left_over() -> 
     assert _titles("hfs: node 4:1 still has 1 user(s)!\n", "3", open_case) != []
 
 
-def test_without_a_list_only_what_is_left_over_is_wrong() -> None:
-    case = replace(_CASE, filesystem="hpfs")
-    assert load_filesystem("hpfs").log is None
+def test_without_a_list_only_what_is_left_over_is_wrong(
+    define: Callable[[str], Filesystem],
+) -> None:
+    text = (FILESYSTEMS / "hpfs.yaml").read_text()
+    own = define(re.sub(r"(?m)^log:\n(?:  .*\n)+", "", text))
+    assert own.log is None
+    case = replace(_CASE, filesystem=own.name)
     assert _titles("hpfs: something\n", "3", case) == []
     assert _titles("hpfs: node 4:1 still has 1 user(s)!\n", "3", case) != []
+
+
+def test_every_filesystem_has_a_list() -> None:
+    for name in known_filesystems():
+        assert load_filesystem(name).log, name
 
 
 def test_messages_have_their_levels() -> None:
