@@ -57,6 +57,7 @@ struct device {
 	char path[32];
 	int number;  /* loop device, -1 without one */
 	int held;    /* descriptor that holds the device exclusively, -1 without one */
+	int sized;   /* descriptor that keeps a block size set by ioctl, -1 without one */
 	int backing; /* the file behind the loop device, -1 without one */
 };
 
@@ -185,6 +186,8 @@ void kmsg_reply(struct call *call, const char *key, struct messages *messages);
 
 /* points.c: faults of single steps; each gives 0 or -errno. */
 int points_open(struct call *call, json_t *steps);
+/* After the case's devices are detached. */
+int points_close(void);
 /* In the case's task, around a step. */
 int points_begin(json_t *step);
 int points_end(json_t *step);

@@ -366,8 +366,11 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
 		close(work.context.report);
 	int uncovered = coverage_take(call, &coverage), unread = 0;
 	/* A hung task may hold the locks that the take-down needs: leave that guest alone. */
-	if (!json_object_get(call->reply, "hung"))
+	if (!json_object_get(call->reply, "hung")) {
 		unread = take_down(call, devices);
+		int gone = points_close();
+		error = error ? error : gone;
+	}
 	if (!error)
 		error = uncovered;
 	return error ? error : unread;

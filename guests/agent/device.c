@@ -194,6 +194,9 @@ static int detach(struct device *device)
 	if (device->held >= 0)
 		close(device->held);
 	device->held = -1;
+	if (device->sized >= 0)
+		close(device->sized);
+	device->sized = -1;
 	if (device->backing >= 0)
 		close(device->backing);
 	device->backing = -1;
@@ -213,7 +216,8 @@ static int detach(struct device *device)
 
 /*
  * {"image": id, "size": bytes, "extents": [...] (bytes from the call's blob), "readonly": bool,
- *  "held": bool, "block_size": bytes} or {"node": [major, minor]} or {} for no device at all.
+ *  "held": bool, "block_size": bytes, "soft_block_size": bytes} or {"node": [major, minor]} or
+ *  {} for no device at all.
  */
 static int attach(struct call *call, json_t *spec, struct blob *rest, struct device *device)
 {
@@ -221,7 +225,7 @@ static int attach(struct call *call, json_t *spec, struct blob *rest, struct dev
 	struct loop_config config = { 0 };
 	int error = 0;
 
-	*device = (struct device){ .number = -1, .held = -1, .backing = -1 };
+	*device = (struct device){ .number = -1, .held = -1, .sized = -1, .backing = -1 };
 	if (!id) {
 		json_t *node = json_object_get(spec, "node");
 		snprintf(device->path, sizeof(device->path), "%s", node ? NODE : "none");
@@ -265,7 +269,13 @@ static int attach(struct call *call, json_t *spec, struct blob *rest, struct dev
 	int readonly = json_is_true(json_object_get(spec, "readonly"));
 	if (!error && ioctl(loop, BLKROSET, &readonly) != 0)
 		error = -errno;
-	if (loop >= 0)
+	/* The size is forgotten when nobody has the device open. */
+	int soft = json_integer_value(json_object_get(spec, "soft_block_size"));
+	if (!error && soft && ioctl(loop, BLKBSZSET, &soft) != 0)
+		error = -errno;
+	if (!error && soft)
+		device->sized = loop;
+	else if (loop >= 0)
 		close(loop);
 	if (!error && json_is_true(json_object_get(spec, "held"))) {
 		device->held = open(device->path, O_RDONLY | O_EXCL | O_CLOEXEC);

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         WriteFile,
         WriteProbe,
     )
-    from errpath.faults.model import Alloc, Call, Fault, Flush, Read, Write
+    from errpath.faults.model import Alloc, Both, Call, Fault, Flush, Read, Write
     from errpath.filesystems.mkfs import image
     from errpath.images.image import Image, blank
     from errpath.plugin.kept import expect_not_reproduced, kept_cases, kept_reproducers
@@ -57,6 +57,7 @@ __all__ = [
     "BY_POINT",
     "Alloc",
     "AppendFile",
+    "Both",
     "Call",
     "Device",
     "Fallocate",
@@ -120,7 +121,7 @@ _HOMES = {
     "errpath.cases.volume_steps": "AppendFile Fallocate Freeze Fsync GetXattr ListXattr Mkdir "
     "ReadBack ReadFile Readdir RemoveXattr Rename SetXattr Stat Statfs Sync SyncAll Thaw Truncate "
     "Unlink WriteFile WriteProbe",
-    "errpath.faults.model": "Alloc Call Fault Flush Read Write",
+    "errpath.faults.model": "Alloc Both Call Fault Flush Read Write",
     "errpath.filesystems.mkfs": "image",
     "errpath.images.image": "Image blank",
     "errpath.plugin.kept": "expect_not_reproduced kept_cases kept_reproducers",

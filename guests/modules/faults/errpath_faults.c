@@ -19,19 +19,25 @@
  *                record MASK
  *                fail KIND FUNCTION NTH TIMES CHAIN RETVAL [CALLER]
  *                off
+ *              or one line "record" and some lines "fail", which all hold at once.
  *              MASK is of bits 1 << KIND; with bit 31, calls of kernel threads count as well.
- *              FUNCTION is a name for kind "call", else anything.
+ *              FUNCTION is a name for kind "call", the sectors FIRST-LAST
+ *              of which a request has one for the kinds of requests, else anything.
  *              CHAIN is 0 or the hash of a recorded call chain. NTH counts what matches, from 1;
- *              TIMES is how many fail from there on, 0 for all. With CALLER, only what is called
- *              below a function of that name matches. The same line again, by the same task,
+ *              TIMES is how many fail from there on, 0 for all. RETVAL is what a call or a hook
+ *              returns; of a request, how it ends: 0 an error; 1 success, and what is read is
+ *              zeroes; 2 success, and nothing has been done; 3 an error, and so ends every later
+ *              request of anybody to that disk. With CALLER, only what is called
+ *              below a function of that name matches. The same text again, by the same task,
  *              goes on counting where it was, until another task writes "off".
- *   state      read: "fired N matched N lost N"
+ *   state      read: "fired N matched N lost N"; of several lines, what that has which fired least
  *   chains     read: what was recorded, a line for each distinct call chain of each kind, in the
  *              order of first sight: KIND FUNCTION COUNT CHAIN FRAME…, innermost frame first.
  *              write: anything, to forget it.
  */
 #include <linux/bio.h>
 #include <linux/bits.h>
+#include <linux/blkdev.h>
 #include <linux/debugfs.h>
 #include <linux/ftrace.h>
 #include <linux/gfp.h>
@@ -49,19 +55,27 @@
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
-enum kind { F_SLAB, F_PAGE, F_PERCPU, F_READ, F_WRITE, F_FLUSH, F_CALL, F_KINDS };
+enum kind { F_SLAB, F_PAGE, F_PERCPU, F_READ, F_WRITE, F_FLUSH, F_CALL, F_VMALLOC,
+	    F_KINDS };
+
+/* How a request ends that is to fail. */
+enum ending { E_ERROR, E_ZEROES, E_LOST, E_GONE };
 
 #define RECORD_THREADS BIT(31)
 #define DEPTH_MAX 48
 #define CHAINS_MAX 8192
 #define BUCKETS 4096
 #define FUNCTIONS_MAX 8192
+#define RULES_MAX 4
+#define TEXT_MAX 1024
 
-static unsigned long slab, page, percpu, bio;
+static unsigned long slab, page, percpu, bio, vmalloc_range;
 module_param(slab, ulong, 0400);
 module_param(page, ulong, 0400);
 module_param(percpu, ulong, 0400);
 module_param(bio, ulong, 0400);
+/* 0 where the kernel has none by that name. */
+module_param_named(vmalloc, vmalloc_range, ulong, 0400);
 /* Pairs of start and end. */
 static unsigned long reject[16];
 static int rejects;
@@ -83,15 +97,22 @@ static struct {
 	/* A dead task's structure may become another's: both are compared. */
 	struct task_struct *task;
 	pid_t pid;
-	u32 record;		/* mask of kinds; 0: something is to fail */
-	u32 kind, index;
-	u64 nth, times, chain, retval;
-	char caller[128];
-	u64 matched, fired, lost;
+	u32 record;		/* mask of kinds */
+	u64 lost;
+	int rules;
+	struct rule {
+		u32 kind, index;
+		u64 nth, times, chain, retval, first, last;
+		char caller[128];
+		u64 matched, fired;
+	} rule[RULES_MAX];
 } armed;
 
 /* The armed task and kernel threads may add to them. */
 static DEFINE_RAW_SPINLOCK(chains_lock);
+/* The disk that has gone away. */
+static struct gendisk *gone;
+
 static struct chain *chains;
 static int chain_count;
 static int buckets[BUCKETS];
@@ -118,11 +139,27 @@ static unsigned long fail_call(unsigned long value)
 	return value;
 }
 
-/* In place of submit_bio_noacct(), for a request that is to fail. */
+/* In place of submit_bio_noacct(), for a request that is to fail, one for each ending. */
 static void fail_request(struct bio *request)
 {
 	bio_io_error(request);
 }
+
+static void read_zeroes(struct bio *request)
+{
+	zero_fill_bio(request);
+	bio_endio(request);
+}
+
+static void lose_request(struct bio *request)
+{
+	bio_endio(request);
+}
+
+static void (*const endings[])(struct bio *request) = {
+	[E_ERROR] = fail_request, [E_ZEROES] = read_zeroes, [E_LOST] = lose_request,
+	[E_GONE] = fail_request,
+};
 
 static u64 mix(u64 hash, u64 value)
 {
@@ -244,6 +281,8 @@ static int kind_of(const struct hook *hook, struct pt_regs *regs)
 		gfp = regs_get_kernel_argument(regs, 0);
 	else if (kind == F_PERCPU)
 		gfp = regs_get_kernel_argument(regs, 3);
+	else if (kind == F_VMALLOC)
+		gfp = regs_get_kernel_argument(regs, 4);
 	if (gfp & __GFP_NOFAIL)
 		return -1;
 	return kind == F_READ ? direction((void *)regs_get_kernel_argument(regs, 0)) : kind;
@@ -257,65 +296,148 @@ static bool counts(void)
 	       current->flags & PF_KTHREAD;
 }
 
+/* Where the hooked function was called from. */
+struct way {
+	unsigned long all[DEPTH_MAX + 16];
+	unsigned int first, size;
+	u64 hash;
+};
+
+/* False for what does not count, such as what the tools of this very check allocate. */
+static bool notrace find_way(struct way *way, unsigned long parent_ip)
+{
+	unsigned int size = stack_trace_save(way->all, ARRAY_SIZE(way->all), 0), i;
+
+	way->hash = 0;
+	for (way->first = 0; way->first < size && way->all[way->first] != parent_ip; way->first++)
+		;
+	if (way->first == size)
+		return false;
+	way->size = min_t(unsigned int, size - way->first, DEPTH_MAX);
+	if (rejected(way->all + way->first, way->size))
+		return false;
+	for (i = way->first; i < way->first + way->size; i++)
+		way->hash = mix(way->hash, place(way->all[i]));
+	way->hash = way->hash ?: 1;
+	return true;
+}
+
+static bool is_request(int kind)
+{
+	return kind >= F_READ && kind <= F_FLUSH;
+}
+
+static bool has_sector(const struct rule *rule, const struct bio *request)
+{
+	u64 first = request->bi_iter.bi_sector, size = bio_sectors(request);
+
+	return !rule->last || (first <= rule->last && first + size > rule->first);
+}
+
+/* Whether the rule is for this call; `way` is there where the kind or any rule of it needs it. */
+static bool notrace matches(const struct rule *rule, const struct hook *hook, int kind,
+			    const struct way *way, struct pt_regs *regs)
+{
+	if (kind != rule->kind || (kind == F_CALL && hook->index != rule->index))
+		return false;
+	if (is_request(kind) && !has_sector(rule, (void *)regs_get_kernel_argument(regs, 0)))
+		return false;
+	return (!rule->chain || way->hash == rule->chain) &&
+	       (!rule->caller[0] || below(way->all + way->first, way->size, rule->caller));
+}
+
+static void notrace fail(const struct rule *rule, int kind, struct pt_regs *regs)
+{
+	const struct bio *request = (void *)regs_get_kernel_argument(regs, 0);
+
+	if (!is_request(kind)) {
+		regs->di = rule->retval;
+		instruction_pointer_set(regs, (unsigned long)fail_call);
+		return;
+	}
+	if (rule->retval == E_GONE)
+		WRITE_ONCE(gone, request->bi_bdev->bd_disk);
+	instruction_pointer_set(regs, (unsigned long)endings[rule->retval]);
+}
+
+/* Whether any rule asks for where a call of this kind came from. */
+static bool wants_way(int kind)
+{
+	int i;
+
+	for (i = 0; i < armed.rules; i++)
+		if (armed.rule[i].kind == kind && (armed.rule[i].chain || armed.rule[i].caller[0]))
+			return true;
+	return kind != F_CALL;
+}
+
+static bool wanted(const struct hook *hook, int kind)
+{
+	int i;
+
+	for (i = 0; i < armed.rules; i++)
+		if (armed.rule[i].kind == kind &&
+		    (kind != F_CALL || armed.rule[i].index == hook->index))
+			return true;
+	return armed.record & (1u << kind);
+}
+
+static void notrace called_by_task(const struct hook *hook, unsigned long parent_ip,
+				   struct pt_regs *regs)
+{
+	static struct way way;
+	int kind = kind_of(hook, regs), i;
+
+	if (kind < 0 || !wanted(hook, kind))
+		return;
+	way.first = way.size = way.hash = 0;
+	if (wants_way(kind) && !find_way(&way, parent_ip))
+		return;
+	if (armed.record & (1u << kind))
+		note(kind, hook->index < 0 ? 0 : hook->index, way.hash, way.all + way.first,
+		     way.size);
+	for (i = 0; i < armed.rules; i++) {
+		struct rule *rule = &armed.rule[i];
+
+		if (!matches(rule, hook, kind, &way, regs))
+			continue;
+		rule->matched++;
+		if (rule->matched < rule->nth || (rule->times && rule->fired == rule->times))
+			continue;
+		rule->fired++;
+		fail(rule, kind, regs);
+		return;
+	}
+}
+
 static void notrace called(unsigned long ip, unsigned long parent_ip, struct ftrace_ops *ops,
 			   struct ftrace_regs *fregs)
 {
-	static unsigned long all[DEPTH_MAX + 16];
+	bool mine = READ_ONCE(armed.task) && counts() && in_task();
+	const struct gendisk *disk = READ_ONCE(gone);
 	const struct hook *hook;
-	unsigned int size, first;
 	struct pt_regs *regs;
-	u64 hash = 0;
-	int kind;
 
-	if (likely(!READ_ONCE(armed.task)) || !counts() || !in_task())
+	if (likely(!mine && !disk))
 		return;
 	hook = hook_of(ip);
-	if (!hook)
-		return;
 	/* They are all there: the operations ask for them (FTRACE_OPS_FL_SAVE_REGS). */
-	regs = ftrace_get_regs(fregs);
+	regs = hook ? ftrace_get_regs(fregs) : NULL;
 	if (!regs)
 		return;
-	kind = kind_of(hook, regs);
-	/* Stacks are taken of the armed task alone. */
-	if (kind < 0 || (kind != F_CALL && READ_ONCE(armed.task) != current))
-		return;
-	if (armed.record ? !(armed.record & (1u << kind)) :
-	    kind != armed.kind || (kind == F_CALL && hook->index != armed.index))
-		return;
-	if (kind != F_CALL || armed.chain || armed.caller[0]) {
-		size = stack_trace_save(all, ARRAY_SIZE(all), 0);
-		for (first = 0; first < size && all[first] != parent_ip; first++)
-			;
-		if (first == size)
+	if (disk && hook->index == -1 - F_READ) {
+		const struct bio *request = (void *)regs_get_kernel_argument(regs, 0);
+
+		if (request->bi_bdev->bd_disk == disk) {
+			instruction_pointer_set(regs, (unsigned long)fail_request);
 			return;
-		size = min_t(unsigned int, size - first, DEPTH_MAX);
-		if (rejected(all + first, size))
-			return;
-		for (unsigned int i = first; i < first + size; i++)
-			hash = mix(hash, place(all[i]));
-		hash = hash ?: 1;
-	} else {
-		first = 0;
-		size = 0;
+		}
 	}
-	if (armed.record) {
-		note(kind, hook->index < 0 ? 0 : hook->index, hash, all + first, size);
-		return;
-	}
-	if ((armed.chain && hash != armed.chain) ||
-	    (armed.caller[0] && !below(all + first, size, armed.caller)))
-		return;
-	armed.matched++;
-	if (armed.matched < armed.nth || (armed.times && armed.fired == armed.times))
-		return;
-	armed.fired++;
-	if (kind >= F_READ && kind <= F_FLUSH) {
-		instruction_pointer_set(regs, (unsigned long)fail_request);
-	} else {
-		regs->di = armed.retval;
-		instruction_pointer_set(regs, (unsigned long)fail_call);
-	}
+	if (mine && READ_ONCE(armed.task) == current)
+		called_by_task(hook, parent_ip, regs);
+	else if (mine && hook->index >= 0 && armed.record & (1u << F_CALL))
+		/* Stacks are taken of the armed task alone. */
+		note(F_CALL, hook->index, 0, NULL, 0);
 }
 
 static struct ftrace_ops ops = {
@@ -356,7 +478,8 @@ static int trace(const struct hook *wanted, unsigned long *ips, int count, struc
 static int set_hooks(const unsigned long *functions, int count)
 {
 	const unsigned long fixed[] = {
-		[F_SLAB] = slab, [F_PAGE] = page, [F_PERCPU] = percpu, [F_READ] = bio
+		[F_SLAB] = slab, [F_PAGE] = page, [F_PERCPU] = percpu, [F_READ] = bio,
+		[F_VMALLOC] = vmalloc_range,
 	};
 	const int most = count + ARRAY_SIZE(fixed);
 	struct hook *wanted = kvcalloc(most, sizeof(*wanted), GFP_KERNEL);
@@ -458,65 +581,96 @@ static int index_of(const char *name)
 	return -ENOENT;
 }
 
-/* What was armed last; gone once somebody else has written "off". */
-static char armed_text[320];
+/* What was armed last; empty once somebody else has written "off". */
+static char armed_text[TEXT_MAX];
 
+/* Whether a request of this kind can end so; takes the sectors that are named. */
+static bool ends_request(struct rule *rule, const char *sectors)
+{
+	if (rule->retval > E_GONE || (rule->retval == E_ZEROES && rule->kind != F_READ) ||
+	    (rule->retval == E_LOST && rule->kind == F_READ))
+		return false;
+	return sectors[0] == '-' ||
+	       sscanf(sectors, "%llu-%llu", &rule->first, &rule->last) == 2;
+}
+
+/* One line "fail"; 0 or -errno. */
+static int add_rule(const char *line)
+{
+	struct rule *rule = &armed.rule[armed.rules];
+	char function[128];
+	int index = 0;
+
+	if (armed.rules == RULES_MAX)
+		return -E2BIG;
+	memset(rule, 0, sizeof(*rule));
+	if (sscanf(line, "fail %u %127s %llu %llu %llx %lld %127s", &rule->kind, function,
+		   &rule->nth, &rule->times, &rule->chain, (s64 *)&rule->retval,
+		   rule->caller) < 6 || rule->kind >= F_KINDS || !rule->nth)
+		return -EINVAL;
+	if (is_request(rule->kind) && !ends_request(rule, function))
+		return -EINVAL;
+	if (rule->kind == F_VMALLOC && !vmalloc_range)
+		return -EOPNOTSUPP;
+	if (rule->kind == F_CALL)
+		index = index_of(function);
+	if (index < 0)
+		return index;
+	rule->index = index;
+	armed.rules++;
+	return 0;
+}
+
+static int add_recording(const char *line)
+{
+	if (sscanf(line, "record %u", &armed.record) != 1 || !armed.record)
+		return -EINVAL;
+	if (!chains)
+		chains = vzalloc(array_size(CHAINS_MAX, sizeof(*chains)));
+	return chains ? 0 : -ENOMEM;
+}
+
+/* 1 where something is armed now, 0 where nothing is, or -errno. */
 static int arm(const char *text)
 {
-	char caller[128] = "", function[128];
-	u64 nth, times, chain;
-	u32 record, kind;
-	s64 retval;
-	int index = 0;
+	static char lines[TEXT_MAX];
+	char *rest = lines, *line;
+	int error = 0;
 
 	WRITE_ONCE(armed.task, NULL);
 	if (!strncmp(text, "off", 3)) {
-		if (armed.pid != current->pid)
+		if (armed.pid != current->pid) {
 			armed_text[0] = '\0';
+			WRITE_ONCE(gone, NULL);
+		}
 		return 0;
 	}
 	if (armed.pid == current->pid && !strcmp(text, armed_text))
 		return 1;
-	if (sscanf(text, "record %u", &record) == 1 && record) {
-		if (!chains)
-			chains = vzalloc(array_size(CHAINS_MAX, sizeof(*chains)));
-		if (!chains)
-			return -ENOMEM;
-		memset(&armed, 0, sizeof(armed));
-		armed.record = record;
-	} else if (sscanf(text, "fail %u %127s %llu %llu %llx %lld %127s", &kind, function, &nth,
-			  &times, &chain, &retval, caller) >= 6 && kind < F_KINDS && nth) {
-		if (kind == F_CALL)
-			index = index_of(function);
-		if (index < 0)
-			return index;
-		memset(&armed, 0, sizeof(armed));
-		armed.kind = kind;
-		armed.index = index;
-		armed.nth = nth;
-		armed.times = times;
-		armed.chain = chain;
-		armed.retval = retval;
-		strscpy(armed.caller, caller, sizeof(armed.caller));
-	} else {
-		return -EINVAL;
-	}
+	memset(&armed, 0, sizeof(armed));
+	armed_text[0] = '\0';
+	strscpy(lines, text, sizeof(lines));
+	while (!error && (line = strsep(&rest, "\n")))
+		if (*line)
+			error = !strncmp(line, "record", 6) ? add_recording(line) : add_rule(line);
+	if (error || (!armed.record && !armed.rules))
+		return error ?: -EINVAL;
 	strscpy(armed_text, armed.record ? "" : text, sizeof(armed_text));
 	return 1;
 }
 
 static ssize_t arm_write(struct file *file, const char __user *from, size_t size, loff_t *at)
 {
-	char text[320];
+	static char text[TEXT_MAX];
 	int got;
 
 	if (size >= sizeof(text))
 		return -E2BIG;
-	if (copy_from_user(text, from, size))
-		return -EFAULT;
-	text[size] = '\0';
 	mutex_lock(&lock);
-	got = arm(text);
+	got = copy_from_user(text, from, size) ? -EFAULT : 0;
+	text[size] = '\0';
+	if (!got)
+		got = arm(text);
 	mutex_unlock(&lock);
 	if (got > 0) {
 		armed.pid = current->pid;
@@ -529,8 +683,14 @@ static ssize_t arm_write(struct file *file, const char __user *from, size_t size
 static ssize_t state_read(struct file *file, char __user *to, size_t size, loff_t *at)
 {
 	char text[96];
-	int used = scnprintf(text, sizeof(text), "fired %llu matched %llu lost %llu\n", armed.fired,
-			     armed.matched, armed.lost);
+	const struct rule *least = &armed.rule[0];
+	int i, used;
+
+	for (i = 1; i < armed.rules; i++)
+		if (armed.rule[i].fired < least->fired)
+			least = &armed.rule[i];
+	used = scnprintf(text, sizeof(text), "fired %llu matched %llu lost %llu\n", least->fired,
+			 least->matched, armed.lost);
 
 	return simple_read_from_buffer(to, size, at, text, used);
 }

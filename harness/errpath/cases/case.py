@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from errpath.cases.steps import Step
-from errpath.faults.model import Fault
+from errpath.faults.model import Fault, parts
 from errpath.faults.plan import FaultPlan
 from errpath.images import Image
 from errpath.kernel.features.change import Change
@@ -39,6 +39,8 @@ class Device:
     held: bool = False
     # Logical block size, bytes; 0 for the driver's default.
     block_size: int = 0
+    # BLKBSZSET: block size of the device's page cache, bytes; 0 leaves it.
+    soft_block_size: int = 0
     # Major and minor of a block node, with or without a driver behind it.
     node: tuple[int, int] | None = None
     # Of a further device of a case: the steps find it as /dev/errpath/NAME.
@@ -60,6 +62,8 @@ class Device:
             "held": self.held,
             "block_size": self.block_size,
         }
+        if self.soft_block_size:
+            request["soft_block_size"] = self.soft_block_size
         if self.pieces:
             request["extents"] = [[offset, len(data)] for offset, data in self.pieces]
         if self.size is not None:
@@ -159,7 +163,8 @@ class MountCase:
     def faults(self) -> tuple[Fault, ...]:
         """What fails in the steps that are armed, each once. Steps that have the same one share its
         counts."""
-        return tuple(dict.fromkeys(step.fail for step in self.steps if step.fail is not None))
+        forced = (step.fail for step in self.steps if step.fail is not None)
+        return tuple(dict.fromkeys(part for fault in forced for part in parts(fault)))
 
     @property
     def every_step(self) -> tuple[Step, ...]:
@@ -176,8 +181,8 @@ class MountCase:
 
     @property
     def fault(self) -> Fault | None:
-        """The first of `faults`."""
-        return next(iter(self.faults), None)
+        """What the first armed step has."""
+        return next((step.fail for step in self.steps if step.fail is not None), None)
 
     def missed(self, outcome: Outcome) -> Fault | None:
         """A fault that did not hit in the steps that ran; None where all did."""

@@ -31,6 +31,7 @@ from errpath.faults.model import Fault, Recording
 from errpath.filesystems import (
     LOGICAL_BLOCKS,
     PAIRS,
+    SOFT_BLOCKS,
     SWEEP_DEFAULT,
     SWEEP_EVENTS,
     Filesystem,
@@ -52,8 +53,9 @@ _FILES = ("fsync-remount", "sync-grow", "sync-umount", "umount-mount", "umount-s
 _PAIR = "pair"
 # Bytes of the names that `grow` makes: the most that HFS takes, so that few fill a node of a tree.
 _NAME = 31
-# Logical block size of the device, bytes, by event.
+# Block sizes of the device, bytes, by event: of its own, and those that an ioctl sets.
 _BLOCKS = {f"blocks-{size}": size for size in LOGICAL_BLOCKS}
+_SOFT_BLOCKS = {f"soft-blocks-{size}": size for size in SOFT_BLOCKS}
 # Bytes by which the device is longer than the volume, by event.
 _ENDS = {"odd-end": 512, "short-end": -512}
 # Events of devices that are not fit for every mount: their keys of `Filesystem.expect`.
@@ -155,7 +157,7 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
         expect = "ENOENT"
     elif event in _DEVICES:
         expect = fs.expected(_DEVICES[event])
-    elif event in _BLOCKS or event in _ENDS:
+    elif event in _BLOCKS or event in _SOFT_BLOCKS or event in _ENDS:
         # Whether it can be mounted depends on the volume's own blocks, and where it has copies.
         expect = None
     image = volume_image(fs.name, volume)
@@ -165,6 +167,7 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
         readonly=event == "readonly-device",
         held=event == "held-device",
         block_size=_BLOCKS.get(event, 0),
+        soft_block_size=_SOFT_BLOCKS.get(event, 0),
     )
     if event in PAIRS:
         first, second = steps.pair(event)

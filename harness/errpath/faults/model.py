@@ -16,24 +16,30 @@ __all__ = [
     "ALLOCATORS",
     "KINDS",
     "Alloc",
+    "Both",
     "Call",
     "Fault",
     "Flush",
     "Read",
     "Recording",
+    "Single",
     "Write",
+    "parts",
     "return_value",
 ]
 
 # Numbers of the module's kinds.
-KINDS = ("slab", "page", "percpu", "read", "write", "flush", "call")
-ALLOCATORS = KINDS[:3]
+KINDS = ("slab", "page", "percpu", "read", "write", "flush", "call", "vmalloc")
+ALLOCATORS = (*KINDS[:3], "vmalloc")
+# How a request can end that is failed, by the module's numbers: an error; success, with zeroes
+# read; success, with nothing written; an error, and the disk is gone from then on.
+_ENDINGS = ("error", "zeroes", "lost", "gone")
 
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
 _CHAIN = re.compile(r"[0-9a-f]{1,16}|")
 # What a hook returns for a failure: should_failslab() an errno, should_fail_alloc_page() true,
-# pcpu_alloc_noprof() NULL. A block request has no return value: it ends with an error.
-_HOOK_RETVAL = {"slab": -12, "page": 1, "percpu": 0, "read": 0, "write": 0, "flush": 0}
+# pcpu_alloc_noprof() and __vmalloc_node_range_noprof() NULL.
+_HOOK_RETVAL = {"slab": -12, "page": 1, "percpu": 0, "vmalloc": 0}
 
 
 class Fault(Protocol):
@@ -182,7 +188,7 @@ class Alloc:
     """
 
     nth: int = 1
-    # One of ALLOCATORS; vmalloc() takes from the first two.
+    # One of ALLOCATORS. vmalloc() as a whole, or the slab objects and pages that it takes.
     kind: str = "slab"
     times: int = 1
     # Only allocations of this call chain count: its hash in a recording of the same build.
@@ -220,56 +226,131 @@ class Alloc:
 
 @dataclass(frozen=True)
 class _Request:
-    """Have the nth block request of a direction end in -EIO; it never reaches the device."""
+    """Have the nth block request of a direction fail; it never reaches the device."""
 
     nth: int = 1
+    # How many fail from the nth on, after which the device is good again; 0 for all.
     times: int = 1
     # As in `Alloc`.
     chain: str = ""
+    _: KW_ONLY
+    # How it ends: "error" is -EIO; "zeroes", of a read, success with nothing but zeroes; "lost", of
+    # a write or a flush, success with nothing done; "gone" is -EIO, also for every later request of
+    # anybody to the disk, until the case's end.
+    result: str = "error"
+    # Only requests that have one of these sectors of 512 bytes count: first and last.
+    sectors: tuple[int, int] | None = None
 
     kind: ClassVar[str] = ""
     function: ClassVar[str] = ""
-    errno: ClassVar[str] = "EIO"
 
     def __post_init__(self) -> None:
         _check(self.nth, self.times, self.chain)
+        known = ("error", "zeroes" if self.kind == "read" else "lost", "gone")
+        if self.result not in known:
+            raise ValueError(f"result: got {self.result!r}; expected one of: {', '.join(known)}")
+        if self.sectors is not None and not 0 <= self.sectors[0] <= self.sectors[1]:
+            raise ValueError(f"sectors: got {self.sectors}; expected the first and the last")
+        if self.sectors is not None and self.sectors[1] < 1:
+            raise ValueError(f"sectors: got {self.sectors}; expected a last one of at least 1")
 
     def __init_subclass__(cls, *, kind: str) -> None:
         super().__init_subclass__()
         cls.kind = kind
 
     @property
+    def errno(self) -> str:
+        return "EIO" if self.result in ("error", "gone") else ""
+
+    @property
     def id(self) -> str:
-        return f"{self.kind}-{self.nth}{_id(1, self.times)}{_chain_id(self.chain)}"
+        where = "-at-{}-{}".format(*self.sectors) if self.sectors else ""
+        how = "" if self.result == "error" else f"-{self.result}"
+        return f"{self.kind}-{self.nth}{_id(1, self.times)}{_chain_id(self.chain)}{where}{how}"
 
     @property
     def text(self) -> str:
-        return f"{_nth(self.nth, self.times)} {self.kind} request{_of(self.chain)} = -EIO"
+        where = " to sectors {} to {}".format(*self.sectors) if self.sectors else ""
+        ends = {
+            "error": "= -EIO",
+            "zeroes": "gives zeroes",
+            "lost": "does nothing and succeeds",
+            "gone": "and all later ones = -EIO: the device is gone",
+        }
+        return (
+            f"{_nth(self.nth, self.times)} {self.kind} request{_of(self.chain)}{where} "
+            f"{ends[self.result]}"
+        )
 
     def as_request(self) -> dict[str, Any]:
-        retval = _HOOK_RETVAL[self.kind]
-        return _command(self.kind, "", self.nth, self.times, self.chain, retval)
+        where = "{}-{}".format(*self.sectors) if self.sectors else ""
+        ending = _ENDINGS.index(self.result)
+        return _command(self.kind, where, self.nth, self.times, self.chain, ending)
 
 
 class Read(_Request, kind="read"):
-    """The nth read that the case's task submits ends in -EIO."""
+    """The nth read that the case's task submits fails."""
 
 
 class Write(_Request, kind="write"):
-    """The nth write that the case's task submits ends in -EIO."""
+    """The nth write that the case's task submits fails."""
 
 
 class Flush(_Request, kind="flush"):
-    """The nth flush of the device's cache that the case's task submits ends in -EIO."""
+    """The nth flush of the device's cache that the case's task submits fails."""
+
+
+Single = Alloc | Call | Read | Write | Flush
+
+
+@dataclass(frozen=True)
+class Both:
+    """Two faults in the same steps, such as an allocation that fails behind a failed read."""
+
+    first: Single
+    second: Single
+
+    function: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        if self.first == self.second:
+            raise ValueError(f"second: got {self.second.text} again; expected another fault")
+
+    @property
+    def errno(self) -> str:
+        return self.second.errno or self.first.errno
+
+    @property
+    def times(self) -> int:
+        return min(self.first.times, self.second.times)
+
+    @property
+    def id(self) -> str:
+        return f"{self.first.id}-and-{self.second.id}"
+
+    @property
+    def text(self) -> str:
+        return f"{self.first.text}; {self.second.text}"
+
+    def as_request(self) -> dict[str, Any]:
+        both = (self.first.as_request(), self.second.as_request())
+        return {"arm": "\n".join(each["arm"] for each in both)}
+
+
+def parts(fault: Fault) -> tuple[Fault, ...]:
+    """The single faults of one, in order."""
+    return (fault.first, fault.second) if isinstance(fault, Both) else (fault,)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Nothing fails; what could is recorded (`errpath.faults.chains`)."""
+    """What could fail is recorded (`errpath.faults.chains`)."""
 
     kinds: tuple[str, ...] = KINDS
     # Calls of kernel threads are recorded as well.
     threads: bool = False
+    # What fails meanwhile; None: nothing.
+    behind: Fault | None = None
 
     function: ClassVar[str] = ""
     errno: ClassVar[str] = ""
@@ -278,9 +359,14 @@ class Recording:
     text: ClassVar[str] = "nothing: a recording"
 
     def as_request(self) -> dict[str, Any]:
-        """The agent's form: a mask of kinds, bit n the nth of KINDS, bit 31 for threads."""
-        mask = sum(1 << KINDS.index(kind) for kind in self.kinds) | self.threads << 31
-        return {"arm": f"record {mask}"}
+        """The agent's form: a mask of kinds, bit n the nth of KINDS, bit 31 for threads; and what
+        fails meanwhile."""
+        words = [
+            f"record {sum(1 << KINDS.index(kind) for kind in self.kinds) | self.threads << 31}"
+        ]
+        if self.behind is not None:
+            words.append(self.behind.as_request()["arm"])
+        return {"arm": "\n".join(words)}
 
 
 def _nth(nth: int, times: int) -> str:

@@ -32,7 +32,9 @@ _HOOKS = {
     # Without memory allocation profiling, which came with 6.10, it is the function itself.
     "percpu": ("pcpu_alloc_noprof", "pcpu_alloc"),
     "bio": ("submit_bio_noacct",),
+    "vmalloc": ("__vmalloc_node_range_noprof", "__vmalloc_node_range"),
 }
+_OPTIONAL = ("percpu", "vmalloc")
 # Ranges of code below which nothing counts, from the first of a pair to the end of the last, each
 # the first that the kernel has of some names: the allocations of kmemleak, of the stack depot and
 # of memory allocation profiling, and the pages of the slab allocator. Which of them are made
@@ -102,7 +104,7 @@ def load(guest: Guest, module: bytes, symbols: TextSymbols) -> None:
     hooks = {name: symbols.first(names) for name, names in _HOOKS.items()}
     words = [f"{name}={hook:#x}" for name, hook in hooks.items() if hook is not None]
     missing = [
-        names[0] for name, names in _HOOKS.items() if name != "percpu" and hooks[name] is None
+        names[0] for name, names in _HOOKS.items() if name not in _OPTIONAL and hooks[name] is None
     ]
     if missing:
         raise InfrastructureError(

@@ -35,12 +35,17 @@ POINT_KINDS = {
     "call": ("call",),
     "alloc": ALLOCATORS,
     "io": ("read", "write", "flush"),
+    "gone": ("read", "write", "flush"),
+    "zeroes": ("read",),
+    "lost": ("write", "flush"),
     "value": ("call",),
     "image": (),
     WAIT: ("call",),
+    "behind-io": (*ALLOCATORS, "read", "write", "flush"),
+    "behind-image": (*ALLOCATORS, "read", "write", "flush"),
 }
 # Kinds that a recording of the event alone does not give.
-COSTLY = ("image",)
+COSTLY = ("image", "behind-io", "behind-image")
 # The kinds that a sweep has by default; those that fail a call by force; and those that
 # any machine can have.
 USUAL = ("plain", "call", "alloc", "io")
@@ -118,15 +123,16 @@ def points_of(
     )
     through = (own_functions(chain, modules, expand) for chain in mine)
     return tuple(
-        Point(name, _fault(chain), way)
+        Point(name, _fault(kind, chain), way)
         for name, chain, way in zip(names, mine, through, strict=True)
     ), ()
 
 
-def _fault(chain: Chain) -> Fault:
+def _fault(kind: str, chain: Chain) -> Fault:
     if chain.kind in ALLOCATORS:
         return Alloc(kind=chain.kind, chain=chain.hash)
-    return _REQUESTS[chain.kind](chain=chain.hash)
+    result = kind if kind in ("gone", "zeroes", "lost") else "error"
+    return _REQUESTS[chain.kind](chain=chain.hash, result=result)
 
 
 def _waits(chains: Sequence[Chain]) -> Iterator[Point]:

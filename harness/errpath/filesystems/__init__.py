@@ -22,6 +22,7 @@ __all__ = [
     "LOGICAL_BLOCKS",
     "PAIRS",
     "PLACES",
+    "SOFT_BLOCKS",
     "SWEEP_DEFAULT",
     "SWEEP_EVENTS",
     "Before",
@@ -48,8 +49,10 @@ EVENTS = {
     "h": "two tasks, one of which waits in the kernel",
 }
 
-# Logical block sizes of a device, bytes: more than a page needs Linux 6.15 with huge pages.
+# Logical block sizes of a device, bytes: more than a page needs Linux 6.15 with huge pages. And
+# those that BLKBSZSET sets.
 LOGICAL_BLOCKS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+SOFT_BLOCKS = (512, 1024, 2048, 4096)
 
 # Events with two tasks: one takes the first step, and a second the other while the first waits.
 PAIRS = {
@@ -78,6 +81,10 @@ SWEEP_EVENTS = {
     **{
         f"blocks-{size}": f"mount(2) on a device with logical blocks of {size} bytes"
         for size in LOGICAL_BLOCKS
+    },
+    **{
+        f"soft-blocks-{size}": f"mount(2) of a device whose block size is set to {size} by ioctl"
+        for size in SOFT_BLOCKS
     },
     "odd-end": "mount(2) of a device that is one sector longer than the volume",
     "short-end": "mount(2) of a device that is one sector shorter than the volume",
@@ -219,8 +226,10 @@ class OnDisk:
     copies: tuple[int, ...] = ()
     # Byte order of integers whose type does not tell it.
     order: Literal["little", "big"] = "little"
-    # Name in `errpath.images.broken.checksums.CHECKSUMS` of its checksum.
+    # Name in `errpath.images.broken.checksums.CHECKSUMS` of its checksum, and where what that is of
+    # begins, if not with the structure.
     checksum: str = ""
+    sum_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -55,19 +55,21 @@ def broken_volumes(
 
 
 def _broken(place: OnDisk, fields: tuple[Field, ...], image: Image) -> Iterator[Broken]:
-    old = image.read(place.at, _WINDOW)
+    begin = place.at if place.sum_at is None else place.sum_at
+    old = image.read(begin, _WINDOW)
     for field in fields:
-        if field.offset + field.size > len(old):
+        at = place.at - begin + field.offset
+        if at + field.size > len(old):
             continue
-        number = int.from_bytes(old[field.offset :][: field.size], field.order)
+        number = int.from_bytes(old[at : at + field.size], field.order)
         for name, value in _values(number, 8 * field.size):
             data = value.to_bytes(field.size, field.order)
-            window = Image.from_bytes(old, name=image.name).patched(field.offset, data)
+            window = Image.from_bytes(old, name=image.name).patched(at, data)
             if place.checksum:
                 window = CHECKSUMS[place.checksum](window, 0)
             runs = tuple(_runs(old, window.read(0, len(old))))
             if runs:
-                starts = (place.at, *place.copies)
+                starts = (begin, *place.copies)
                 pieces = tuple((at + offset, run) for at in starts for offset, run in runs)
                 yield Broken(f"{field.name}{name}", pieces)
 

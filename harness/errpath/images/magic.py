@@ -77,6 +77,9 @@ _TABLE = (
     _Magic("vfat", 82, b"FAT32   "),
     _Magic("vfat", 54, b"FAT1"),
     _Magic("vfat", 54, b"FAT     "),
+    # The root directory of a floppy's one zone, old and new (fs/adfs/dir_f.c).
+    _Magic("adfs", 0x801, b"Hugo"),
+    _Magic("adfs", 0x801, b"Nick"),
     # The name of its root directory.
     _Magic("qnx4", 512, b"/" + bytes(15)),
 )

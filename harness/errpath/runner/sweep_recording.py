@@ -10,7 +10,7 @@ import errno
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from errpath.cases.case import MountCase, Outcome
@@ -20,7 +20,17 @@ from errpath.cases.sweeping import sequence
 from errpath.errors import AbsentError, ErrpathError, InfrastructureError
 from errpath.faults import point_module
 from errpath.faults.chains import Chain, ChainFrame
-from errpath.faults.points import COSTLY, NATURAL, POINT_KINDS, WAIT, LeftOut, Point, points_of
+from errpath.faults.model import Recording
+from errpath.faults.points import (
+    COSTLY,
+    NATURAL,
+    POINT_KINDS,
+    UNTOUCHED,
+    WAIT,
+    LeftOut,
+    Point,
+    points_of,
+)
 from errpath.filesystems import load_filesystem
 from errpath.filesystems.superblocks import broken_volumes
 from errpath.guest.channel import AgentError
@@ -28,12 +38,14 @@ from errpath.guest.machine import Guest
 from errpath.kernel.symbols.symbolizer import Symbolizer
 from errpath.runner.call_shapes import call_shape
 from errpath.runner.guests import Boot
+from errpath.runner.sweep_pairs import points_behind
 from errpath.runner.testbed import Testbed
 
 __all__ = ["Recorded", "record_events"]
 
 # Bytes; larger logical blocks are for newer kernels alone.
 _PAGE = 4096
+_NOTHING = Point(UNTOUCHED, None)
 _TASKS = ("errpath-record1", "errpath-record2")
 # Seconds of wall time of one case: so many times what the recording took, or so many more, and no
 # less than the second. What takes longer counts as hung.
@@ -125,8 +137,11 @@ class _Recorder:
             for kind in POINT_KINDS
             if kind not in COSTLY
         }
-        if "image" in costly:
+        if "image" in costly or "behind-image" in costly:
             points["image"] = _broken(self._testbed, self._filesystem, event, self._volume)
+        for kind, first in (("behind-io", "io"), ("behind-image", "image")):
+            if kind in costly:
+                points[kind] = self._behind(event, kind, points[first][0], chains)
         return Recorded(points, _patience(seconds))
 
     def _sequence(self, event: str) -> EventSequence:
@@ -145,27 +160,41 @@ class _Recorder:
         seconds = 0.0
         for task in _TASKS:
             began = time.monotonic()
-            outcome, chains = self._record(event, task)
+            outcome, chains = self._record(event, task, _NOTHING)
             seconds = time.monotonic() - began
-            _check(self._case(event), outcome)
+            _check(self._case(event, _NOTHING), outcome)
         return chains, seconds
 
-    def _case(self, event: str) -> MountCase:
+    def _behind(
+        self, event: str, kind: str, firsts: Sequence[Point], known: Sequence[Chain]
+    ) -> tuple[tuple[Point, ...], tuple[LeftOut, ...]]:
+        """The points behind others."""
+
+        def record(first: Point) -> Sequence[Chain]:
+            chains = self._record(event, _TASKS[0], first)[1]
+            return [chain for chain in chains if chain.kind in POINT_KINDS[kind]]
+
+        def points(chains: Sequence[Chain]) -> Sequence[Point]:
+            return self._points(kind, chains)[0]
+
+        return points_behind(firsts, known, record=record, points=points)
+
+    def _case(self, event: str, point: Point) -> MountCase:
         steps = self._sequence(event)
         return MountCase(
             f"sweep-{self._filesystem}-{event}-recording",
             self._filesystem,
-            steps.device,
-            steps.steps,
+            replace(steps.device, pieces=point.pieces),
+            steps.steps if point.fault is None else steps.failing(Recording(behind=point.fault)),
         )
 
-    def _record(self, event: str, task: str) -> tuple[Outcome, tuple[Chain, ...]]:
-        """The sequence once. A guest in which that goes wrong is given up.
+    def _record(self, event: str, task: str, point: Point) -> tuple[Outcome, tuple[Chain, ...]]:
+        """The sequence once, with a point failing. A guest in which that goes wrong is given up.
 
         Raises:
             ErrpathError: it cannot be run.
         """
-        case = self._case(event)
+        case = self._case(event, point)
         self._guest = self._guest or self._boot().guest
         try:
             point_module.forget(self._guest)

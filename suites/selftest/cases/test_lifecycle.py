@@ -59,7 +59,7 @@ def test_cases_of_one_filesystem_share_a_batch() -> None:
 
 
 def test_without_a_valid_image_what_needs_one_is_reported() -> None:
-    reasons = {one.event: one.reason for one in plan(("adfs",)) if one.case is None}
+    reasons = {one.event: one.reason for one in plan(("freevxfs",)) if one.case is None}
     assert set(reasons) == set("degh")
     assert all("valid image" in reason for reason in reasons.values())
 

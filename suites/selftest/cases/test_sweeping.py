@@ -58,6 +58,7 @@ def test_block_sizes_and_ends_of_devices() -> None:
     assert image is not None
     ends = [sequence(hfs, event).device.size for event in ("odd-end", "short-end")]
     assert ends == [image.size + 512, image.size - 512]
+    assert sequence(hfs, "soft-blocks-2048").device.soft_block_size == 2048
     # Whether it mounts depends on the volume.
     assert sequence(hfs, "short-end").expect is None
     assert sequence(hfs, "blocks-512").device.block_size == 512

@@ -7,7 +7,18 @@ from errno import EIO
 import pytest
 
 from errpath.errors import UsageError
-from errpath.faults.model import Alloc, Call, Fault, Flush, Read, Recording, Write, return_value
+from errpath.faults.model import (
+    Alloc,
+    Both,
+    Call,
+    Fault,
+    Flush,
+    Read,
+    Recording,
+    Write,
+    parts,
+    return_value,
+)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +57,31 @@ def test_requests_in_the_module_s_words() -> None:
     assert Recording(("slab", "call")).as_request() == {"arm": "record 65"}
     threads = Recording(("call",), threads=True)
     assert threads.as_request() == {"arm": f"record {64 + (1 << 31)}"}
+    assert Read(result="zeroes", sectors=(2, 9)).as_request() == {"arm": "fail 3 2-9 1 1 0 1"}
+    assert Write(result="lost").as_request() == {"arm": "fail 4 - 1 1 0 2"}
+    assert Flush(result="gone").as_request() == {"arm": "fail 5 - 1 1 0 3"}
+    assert Alloc(kind="vmalloc").as_request() == {"arm": "fail 7 - 1 1 0 0"}
+
+
+def test_two_faults_and_a_recording_behind_one() -> None:
+    both = Both(Read(), Alloc(nth=2))
+    assert both.as_request() == {"arm": "fail 3 - 1 1 0 0\nfail 0 - 2 1 0 -12"}
+    assert (both.id, both.errno) == ("read-1-and-slab-alloc-2", "ENOMEM")
+    assert parts(both) == (Read(), Alloc(nth=2))
+    assert parts(Read()) == (Read(),)
+    behind = Recording(("slab",), behind=Read())
+    assert behind.as_request() == {"arm": "record 1\nfail 3 - 1 1 0 0"}
+    with pytest.raises(ValueError, match=r"second: got .* again; expected another fault"):
+        Both(Read(), Read())
+
+
+def test_what_a_request_cannot_do_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got 'zeroes'; expected one of: error, lost, gone"):
+        Write(result="zeroes")
+    with pytest.raises(ValueError, match=r"got 'lost'; expected one of: error, zeroes, gone"):
+        Read(result="lost")
+    with pytest.raises(ValueError, match=r"sectors: got \(3, 2\); expected the first and the last"):
+        Read(sectors=(3, 2))
 
 
 def test_ids_say_what_is_forced() -> None:
@@ -59,6 +95,8 @@ def test_ids_say_what_is_forced() -> None:
         Read(nth=3): "read-3",
         Write(times=2): "write-1-times-2",
         Flush(): "flush-1",
+        Read(result="zeroes", sectors=(0, 7)): "read-1-at-0-7-zeroes",
+        Write(nth=2, times=0, result="gone"): "write-2-every-gone",
     }
     assert {fault.id: fault.id for fault in faults} == {name: name for name in faults.values()}
 

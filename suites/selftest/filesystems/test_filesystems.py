@@ -36,9 +36,9 @@ WITH_VALID = (
     *("ntfs", "ntfs3", "xfs", "btrfs", "f2fs", "erofs", "squashfs"),
     *("isofs", "udf", "minix", "bfs", "cramfs", "romfs", "jfs"),
     *("nilfs2", "ufs", "gfs2", "ocfs2", "omfs", "qnx4", "efs"),
-    *("affs", "befs", "fuseblk", "hpfs", "qnx6"),
+    *("affs", "adfs", "befs", "fuseblk", "hpfs", "qnx6"),
 )
-BLANK_ONLY = ("adfs", "freevxfs")
+BLANK_ONLY = ("freevxfs",)
 
 
 def _load(tmp_path: Path, text: str) -> Filesystem:

@@ -62,5 +62,5 @@ def test_a_header_that_the_kernel_does_not_have() -> None:
 
 
 def test_an_unknown_checksum_is_refused() -> None:
-    with pytest.raises(DefinitionError, match=r"checksum: got 'md5'; expected one of: affs"):
+    with pytest.raises(DefinitionError, match=r"checksum: got 'md5'; expected one of: adfs"):
         _names(OnDisk("sb", ("sb.h",), 0, checksum="md5"))

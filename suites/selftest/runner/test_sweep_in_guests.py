@@ -54,6 +54,11 @@ def test_planted_bugs_are_found_at_the_points_that_lead_to_them(
     assert "hfs_btree_open" not in calls
     # Nothing else is read before the MDB is known.
     assert 512 in next(iter(_leaks(_sweep(testbed, "io")).values()))
+    # Nor is there memory for what is lost then: 1100 bytes, rounded up, are lost in its place.
+    ((pair, sizes),) = _leaks(_sweep(testbed, "behind-io")).items()
+    assert sizes == {2048}
+    assert pair.startswith("hfs_fill_super>hfs_mdb_get>")
+    assert "&" in pair
     # A field that is divided by; one more and one less are as good as the volume's own value.
     names = ("drClpSiz=0", "drClpSiz+1", "drClpSiz-1", "drAlBlkSiz=0")
     result = _sweep(testbed, "image", *names)

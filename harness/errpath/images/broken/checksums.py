@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import cache
 
 from errpath.images.image import Image
+from errpath.images.simple.adfs import zone_check
 
 __all__ = ["CHECKSUMS", "crc32_be", "crc32_raw", "crc32c_raw"]
 
@@ -119,6 +120,11 @@ def _exfat(image: Image, at: int) -> Image:
     return image.patched(at + 11 * sector, _little(value) * (sector // 4))
 
 
+def _adfs(image: Image, at: int) -> Image:
+    """A zone of the map, of a kilobyte."""
+    return image.patched(at, bytes([zone_check(image.read(at, 1024))]))
+
+
 def _affs(image: Image, at: int) -> Image:
     block = bytearray(image.read(at, 512))
     block[20:24] = bytes(4)
@@ -160,6 +166,7 @@ def _udf(image: Image, at: int) -> Image:
 
 # By name: an image and where its structure begins, to the same with the checksum right.
 CHECKSUMS: dict[str, Callable[[Image, int], Image]] = {
+    "adfs": _adfs,
     "affs": _affs,
     "btrfs": _btrfs,
     "erofs": _erofs,

@@ -115,6 +115,7 @@ class _Source:
 
     def _members(self, body: str) -> Iterator[tuple[_Type, str, tuple[int, ...]]]:
         rest = body.strip()
+        first, filled = "", 0
         while rest:
             match = re.match(r"(struct|union)\s*\w*\s*\{", rest)
             if match:
@@ -130,6 +131,15 @@ class _Source:
                 if member is None:
                     raise InfrastructureError(f"structure: got {line.strip()!r}; expected a member")
                 kind, names = self._type(" ".join(member[1].split())), member[2]
+            bits = re.fullmatch(r"(\w*)\s*:\s*(\d+)", names)
+            if bits:
+                # Bit-fields of one integer are one field, named after the first.
+                first = first or bits[1]
+                filled += int(bits[2])
+                if filled == 8 * kind.size:
+                    yield kind, first, ()
+                    first, filled = "", 0
+                continue
             for one in _COMMA.split(names) if names else [""]:
                 declared = _NAME.match(one.strip())
                 dimensions = re.findall(r"\[([^\]]*)\]", declared[2]) if declared else []

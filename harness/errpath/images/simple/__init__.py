@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from errpath.images import blank
 from errpath.images.hfs import hfs, hfsplus
 from errpath.images.image import Image
-from errpath.images.simple import affs, befs, efs, hpfs, omfs, qnx4, qnx6
+from errpath.images.simple import adfs, affs, befs, efs, hpfs, omfs, qnx4, qnx6
 
 __all__ = ["WRITERS"]
 
 # Writer by name: bytes of the device → image. hfs and hfsplus have writers of their own, which
 # choose the size themselves when it is left to them.
 WRITERS: Mapping[str, Callable[[int], Image]] = {
+    "adfs": adfs.volume,
     "affs": affs.empty,
     "befs": befs.empty,
     "efs": efs.empty,

@@ -24,6 +24,8 @@ struct super {
 		struct { unit_t small; } one;
 		__le64 large;
 	};
+	u8 low:4;
+	u8 high:4;
 	unsigned int seeds[5];
 } __packed;
 struct natural { u8 a; __le32 b; u8 c; };
@@ -55,8 +57,9 @@ def test_every_kind_of_member_has_its_place() -> None:
         "one.small": (58, 2),
         "large": (58, 8),
         # Of a long array, the ends.
-        "seeds[0]": (66, 4),
-        "seeds[4]": (82, 4),
+        "low": (66, 1),
+        "seeds[0]": (67, 4),
+        "seeds[4]": (83, 4),
     }
 
 
