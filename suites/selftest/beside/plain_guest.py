@@ -34,7 +34,7 @@ def run_plain_guest(
     scratch: Path,
     *,
     boot_args: Sequence[str] | None = None,
-    seconds: float = 240.0,
+    seconds: float = 600.0,
 ) -> str:
     """What the script prints on the console of a guest with `files`, which are all executable."""
     busybox = find_busybox()
