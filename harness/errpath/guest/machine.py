@@ -52,6 +52,27 @@ class GuestSymbol:
     module: str
 
 
+def _again(error: GuestPoisonedError) -> GuestPoisonedError:
+    """Another error of the same cause: each is raised with a traceback of its own."""
+    return type(error)(*error.args)
+
+
+def _sooner(end: Deadline | None, seconds: float, verb: str) -> Deadline:
+    """The deadline of a verb that may take so many seconds, and not longer than until `end`."""
+    own = Deadline.after(seconds, verb)
+    return end if end is not None and end.at < own.at else own
+
+
+def _one_by_one(
+    guest: Guest, verb: str, requests: Iterable[tuple[Mapping[str, Any], float, bytes]]
+) -> Iterator[Reply | AgentError]:
+    for arguments, seconds, blob in requests:
+        try:
+            yield guest.call(verb, arguments, blob=blob, seconds=seconds)
+        except AgentError as error:
+            yield error
+
+
 class Guest:
     """What tests and the harness do with a guest.
 
@@ -77,10 +98,6 @@ class Guest:
         seconds from now makes it unusable, whatever the single verbs may take."""
         self._end = Deadline.after(seconds, "everything that was asked of the guest")
 
-    def _deadline(self, seconds: float, verb: str) -> Deadline:
-        own = Deadline.after(seconds, verb)
-        return self._end if self._end is not None and self._end.at < own.at else own
-
     def call(
         self,
         verb: str,
@@ -96,10 +113,10 @@ class Guest:
             GuestPoisonedError: the guest is unusable, now or since earlier.
         """
         if self._poison is not None:
-            raise self._again(self._poison)
+            raise _again(self._poison)
         try:
             return self._channel.call(
-                verb, arguments or {}, blob=blob, deadline=self._deadline(seconds, verb)
+                verb, arguments or {}, blob=blob, deadline=_sooner(self._end, seconds, verb)
             )
         except ChannelClosedError as error:
             raise self.poison(str(error)) from None
@@ -117,11 +134,7 @@ class Guest:
         """
         channel = self._channel
         if not isinstance(channel, Pipelined):
-            for arguments, seconds, blob in requests:
-                try:
-                    yield self.call(verb, arguments, blob=blob, seconds=seconds)
-                except AgentError as error:
-                    yield error
+            yield from _one_by_one(self, verb, requests)
             return
         coming = iter(requests)
         sent: deque[tuple[int, float]] = deque()
@@ -129,7 +142,7 @@ class Guest:
             try:
                 for arguments, seconds, blob in itertools.islice(coming, _AHEAD - len(sent)):
                     sent.append((-1, seconds))
-                    deadline = self._deadline(seconds, verb)
+                    deadline = _sooner(self._end, seconds, verb)
                     number = channel.post(verb, arguments, blob=blob, deadline=deadline)
                     sent[-1] = (number, seconds)
             except ChannelClosedError:
@@ -140,14 +153,14 @@ class Guest:
             number, seconds = sent.popleft()
             try:
                 reply: Reply | AgentError = channel.collect(
-                    number, verb, self._deadline(seconds, verb)
+                    number, verb, _sooner(self._end, seconds, verb)
                 )
             except AgentError as error:
                 reply = error
             except ChannelClosedError as error:
                 raise self.poison(str(error)) from None
             yield reply
-        raise self._again(self._poison)
+        raise _again(self._poison)
 
     def poison(self, cause: str) -> GuestPoisonedError:
         """Make the guest unusable; the kernel's own last word beats `cause` where there is one.
@@ -163,12 +176,7 @@ class Guest:
                 if fatal
                 else GuestLostError(f"guest is lost: {self._lost_by() or cause}")
             )
-        return self._again(self._poison)
-
-    @staticmethod
-    def _again(error: GuestPoisonedError) -> GuestPoisonedError:
-        """Another error of the same cause: each is raised with a traceback of its own."""
-        return type(error)(*error.args)
+        return _again(self._poison)
 
     def _lost_by(self) -> str:
         """What the host did to the guest, where it is known."""

@@ -77,7 +77,6 @@ def reproduce(
         done = run_attempts(
             testbed, reproducer, filesystems, attempts=attempts, seconds=seconds, tell=tell
         )
-        done = _told_apart(done, reproducer, lambda: testbed.symbolizer(filesystems))
     except ErrpathError as error:
         return Reproduction(Outcome.ERROR, 0, 0, error=str(error))
     finally:
@@ -113,7 +112,8 @@ def run_attempts(
         attempt = run(slow=False)
         tell(number, attempt)
         done.append(attempt)
-    return confirm_leaks(done, lambda: run(slow=True))
+    done = confirm_leaks(done, lambda: run(slow=True))
+    return _told_apart(done, reproducer, lambda: testbed.symbolizer(filesystems))
 
 
 def _told_apart(

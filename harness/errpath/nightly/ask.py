@@ -117,18 +117,30 @@ def _attempt(wanted: Wanted, options: RunOptions, execute: Execute) -> tuple[Ans
         )
         suites = wanted.suites or tuple(shipped_suites())
         execute(pytest_argv(suites, options, results, selection), scratch / "log")
-        return _answer(scratch / "r.jsonl", wanted)
+        return _answer(scratch / "r.jsonl", wanted, scratch / "log")
 
 
-def _answer(path: Path, wanted: Wanted) -> tuple[Answer, str]:
+def _answer(path: Path, wanted: Wanted, log: Path) -> tuple[Answer, str]:
     try:
         results = read_results(path)
     except ErrpathError as error:
         return Answer.SKIP, str(error)
     asked = [record for _, record in results.cases if record.case in wanted.cases]
-    if wanted.title:
-        return _of_failure(asked, wanted)
-    return _of_cases(asked, set(wanted.cases)), ""
+    answer, why = (
+        _of_failure(asked, wanted) if wanted.title else (_of_cases(asked, set(wanted.cases)), "")
+    )
+    if answer is Answer.SKIP and not why:
+        why = _why(asked, log)
+    return answer, why
+
+
+def _why(asked: Sequence[CaseRecord], log: Path) -> str:
+    """Why there is no answer, in one line."""
+    for record in asked:
+        if record.status is not CaseStatus.PASS:
+            return "; ".join((record.status.value, *record.reasons))
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return f"the case did not run: {lines[-1].strip()[:200]}" if lines else "the case did not run"
 
 
 def _of_failure(asked: Sequence[CaseRecord], wanted: Wanted) -> tuple[Answer, str]:

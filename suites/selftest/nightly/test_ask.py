@@ -159,6 +159,28 @@ def test_answers(statuses: list[CaseStatus], answer: Answer) -> None:
     assert ask("0" * 40) is answer
 
 
+@pytest.mark.parametrize(
+    ("statuses", "printed", "said"),
+    [
+        ([CaseStatus.ERROR], "", "no answer: "),
+        ([CaseStatus.PASS], "x\nno tests ran\n", "no answer: the case did not run: no tests ran"),
+        ([CaseStatus.PASS], "", "no answer: the case did not run"),
+    ],
+)
+def test_no_answer_has_a_reason(statuses: list[CaseStatus], printed: str, said: str) -> None:
+    class Printing(_Program):
+        def __call__(self, argv: Sequence[str], log: Path) -> None:
+            super().__call__(argv, log)
+            log.write_text(printed)
+
+    lines: list[str] = []
+    wanted = Wanted(("a", "b"))
+    options = commit_options(RunOptions(), Path("/t"))
+    ask = asker(wanted, options, say=lines.append, execute=Printing(*statuses))
+    assert ask("0" * 40) is Answer.SKIP
+    assert lines[0].startswith(f"{'0' * 40}: {said}")
+
+
 _LEAK = Failure(LEAK, "memory leak in f", functions=("f",))
 _OTHER = Failure(WARNING, "WARNING in g", functions=("g",))
 
