@@ -38,10 +38,11 @@ def merged_page(
     results: Sequence[ResultFile],
     *,
     notes: Mapping[str, str] = _NO_NOTES,
+    text: str = "",
 ) -> str:
     """Several runs, such as the parts of one and those on other filesystems, as Markdown: a table
     of them, and a section for each. `notes` has Markdown by a test's name, whole or without its
-    suite: why it fails.
+    suite: why it fails. `text` is Markdown that follows the table.
 
     Raises:
         UsageError: one test has results in two of them.
@@ -77,6 +78,8 @@ def merged_page(
             f"| {counts[CaseStatus.ERROR]} | {seconds:.0f} |"
         )
     lines.append("")
+    if text:
+        lines += [text.strip(), ""]
     for suite, records in sections.items():
         lines += [f"## {suite}", "", *_tables(records, notes)]
         missing = sorted(selected[suite] - {record.case for record in records})

@@ -28,6 +28,10 @@ _TEST_LINE = re.compile(r"^(?P<test>[a-z0-9_-]+/\d+)(?P<rest>[ \t].*|)$", re.MUL
 _NOT_RUN = re.compile(r"\[not run\] ?(.*)")
 # The seconds that it took, which are printed of a test that passed.
 _PASSED = re.compile(r"^(?:[a-z0-9_-]+/\d+.*)?[ \t]\d+s$", re.MULTILINE)
+# The first line of its output that is not expected, as `diff -u` has it.
+_MORE = re.compile(r"^    \+(?!\+\+ )(.*)$", re.MULTILINE)
+# So many characters of it.
+_SHOWN = 100
 _CONFIG = """export FSTYP={fs}
 export TEST_DEV={test}
 export TEST_DIR=/mnt/test
@@ -175,4 +179,7 @@ def check_answer(test: str, output: str, *, ended: bool = True) -> Answer:
         raise InfrastructureError(f"{test}: `check` ended without a result: {line or 'nothing'}")
     why = re.sub(r"^\d+s \.\.\. *", "", line)
     why = re.sub(r"\s*\(see [^)]*\)", "", why).removeprefix("- ").strip()
+    more = _MORE.search(said)
+    if more is not None:
+        why += f": {more[1].strip()[:_SHOWN]}"
     return Answer(SuiteStatus.FAIL, why or "failed", said)

@@ -147,7 +147,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--notes",
         type=Path,
         metavar="FILE",
-        help="with --from: why tests fail, YAML: `notes:`, then a line `TEST: MARKDOWN` for each",
+        help="with --from: why tests fail, YAML: `notes:` with a line `TEST: MARKDOWN` for each",
     )
     parser.add_argument("--list", action="store_true", help="list the selected tests")
     parser.set_defaults(handler=_suite)
@@ -367,17 +367,20 @@ class _Notes:
 
     # Markdown by test.
     notes: dict[str, str]
+    # Markdown for the page itself.
+    text: str = ""
 
 
 def _page_of_records(arguments: argparse.Namespace) -> int:
     if arguments.page is None:
         raise UsageError("suite: --from: expected --page")
     results = [read_results(path) for path in arguments.records]
-    notes = load(arguments.notes, _Notes).notes if arguments.notes is not None else {}
+    told = load(arguments.notes, _Notes) if arguments.notes is not None else _Notes({})
     files = " ".join(f"--from {path.name}" for path in arguments.records)
     command = f"errpath suite {arguments.suite} {files}"
     title = f"{arguments.suite} under the oracles"
-    _write(arguments.page, merged_page(title, command, results, notes=notes))
+    made = merged_page(title, command, results, notes=told.notes, text=told.text)
+    _write(arguments.page, made)
     return 0
 
 

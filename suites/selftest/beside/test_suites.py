@@ -91,12 +91,17 @@ generic/001       [not run] no such feature
 generic/002  3s ... - output mismatch (see /tmp/results/generic/002.out.bad)
     --- tests/generic/002.out
     +++ /tmp/results/generic/002.out.bad
+    @@ -1,2 +1,3 @@
+     QA output created by 002
+    +cp: cannot create regular file 'a': No space left on device
+    ...
 generic/003        2s
 generic/004  1s ... """
     said = [check_answer(f"generic/00{n}", output, ended=False) for n in (1, 2, 3)]
     assert [one.status for one in said] == [SuiteStatus.SKIP, SuiteStatus.FAIL, SuiteStatus.PASS]
-    assert said[1].why == "output mismatch"
-    assert said[1].output.splitlines()[-1] == "    +++ /tmp/results/generic/002.out.bad"
+    why = "output mismatch: cp: cannot create regular file 'a': No space left on device"
+    assert said[1].why == why
+    assert said[1].output.splitlines()[-1] == "    ..."
     # The last one was cut short.
     with pytest.raises(InfrastructureError, match="ended without a result"):
         check_answer("generic/004", output)
@@ -312,7 +317,7 @@ def test_a_page_is_made_of_records(tmp_path: Path, capsys: pytest.CaptureFixture
     second = _results(tmp_path / "2.jsonl", "x-hfs", ("g/3", CaseStatus.SKIP, "no xattr"))
     third = _results(tmp_path / "3.jsonl", "x-ext4", ("g/2", CaseStatus.PASS, ""))
     notes = tmp_path / "notes.yaml"
-    notes.write_text("notes:\n  g/2: names are *not* folded\n")
+    notes.write_text("notes:\n  g/2: names are *not* folded\ntext: |\n  ## More\n")
     page_path = tmp_path / "page.md"
     files = [word for path in (first, second, third) for word in ("--from", str(path))]
     words = ["suite", "xfstests", *files, "--notes", str(notes), "--page", str(page_path)]
@@ -324,6 +329,7 @@ def test_a_page_is_made_of_records(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "| [x-ext4](#x-ext4) | a kernel | 4 | 1 | 1 | 0 | 0 | 0 | 2 |" in lines
     assert "| g/2 | fail | its runner | output mismatch | names are *not* folded |" in lines
     assert "Without a result: 1, g/4." in lines
+    assert lines.index("## More") < lines.index("## x-hfs")
     twice = [*words, "--from", str(first)]
     for wrong in (words[:-2], twice, [*words[:2], "--notes", str(notes)]):
         assert main(wrong) == 2
