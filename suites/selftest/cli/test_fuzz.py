@@ -18,7 +18,7 @@ from errpath.cli.main import main
         (["hfs", "--image", "none.img"], "none.img: No such file"),
         (["hfs", "--corpus", "file"], "--corpus file: expected a directory"),
         (["hfs", "--kernel", "a=debian:7.2", "--kernel", "b=debian:7.3"], "fuzz: got 2 kernels"),
-        (["adfs"], "fuzz: adfs: no valid volume is known; expected --image FILE"),
+        (["freevxfs"], "fuzz: freevxfs: no valid volume is known; expected --image FILE"),
     ],
 )
 def test_wrong_words(
