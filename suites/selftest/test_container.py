@@ -92,6 +92,8 @@ def test_the_recipe_is_one_script_of_the_checkout() -> None:
     assert recipe.entry == ["errpath"]
 
 
+@pytest.mark.qemu
+@pytest.mark.kernel_build
 @pytest.mark.by_hand
 def test_the_recipe_in_a_bare_debian(tmp_path: Path) -> None:
     """From nothing: packages, a kernel and a suite, with no privilege but that of the namespace."""

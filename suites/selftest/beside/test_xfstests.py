@@ -60,6 +60,8 @@ def guests(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SuiteGues
     made.close()
 
 
+@pytest.mark.qemu
+@pytest.mark.kernel_build
 @pytest.mark.by_hand
 @pytest.mark.parametrize("guests", ["hfsplus-rename-leak.patch"], indirect=True)
 def test_a_leak_is_found_by_name(guests: SuiteGuests) -> None:
@@ -76,6 +78,8 @@ def test_a_leak_is_found_by_name(guests: SuiteGuests) -> None:
     assert (leak.confirmed, leak.repeats) == (1, 1)
 
 
+@pytest.mark.qemu
+@pytest.mark.kernel_build
 @pytest.mark.by_hand
 @pytest.mark.parametrize("guests", ["hfsplus-rename-kept.patch"], indirect=True)
 def test_what_its_own_check_does_not_see(guests: SuiteGuests) -> None:
