@@ -318,21 +318,26 @@ class Both:
 
     @property
     def errno(self) -> str:
+        """The second fault's, else the first's; empty where neither names one."""
         return self.second.errno or self.first.errno
 
     @property
     def times(self) -> int:
+        """How often both fail at least."""
         return min(self.first.times, self.second.times)
 
     @property
     def id(self) -> str:
+        """Both ids, the first first."""
         return f"{self.first.id}-and-{self.second.id}"
 
     @property
     def text(self) -> str:
+        """What fails, for a reader."""
         return f"{self.first.text}; {self.second.text}"
 
     def as_request(self) -> dict[str, Any]:
+        """The agent's form: the lines of both, in order."""
         both = (self.first.as_request(), self.second.as_request())
         return {"arm": "\n".join(each["arm"] for each in both)}
 
