@@ -18,7 +18,7 @@ from errpath.kernel import KernelStore, Symbolizer
 from errpath.oracles.failure import LEAK, Failure
 from errpath.oracles.frames import own_frames
 from errpath.runner.known_issues import KnownIssue
-from errpath.runner.options import KernelOptions, RunOptions, choices
+from errpath.runner.options import GuestOptions, KernelOptions, RunOptions, choices
 from errpath.util.progress import Progress
 
 __all__ = ["add_parser"]
@@ -50,14 +50,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="further known issues; may be repeated",
     )
     add_groups(parser, KernelOptions)
+    # Of a guest only its kernel configuration counts: nothing is booted.
+    add_groups(parser, GuestOptions, without=("accel", "append"))
     parser.set_defaults(handler=_decode)
 
 
 def _decode(arguments: argparse.Namespace) -> int:
     """0 if there is a report, 1 if there is none."""
     failures = _read(arguments.file)
-    if KernelOptions.from_namespace(arguments) != KernelOptions():
-        failures = _symbolised(failures, RunOptions.from_namespace(arguments))
+    options = RunOptions.from_namespace(arguments)
+    if options != RunOptions():
+        failures = _symbolised(failures, options)
     for failure in failures:
         issues = issues_of(failure, arguments.known)
         if arguments.json:

@@ -65,3 +65,10 @@ def test_no_report_and_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str
         f"errpath: {tmp_path}/none: No such file or directory; expected a log to read",
         f"errpath: {tmp_path}: Is a directory; expected a log to read",
     ]
+
+
+def test_a_guest_is_asked_for_its_kernel(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["decode", str(log), "--guest", "none"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "none" in line
+    assert "expected" in line
