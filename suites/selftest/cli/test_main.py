@@ -180,7 +180,12 @@ sys.exit(run_command(doctor.add_parser, "doctor", host=doctor.Host(wait)))
 
 def test_ctrl_c_in_a_terminal() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", _WAIT], cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", _WAIT],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell's background jobs, and their children, ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"

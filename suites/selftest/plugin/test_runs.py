@@ -146,6 +146,7 @@ def started(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str]
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=interruptible,
         )
         runs.append(child)
         deadline = Deadline.after(120, "QEMU to start")
@@ -160,6 +161,11 @@ def started(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str]
     for child in runs:
         child.kill()
         child.communicate()
+
+
+def interruptible() -> None:
+    """SIGINT as a terminal's programs have it; a shell's background jobs ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def qemu_children(pid: int) -> list[int]:
