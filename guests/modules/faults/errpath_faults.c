@@ -390,7 +390,9 @@ static void notrace called_by_task(const struct hook *hook, unsigned long parent
 
 	if (kind < 0 || !wanted(hook, kind))
 		return;
-	way.first = way.size = way.hash = 0;
+	way.first = 0;
+	way.size = 0;
+	way.hash = 0;
 	if (wants_way(kind) && !find_way(&way, parent_ip))
 		return;
 	if (armed.record & (1u << kind))
