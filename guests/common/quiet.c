@@ -100,27 +100,44 @@ int settle_kernel(const char **what)
 }
 
 #define KEPT_STACKS_PER_CPU 2
+#define PROCESSORS_MAX CPU_SETSIZE
 
+/*
+ * A processor keeps the stacks of tasks that ended on it (kernel/fork.c), and a fork there takes
+ * one and clears it. All of them are in use at once: those that are kept afterwards are clear.
+ */
 int clear_dead_stacks(void)
 {
-	long wanted = (KEPT_STACKS_PER_CPU + 1) * sysconf(_SC_NPROCESSORS_CONF), started = 0;
+	long processors = sysconf(_SC_NPROCESSORS_CONF), started = 0;
 	int gate[2], error = 0;
+	cpu_set_t before, one;
 
 	if (pipe2(gate, O_CLOEXEC) != 0)
 		return -errno;
-	while (started < wanted) {
-		pid_t pid = fork();
-		if (pid < 0) {
-			error = -errno;
-			break;
+	if (processors > PROCESSORS_MAX)
+		processors = PROCESSORS_MAX;
+	sched_getaffinity(0, sizeof(before), &before);
+	for (long cpu = 0; cpu < processors && !error; cpu++) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		/* One that is offline has given its stacks back. */
+		if (sched_setaffinity(0, sizeof(one), &one) != 0)
+			continue;
+		for (int i = 0; i < KEPT_STACKS_PER_CPU + 1; i++) {
+			pid_t pid = fork();
+			if (pid < 0) {
+				error = -errno;
+				break;
+			}
+			if (pid == 0) {
+				char byte;
+				close(gate[1]);
+				_exit(read(gate[0], &byte, 1) < 0);
+			}
+			started++;
 		}
-		if (pid == 0) {
-			char byte;
-			close(gate[1]);
-			_exit(read(gate[0], &byte, 1) < 0);
-		}
-		started++;
 	}
+	sched_setaffinity(0, sizeof(before), &before);
 	close(gate[1]);
 	close(gate[0]);
 	while (started-- > 0)

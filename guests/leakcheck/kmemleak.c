@@ -3,17 +3,26 @@
 #include "leakcheck.h"
 #include "quiet.h"
 
+#include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DEBUGFS "/sys/kernel/debug"
 #define KMEMLEAK DEBUGFS "/kmemleak"
+/* Processors that may do unbound work (kernel/workqueue.c). */
+#define WORKERS "/sys/devices/virtual/workqueue/cpumask"
+#define WORKERS_MAX 256
+#define WORKERS_GO_MS 1000
 
 static int because(char *why, int error, const char *text)
 {
@@ -54,6 +63,80 @@ static int in_own_task(int (*work)(void *), void *argument)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
+/* Writes the lowest processor of a mask (hexadecimal, commas between words) in the same form. */
+static void lowest_processor(const char *mask, char *lowest)
+{
+	bool found = false;
+
+	strcpy(lowest, mask);
+	for (size_t i = strlen(mask); i-- > 0;) {
+		int digit = mask[i] >= 'a' ? mask[i] - 'a' + 10 : mask[i] - '0';
+		if (!isxdigit((unsigned char)mask[i]))
+			continue;
+		lowest[i] = '0' + (found ? 0 : digit & -digit);
+		found = found || digit;
+	}
+}
+
+/* The unbound workers that there are, `max` at most. */
+static size_t unbound_workers(pid_t *pids, size_t max)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	size_t count = 0;
+
+	while (proc && count < max && (entry = readdir(proc))) {
+		char path[320], name[32];
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		if (isdigit((unsigned char)entry->d_name[0]) &&
+		    read_text(path, name, sizeof(name)) > 0 &&
+		    strncmp(name, "kworker/u", strlen("kworker/u")) == 0)
+			pids[count++] = atoi(entry->d_name);
+	}
+	if (proc)
+		closedir(proc);
+	return count;
+}
+
+/* One that has work stays until it is done. Who is no parent sees no event for a task's end. */
+static void wait_for_end(const pid_t *pids, size_t count)
+{
+	for (int left = WORKERS_GO_MS / 10; count && left > 0;) {
+		if (kill(pids[count - 1], 0) != 0) {
+			count--;
+			continue;
+		}
+		nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000000 }, NULL);
+		left--;
+	}
+}
+
+/*
+ * A worker that idles keeps for minutes what its last work left on its stack: the address of an
+ * object that was freed, and may be that of one that was lost since. Workers of unbound work go
+ * with their pool, and a pool with the processors that it is for. Where only one processor may do
+ * such work, or none is said (no sysfs), they stay.
+ */
+static void renew_workers(void)
+{
+	char mask[WHY_MAX], lowest[WHY_MAX];
+	pid_t pids[WORKERS_MAX];
+	size_t count;
+
+	if (read_text(WORKERS, mask, sizeof(mask)) < 0)
+		return;
+	mask[strcspn(mask, "\n")] = '\0';
+	lowest_processor(mask, lowest);
+	if (strcmp(mask, lowest) == 0)
+		return;
+	count = unbound_workers(pids, WORKERS_MAX);
+	if (write_text(WORKERS, lowest) != 0)
+		return;
+	/* A pool that is still there would be taken again. */
+	wait_for_end(pids, count);
+	write_text(WORKERS, mask);
+}
+
 static int settle(void *argument)
 {
 	const char *what;
@@ -64,10 +147,9 @@ static int settle(void *argument)
 
 int kmemleak_settle(char *why)
 {
+	renew_workers();
 	int error = in_own_task(settle, NULL);
 
-	if (!error)
-		error = clear_dead_stacks();
 	if (error)
 		snprintf(why, WHY_MAX, "the kernel cannot be brought to rest: %s",
 			 strerror(-error));
@@ -82,8 +164,14 @@ static int scan(void *argument)
 
 int kmemleak_scan(char *why)
 {
-	int error = in_own_task(scan, NULL);
+	/*
+	 * Stacks are cleared for each scan, not once: one leaves pointers to what it looked at on
+	 * its own, which the processor that it ended on keeps.
+	 */
+	int error = clear_dead_stacks();
 
+	if (!error)
+		error = in_own_task(scan, NULL);
 	/* Which of them depends on what disabled it. It cannot be turned on again. */
 	if (error == -EPERM || error == -EBUSY)
 		return because(
