@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from errpath.cli.parser import add_groups
 from errpath.errors import InfrastructureError, ToolMissingError, UsageError
+from errpath.filesystems import known_filesystems
 from errpath.guest.agent import find_busybox
 from errpath.guest.console import Console
 from errpath.guest.console_session import ConsoleSession
@@ -45,7 +46,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("shell", help="start an interactive guest")
     add_groups(parser, KernelOptions, GuestOptions, ImageOptions, LogOptions)
     parser.add_argument(
-        "--fs", default="", metavar="NAME,NAME", help="load the modules of these filesystems"
+        "--fs",
+        default="",
+        metavar="NAME,NAME",
+        help="load the modules of these filesystems (default: that of --image)",
     )
     parser.add_argument(
         "--gdb",
@@ -77,12 +81,14 @@ def _shell(arguments: argparse.Namespace) -> int:
     store = KernelStore(progress=progress)
     with scratch_directory() as scratch:
         testbed = Testbed(chosen[0].testbed, store=store, artefacts=scratch, progress=progress)
+        path = ImageOptions.from_namespace(arguments).image
+        image = load_image(path) if path is not None else None
         filesystems = [name for name in arguments.fs.split(",") if name]
+        if image is not None and not filesystems and filesystem_of(image) in known_filesystems():
+            filesystems = [filesystem_of(image)]
         modules = {m.name: m for name in filesystems for m in testbed.modules(name)}
         # By a triple fault, which QEMU sees: otherwise a microvm starts its kernel again.
         append = ("errpath.shell", "reboot=t")
-        path = ImageOptions.from_namespace(arguments).image
-        image = load_image(path) if path is not None else None
         guest = testbed.guests.boot(append=append, gdb_port=arguments.gdb)
         try:
             for module in modules.values():

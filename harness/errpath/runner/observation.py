@@ -86,8 +86,13 @@ def _checked(case: MountCase, outcome: Outcome) -> Outcome:
     if before is None or not is_to_be_checked(case, outcome):
         return outcome
     after = before.patched_all(outcome.changed)
+    filesystem = load_filesystem(case.filesystem)
     try:
-        return replace(outcome, fsck=complaint(load_filesystem(case.filesystem), after))
+        found = complaint(filesystem, after)
+        # A volume of the user's may have been so before.
+        if found and complaint(filesystem, before):
+            found = ""
+        return replace(outcome, fsck=found)
     except ErrpathError as error:
         return replace(outcome, unchecked=str(error))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ from errpath.cases.case import Device, MountCase, Outcome
 from errpath.cases.crafted import LogContains
 from errpath.cases.steps import Mount
 from errpath.filesystems import Filesystem, known_filesystems, load_filesystem
+from errpath.filesystems.mkfs import use_own_image
+from errpath.images.crafted.catalogue import base_image
 from errpath.kernel.log import find_crashes
 from errpath.oracles.messages import Message, message_failures, messages, unexpected
 from errpath.util.resources import FILESYSTEMS
@@ -124,3 +127,17 @@ def test_no_filesystem_expects_what_is_wrong(name: str) -> None:
         for pattern in load_filesystem(name).log or ():
             assert not re.fullmatch(pattern, text)
             assert not re.fullmatch(pattern, f"{name}: {text}")
+
+
+def test_of_a_volume_of_the_users_nobody_knows_what_it_makes_the_kernel_print(
+    tmp_path: Path,
+) -> None:
+    said = ("hfs: something that no file lists\nhfs: node 4:1 still has 1 user(s)!", "33")
+    volume = tmp_path / "volume"
+    volume.write_bytes(base_image("hfs").to_bytes())
+    assert len(_titles(*said)) == 2
+    use_own_image(volume)
+    try:
+        assert _titles(*said) == ["hfs: node 4:1 still has 1 user(s)!"]
+    finally:
+        use_own_image(None)

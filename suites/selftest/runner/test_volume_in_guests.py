@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from errpath.cases.case import Device, MountCase
 from errpath.cases.steps import Mount, Step, Umount
 from errpath.cases.volume_steps import WriteFile
 from errpath.filesystems import load_filesystem
-from errpath.filesystems.fsck import missing_checker
-from errpath.filesystems.mkfs import image
+from errpath.filesystems.fsck import complaint, missing_checker
+from errpath.filesystems.mkfs import image, use_own_image
 from errpath.images import Image
+from errpath.images.crafted.catalogue import base_image
 from errpath.images.crafted.fields import write_fields
 from errpath.oracles.failure import VOLUME
 from errpath.oracles.modules import HOLD
@@ -47,6 +50,21 @@ def test_who_writes_without_a_right_to_is_found(run_cases: RunCases) -> None:
         broken = verdicts["broken"].failures[0]
         assert broken.title == "the volume is not valid after a clean mount"
         assert broken.detail.startswith("fsck.hfs: status ")
+
+
+def test_a_volume_of_the_users_may_be_invalid_before(run_cases: RunCases, tmp_path: Path) -> None:
+    if missing := missing_checker(load_filesystem("hfs")):
+        pytest.skip(missing)
+    volume = tmp_path / "volume"
+    volume.write_bytes(write_fields(image("hfs"), {"mdb.drFilCnt": 77}).to_bytes())
+    use_own_image(volume)
+    try:
+        assert not complaint(load_filesystem("hfs"), base_image("hfs"))
+        assert complaint(load_filesystem("hfs"), image("hfs"))
+        results = run_cases([_case("own", Mount("hfs"), WriteFile("f", "x"), Umount())])
+    finally:
+        use_own_image(None)
+    assert results["own"].verdict.status is Status.PASS, results["own"].verdict.reasons
 
 
 def test_a_mount_that_fails_and_marks_the_volume_clean_is_found(run_cases: RunCases) -> None:
