@@ -22,7 +22,7 @@
 /* Processors that may do unbound work (kernel/workqueue.c). */
 #define WORKERS "/sys/devices/virtual/workqueue/cpumask"
 #define WORKERS_MAX 256
-#define WORKERS_GO_MS 1000
+#define WORKERS_GO_MS 3000
 
 static int because(char *why, int error, const char *text)
 {
@@ -123,7 +123,9 @@ static void renew_workers(void)
 	pid_t pids[WORKERS_MAX];
 	size_t count;
 
-	if (read_text(WORKERS, mask, sizeof(mask)) < 0)
+	/* What was asked for is put back: with isolated processors it is not what there is. */
+	if (read_text(WORKERS "_requested", mask, sizeof(mask)) < 0 &&
+	    read_text(WORKERS, mask, sizeof(mask)) < 0)
 		return;
 	mask[strcspn(mask, "\n")] = '\0';
 	lowest_processor(mask, lowest);
