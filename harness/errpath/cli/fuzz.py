@@ -133,6 +133,8 @@ def _fuzz(arguments: argparse.Namespace) -> int:
     )
     session = _Session(corpus, search, progress, directory, arguments.corpus)
     try:
+        # Its seconds begin when there is something to search.
+        testbed.modules(name)
         findings = session.run(arguments.seconds)
     finally:
         testbed.close()
@@ -157,6 +159,7 @@ class _Session:
 
     def run(self, seconds: int) -> list[FuzzFinding]:
         findings: list[FuzzFinding] = []
+        self._began = time.monotonic()
         while self._elapsed < seconds:
             found = self.search.run(self._mounts(seconds), _ROUND)
             for number, finding in enumerate(found, len(findings) + 1):
