@@ -115,5 +115,7 @@ def enter_root(guest: Guest) -> GuestShell:
     done = guest.run(["sh", "-c", f"DISK={disks[ROOT_DISK]}\n{_MOUNT}"])
     if done.status != 0:
         raise InfrastructureError(f"the guest's root: {done.output.strip()}")
-    words = ("busybox", "chroot", _ROOT, "/usr/bin/env", "-i", *_ENVIRONMENT, "/bin/bash", "-c")
+    # The agent ignores SIGPIPE, and what it starts would as well.
+    env = ("/usr/bin/env", "-i", "--default-signal=PIPE", *_ENVIRONMENT)
+    words = ("busybox", "chroot", _ROOT, *env, "/bin/bash", "-c")
     return GuestShell(guest, words, _ROOT, disks)
