@@ -10,6 +10,7 @@
 #include <linux/membarrier.h>
 #include <sched.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -49,6 +50,16 @@ static void read_disk(const char *disk)
 	close(file);
 }
 
+/* Whether the processor takes this task; one that is offline does not. */
+static bool move_to(long cpu)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	return sched_setaffinity(0, sizeof(one), &one) == 0;
+}
+
 /*
  * A request keeps the pointer to its last bio for as long as it is not used again. squashfs has its
  * bios from kmalloc(): an object that takes the place of one, and is lost, would stay referenced.
@@ -58,7 +69,7 @@ static void use_requests_again(void)
 {
 	long processors = sysconf(_SC_NPROCESSORS_CONF);
 	DIR *disks = opendir(DISKS);
-	cpu_set_t before, one;
+	cpu_set_t before;
 	struct dirent *entry;
 
 	if (!disks)
@@ -71,12 +82,9 @@ static void use_requests_again(void)
 		if (entry->d_name[0] == '.' || access(path, F_OK) != 0 ||
 		    disk_number(entry->d_name, "removable"))
 			continue;
-		for (long cpu = 0; cpu < processors; cpu++) {
-			CPU_ZERO(&one);
-			CPU_SET(cpu, &one);
-			if (sched_setaffinity(0, sizeof(one), &one) == 0)
+		for (long cpu = 0; cpu < processors; cpu++)
+			if (move_to(cpu))
 				read_disk(entry->d_name);
-		}
 	}
 	sched_setaffinity(0, sizeof(before), &before);
 	closedir(disks);
@@ -100,7 +108,20 @@ int settle_kernel(const char **what)
 }
 
 #define KEPT_STACKS_PER_CPU 2
-#define PROCESSORS_MAX CPU_SETSIZE
+
+/* A task that ends when the gate is closed, or -errno. */
+static pid_t start_waiting(const int gate[2])
+{
+	pid_t pid = fork();
+	char byte;
+
+	if (pid < 0)
+		return -errno;
+	if (pid > 0)
+		return pid;
+	close(gate[1]);
+	_exit(read(gate[0], &byte, 1) < 0);
+}
 
 /*
  * A processor keeps the stacks of tasks that ended on it (kernel/fork.c), and a fork there takes
@@ -110,31 +131,21 @@ int clear_dead_stacks(void)
 {
 	long processors = sysconf(_SC_NPROCESSORS_CONF), started = 0;
 	int gate[2], error = 0;
-	cpu_set_t before, one;
+	cpu_set_t before;
 
 	if (pipe2(gate, O_CLOEXEC) != 0)
 		return -errno;
-	if (processors > PROCESSORS_MAX)
-		processors = PROCESSORS_MAX;
 	sched_getaffinity(0, sizeof(before), &before);
 	for (long cpu = 0; cpu < processors && !error; cpu++) {
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
 		/* One that is offline has given its stacks back. */
-		if (sched_setaffinity(0, sizeof(one), &one) != 0)
+		if (!move_to(cpu))
 			continue;
-		for (int i = 0; i < KEPT_STACKS_PER_CPU + 1; i++) {
-			pid_t pid = fork();
-			if (pid < 0) {
-				error = -errno;
-				break;
-			}
-			if (pid == 0) {
-				char byte;
-				close(gate[1]);
-				_exit(read(gate[0], &byte, 1) < 0);
-			}
-			started++;
+		for (int i = 0; i < KEPT_STACKS_PER_CPU + 1 && !error; i++) {
+			pid_t pid = start_waiting(gate);
+			if (pid < 0)
+				error = pid;
+			else
+				started++;
 		}
 	}
 	sched_setaffinity(0, sizeof(before), &before);

@@ -6,10 +6,8 @@
  */
 #include "leakcheck.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A stale pointer may hide one address: then the check is made again with another canary. */
 #define ATTEMPTS 3
@@ -29,14 +27,6 @@ void check_begin(struct state *state, struct finding *finding)
 	    kmemleak_scan(why) || kmemleak_read(&state->known, why))
 		no_verdict(finding);
 	state->jiffies = kernel_jiffies();
-}
-
-static void wait_ms(long ms)
-{
-	struct timespec left = { ms / 1000, (ms % 1000) * 1000000 };
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
-		;
 }
 
 /* 0 with what two scans in a row report, or -errno. */

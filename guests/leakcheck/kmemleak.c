@@ -23,6 +23,7 @@
 #define WORKERS "/sys/devices/virtual/workqueue/cpumask"
 #define WORKERS_MAX 256
 #define WORKERS_GO_MS 3000
+#define POLL_MS 10
 
 static int because(char *why, int error, const char *text)
 {
@@ -43,6 +44,14 @@ int kmemleak_available(char *why)
 		return because(why, -ENOENT,
 			       "no " KMEMLEAK ": the kernel has no CONFIG_DEBUG_KMEMLEAK");
 	return 0;
+}
+
+void wait_ms(long ms)
+{
+	struct timespec left = { ms / 1000, (ms % 1000) * 1000000 };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+		;
 }
 
 /*
@@ -101,13 +110,15 @@ static size_t unbound_workers(pid_t *pids, size_t max)
 /* One that has work stays until it is done. Who is no parent sees no event for a task's end. */
 static void wait_for_end(const pid_t *pids, size_t count)
 {
-	for (int left = WORKERS_GO_MS / 10; count && left > 0;) {
+	int left = WORKERS_GO_MS;
+
+	while (count && left > 0) {
 		if (kill(pids[count - 1], 0) != 0) {
 			count--;
 			continue;
 		}
-		nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000000 }, NULL);
-		left--;
+		wait_ms(POLL_MS);
+		left -= POLL_MS;
 	}
 }
 
@@ -147,15 +158,18 @@ static int settle(void *argument)
 	return settle_kernel(&what);
 }
 
+static int not_at_rest(char *why, int error)
+{
+	snprintf(why, WHY_MAX, "the kernel cannot be brought to rest: %s", strerror(-error));
+	return error;
+}
+
 int kmemleak_settle(char *why)
 {
 	renew_workers();
 	int error = in_own_task(settle, NULL);
 
-	if (error)
-		snprintf(why, WHY_MAX, "the kernel cannot be brought to rest: %s",
-			 strerror(-error));
-	return error;
+	return error ? not_at_rest(why, error) : 0;
 }
 
 static int scan(void *argument)
@@ -172,8 +186,9 @@ int kmemleak_scan(char *why)
 	 */
 	int error = clear_dead_stacks();
 
-	if (!error)
-		error = in_own_task(scan, NULL);
+	if (error)
+		return not_at_rest(why, error);
+	error = in_own_task(scan, NULL);
 	/* Which of them depends on what disabled it. It cannot be turned on again. */
 	if (error == -EPERM || error == -EBUSY)
 		return because(

@@ -53,6 +53,7 @@ int kmemleak_available(char *why);
 int kmemleak_settle(char *why);
 int kmemleak_scan(char *why);
 int kmemleak_read(struct records *records, char *why);
+void wait_ms(long ms);
 /* Objects that are younger are not reported; milliseconds (MSECS_MIN_AGE of mm/kmemleak.c). */
 #define KMEMLEAK_MIN_AGE_MS 5050
 /* The kernel's jiffies now, 0 where nothing tells. */
