@@ -131,10 +131,10 @@ def _fuzz(arguments: argparse.Namespace) -> int:
         usual=testbed.usual,
         watch=lambda mutated, edges: corpus.saw(mutated.mutant, edges),
     )
-    session = _Session(corpus, search, progress, directory, arguments.corpus)
     try:
-        # Its seconds begin when there is something to search.
+        # The seconds begin when there is something to search.
         testbed.modules(name)
+        session = _Session(corpus, search, progress, directory, arguments.corpus)
         findings = session.run(arguments.seconds)
     finally:
         testbed.close()
@@ -159,7 +159,6 @@ class _Session:
 
     def run(self, seconds: int) -> list[FuzzFinding]:
         findings: list[FuzzFinding] = []
-        self._began = time.monotonic()
         while self._elapsed < seconds:
             found = self.search.run(self._mounts(seconds), _ROUND)
             for number, finding in enumerate(found, len(findings) + 1):
