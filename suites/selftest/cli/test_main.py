@@ -20,6 +20,7 @@ from errpath.errors import (
     UsageError,
 )
 from suites.selftest.cli.one_command import run_command
+from suites.selftest.interrupts import interruptible
 from suites.selftest.paths import ROOT
 
 _ROOT = ROOT
@@ -184,8 +185,7 @@ def test_ctrl_c_in_a_terminal() -> None:
         cwd=_ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        # A shell's background jobs, and their children, ignore the signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=interruptible,
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"

@@ -20,6 +20,7 @@ from errpath.filesystems import load_filesystem
 from errpath.runner.known_issue_files import load_known_issues
 from errpath.util.deadline import Deadline
 from suites.hfs import test_mount
+from suites.selftest.interrupts import interruptible
 from suites.selftest.paths import ROOT
 
 pytestmark = pytest.mark.qemu
@@ -161,11 +162,6 @@ def started(tmp_path: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str]
     for child in runs:
         child.kill()
         child.communicate()
-
-
-def interruptible() -> None:
-    """SIGINT as a terminal's programs have it; a shell's background jobs ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def qemu_children(pid: int) -> list[int]:
