@@ -39,6 +39,11 @@ int canary_plant(struct canary *canary, int attempt, char *why)
 	return error;
 }
 
+void canary_clear_stacks(void)
+{
+	write_text(CANARY, "stacks");
+}
+
 bool canary_owns(const struct record *record)
 {
 	return record_has_frame(record, FUNCTION);

@@ -188,6 +188,7 @@ int kmemleak_scan(char *why)
 
 	if (error)
 		return not_at_rest(why, error);
+	canary_clear_stacks();
 	error = in_own_task(scan, NULL);
 	/* Which of them depends on what disabled it. It cannot be turned on again. */
 	if (error == -EPERM || error == -EBUSY)
@@ -196,6 +197,16 @@ int kmemleak_scan(char *why)
 			"kmemleak is off: by kmemleak=off, by its file, or it ran out of memory");
 	if (error)
 		snprintf(why, WHY_MAX, "kmemleak: scan: %s", strerror(-error));
+	return error;
+}
+
+int kmemleak_scan_stacks(bool scanned, char *why)
+{
+	int error = write_text(KMEMLEAK, scanned ? "stack=on" : "stack=off");
+
+	if (error && why)
+		snprintf(why, WHY_MAX, "kmemleak: stack=%s: %s", scanned ? "on" : "off",
+			 strerror(-error));
 	return error;
 }
 

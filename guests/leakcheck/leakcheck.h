@@ -52,6 +52,8 @@ void records_free(struct records *records);
 int kmemleak_available(char *why);
 int kmemleak_settle(char *why);
 int kmemleak_scan(char *why);
+/* Whether the next scans go through the stacks of tasks, as they do unless somebody says no. */
+int kmemleak_scan_stacks(bool scanned, char *why);
 int kmemleak_read(struct records *records, char *why);
 void wait_ms(long ms);
 /* Objects that are younger are not reported; milliseconds (MSECS_MIN_AGE of mm/kmemleak.c). */
@@ -70,6 +72,8 @@ struct canary {
 bool canary_available(void);
 /* Leaks one object of each size, on purpose: 0 or -errno. */
 int canary_plant(struct canary *canary, int attempt, char *why);
+/* Clears what sleeping tasks no longer use of their stacks, where the module is and can do it. */
+void canary_clear_stacks(void);
 bool canary_owns(const struct record *record);
 /* Whether every planted object is among them; if not, `why` has which. */
 bool canary_found(const struct canary *canary, const struct records *records, char *why);
@@ -92,6 +96,7 @@ struct finding {
 	enum verdict verdict;
 	char why[WHY_MAX]; /* of no verdict */
 	struct records lost;
+	bool on_stacks; /* what is lost has stale pointers on the stacks of tasks */
 	size_t planted; /* objects of the canary that was found */
 };
 

@@ -23,10 +23,16 @@ static void print_lines(FILE *out, const char *prefix, const char *text, size_t 
 }
 
 static void print_lost(FILE *out, const char *prefix, const struct state *state,
-		       const struct records *lost)
+		       const struct finding *finding)
 {
+	const struct records *lost = &finding->lost;
+
 	fprintf(out, "%sBUG: memory leak in %s: %zu unreferenced object%s\n", prefix, state->name,
 		lost->count, lost->count == 1 ? "" : "s");
+	if (finding->on_stacks)
+		fprintf(out,
+			"%spointers are on stacks alone, and the tasks that allocated have ended\n",
+			prefix);
 	for (size_t i = 0; i < lost->count; i++) {
 		const struct record *record = &lost->all[i];
 		if (state->jiffies && record->jiffies < state->jiffies)
@@ -39,7 +45,7 @@ static void print_ktap(FILE *out, const struct state *state, const struct findin
 {
 	fprintf(out, "KTAP version 1\n1..1\n");
 	if (finding->verdict == LEAKED)
-		print_lost(out, "# ", state, &finding->lost);
+		print_lost(out, "# ", state, finding);
 	fprintf(out, "%s 1 %s", finding->verdict == CLEAN ? "ok" : "not ok", state->name);
 	if (finding->verdict == NO_VERDICT)
 		fprintf(out, " # ERROR %s", finding->why);
@@ -54,7 +60,7 @@ static void print_text(FILE *out, const struct state *state, const struct findin
 			finding->planted);
 		break;
 	case LEAKED:
-		print_lost(out, "", state, &finding->lost);
+		print_lost(out, "", state, finding);
 		break;
 	case NO_VERDICT:
 		fprintf(out, "%s: no verdict: %s\n", state->name, finding->why);
@@ -63,14 +69,14 @@ static void print_text(FILE *out, const struct state *state, const struct findin
 }
 
 /* One record of the log a line; it may have no more than about 1000 bytes. */
-static void log_lost(const struct state *state, const struct records *lost)
+static void log_lost(const struct state *state, const struct finding *finding)
 {
 	FILE *log = fopen("/dev/kmsg", "we");
 
 	if (!log)
 		return;
 	setvbuf(log, NULL, _IOLBF, 1024);
-	print_lost(log, "", state, lost);
+	print_lost(log, "", state, finding);
 	fclose(log);
 }
 
@@ -82,5 +88,5 @@ void report(const struct report_options *options, const struct state *state,
 	else
 		print_text(stdout, state, finding);
 	if (options->kmsg && finding->verdict == LEAKED)
-		log_lost(state, &finding->lost);
+		log_lost(state, finding);
 }

@@ -6,12 +6,16 @@
  * and drops every pointer. Each is the most recent allocation of its cache, which is what makes a
  * freshly leaked s_fs_info hard to see: per-CPU structures may still point to it. Reading the file
  * gives the sizes, one a line. "reap" frees what was planted, so that a canary is never a neighbour
- * of the next one.
+ * of the next one. "stacks" clears what tasks that sleep have left on their stacks.
  */
 #include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task_stack.h>
 #include <linux/slab.h>
+#include <linux/stop_machine.h>
 
 #include "errpath_command.h"
 
@@ -53,9 +57,50 @@ static int canary_reap(const char *argument)
 	return 0;
 }
 
+#ifdef CONFIG_X86_64
+static bool runs(const struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	if (task->on_cpu)
+		return true;
+#endif
+	return task == current;
+}
+
+/* With every processor stopped: below its stack pointer a task has nothing that it uses. */
+static __no_sanitize_address int clear_below(void *unused)
+{
+	struct task_struct *leader, *task;
+
+	for_each_process_thread(leader, task) {
+		unsigned long *word, *top;
+
+		/* One that has ended may have given its stack back. */
+		if (runs(task) || !refcount_read(&task->stack_refcount))
+			continue;
+		top = (unsigned long *)task->thread.sp;
+		/* The last word is the kernel's mark of an overrun. */
+		for (word = end_of_stack(task) + 1; word < top; word++)
+			WRITE_ONCE(*word, 0);
+	}
+	return 0;
+}
+
+static int canary_stacks(const char *argument)
+{
+	return stop_machine(clear_below, NULL, NULL);
+}
+#else
+static int canary_stacks(const char *argument)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
 static const struct errpath_command commands[] = {
 	{ "plant", errpath_canary_plant },
 	{ "reap", canary_reap },
+	{ "stacks", canary_stacks },
 	{}
 };
 

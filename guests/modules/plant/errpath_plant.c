@@ -5,9 +5,10 @@
  * Writing "keep WHAT" to debugfs errpath_plant takes one of something and keeps it where everybody
  * can see it: nothing that kmemleak would call a leak. It proves what is counted
  * (harness/errpath/oracles/resources.py). "drop" gives a reference to this module back, whether or
- * not one was taken. "lose" leaks one object that is not a canary. "flood N" prints N lines as fast
- * as it can, of which the reader of the log may miss some; "print N" lets it read them. "stay"
- * never comes back.
+ * not one was taken. "lose" leaks one object that is not a canary, "hide" one whose address stays
+ * on the stack of a thread, "stale" one whose address stays where the stack of a worker is no
+ * longer in use. "flood N" prints N lines as fast as it can, of which the reader of the log may
+ * miss some; "print N" lets it read them. "stay" never comes back.
  */
 #include <linux/buffer_head.h>
 #include <linux/completion.h>
@@ -17,6 +18,7 @@
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/kstrtox.h>
+#include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/printk.h>
@@ -24,6 +26,7 @@
 #include <linux/swap.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
+#include <linux/workqueue.h>
 
 #include "errpath_command.h"
 #include "errpath_features.h"
@@ -181,6 +184,67 @@ static noinline int errpath_plant_lose(const char *argument)
 	return object ? 0 : -ENOMEM;
 }
 
+static void *hidden;
+static DECLARE_COMPLETION(hidden_taken);
+
+/* The address must be on the stack, and nowhere else. */
+static int hold_on_stack(void *unused)
+{
+	void *object;
+
+	WRITE_ONCE(object, hidden);
+	hidden = NULL;
+	complete(&hidden_taken);
+	while (READ_ONCE(object))
+		schedule_timeout_idle(MAX_SCHEDULE_TIMEOUT);
+	return 0;
+}
+
+static int plant_hide(const char *argument)
+{
+	struct task_struct *thread;
+
+	hidden = kzalloc(512, GFP_KERNEL);
+	if (!hidden)
+		return -ENOMEM;
+	thread = kthread_run(hold_on_stack, NULL, "errpath_hider");
+	if (IS_ERR(thread))
+		return PTR_ERR(thread);
+	/* The thread never ends. */
+	__module_get(THIS_MODULE);
+	wait_for_completion(&hidden_taken);
+	return 0;
+}
+
+#define DEEP_WORDS 128
+
+/* What the worker calls when it goes to sleep does not come as far down. */
+static noinline void leave_on_stack(void *object)
+{
+	void *deep[DEEP_WORDS];
+
+	barrier_data(deep);
+	WRITE_ONCE(deep[0], object);
+}
+
+static void leave_work(struct work_struct *work)
+{
+	leave_on_stack(hidden);
+	hidden = NULL;
+}
+
+static DECLARE_WORK(stale_work, leave_work);
+
+static int plant_stale(const char *argument)
+{
+	hidden = kzalloc(512, GFP_KERNEL);
+	if (!hidden)
+		return -ENOMEM;
+	schedule_work(&stale_work);
+	flush_work(&stale_work);
+	return 0;
+}
+
 static int plant_stay(const char *argument)
 {
 	DECLARE_COMPLETION_ONSTACK(never);
@@ -216,9 +280,11 @@ static int plant_print(const char *argument)
 static const struct errpath_command commands[] = {
 	{ "drop", plant_drop },
 	{ "flood", plant_flood },
+	{ "hide", plant_hide },
 	{ "keep", plant_keep },
 	{ "lose", errpath_plant_lose },
 	{ "print", plant_print },
+	{ "stale", plant_stale },
 	{ "stay", plant_stay },
 	{}
 };

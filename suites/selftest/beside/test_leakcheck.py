@@ -183,6 +183,8 @@ def test_a_state_of_something_else_is_no_verdict(
 _STEP = """
 mount -t debugfs debugfs /sys/kernel/debug
 step() { name=$1; shift; echo "=== $name"; "$@"; echo "=== status $?"; }
+hide() { sh -c 'echo -n hide > /sys/kernel/debug/errpath_plant'; }
+stale() { sh -c 'echo -n stale > /sys/kernel/debug/errpath_plant'; }
 lose() { sh -c 'echo -n lose > /sys/kernel/debug/errpath_plant'; }
 check() { step "$1-begin" errpath-leakcheck begin "$1"; shift; "$@"; }
 """
@@ -202,6 +204,13 @@ check leak lose
 lose
 step leak errpath-leakcheck --kmsg end
 step log sh -c 'dmesg | grep -c "BUG: memory leak in leak: 2 unref"'
+check stale stale
+step stale errpath-leakcheck end
+check hidden hide
+step hidden errpath-leakcheck end
+errpath-leakcheck begin owned
+echo -n hide > /sys/kernel/debug/errpath_plant
+step owned errpath-leakcheck end
 step run errpath-leakcheck --ktap run 'a # run' -- sh -c 'exit 3'
 echo off > /sys/kernel/debug/kmemleak
 step off errpath-leakcheck begin off
@@ -265,6 +274,21 @@ def test_verdicts_where_leaks_can_be_seen(kernel: BuiltKernel, tmp_path: Path) -
     assert [record.size for record in parse_records(output.partition("\n")[2])] == [512, 512]
     assert "errpath_canary" not in output
     assert steps["log"] == (0, "1\n")
+
+    # A worker's stack has a pointer to it where nothing is in use.
+    status, output = steps["stale"]
+    assert status == 1
+    assert output.splitlines()[1].startswith("unreferenced object")
+    assert "plant_stale+0x" in output
+    # Nobody uses what a thread has on its stack of a task that has ended.
+    status, output = steps["hidden"]
+    assert status == 1
+    lines = output.splitlines()
+    assert lines[0] == "BUG: memory leak in hidden: 1 unreferenced object"
+    assert lines[1] == "pointers are on stacks alone, and the tasks that allocated have ended"
+    assert "plant_hide+0x" in output
+    # The shell that allocated is there.
+    assert steps["owned"] == (0, "owned: clean (6 planted leaks were found)\n")
 
     status, output = steps["run"]
     assert status == 3
