@@ -68,13 +68,18 @@ int verb_module_load(struct call *call)
 	return 0;
 }
 
+static int delete_module(void *name)
+{
+	return syscall(SYS_delete_module, name, O_NONBLOCK) == 0 ? 0 : -errno;
+}
+
+/* A module whose reference was dropped once too often is a BUG, which kills the task. */
 int verb_module_unload(struct call *call)
 {
 	const char *name = json_string_value(json_object_get(call->request, "name"));
+	int error = name ? in_own_task(delete_module, (void *)name) : -EINVAL;
 
-	if (!name || syscall(SYS_delete_module, name, O_NONBLOCK) != 0)
-		return FAIL(call, "delete_module", name);
-	return 0;
+	return error ? fail(call, "delete_module", name, -error) : 0;
 }
 
 /* Runs a program of the guest from an argv list; its output is the reply's blob. */

@@ -92,6 +92,20 @@ int write_bytes_as(const char *task, pid_t *pid, const char *path, int flags, in
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
+int in_own_task(int (*work)(void *), void *argument)
+{
+	pid_t child = fork();
+	int status;
+
+	if (child < 0)
+		return -errno;
+	if (child == 0)
+		_exit(-work(argument));
+	if (waitpid(child, &status, 0) < 0)
+		return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+}
+
 int64_t now_ms(void)
 {
 	struct timespec now;

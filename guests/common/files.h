@@ -34,6 +34,12 @@ int write_text(const char *path, const char *text);
 int write_bytes_as(const char *task, pid_t *pid, const char *path, int flags, int mode,
 		   const void *data, size_t size);
 
+/*
+ * What `work` returns, 0 or -errno, in a task of its own that then ends: its stack is clear, what a
+ * call leaves there is gone, and if the kernel kills it, -ECHILD.
+ */
+int in_own_task(int (*work)(void *), void *argument);
+
 /* CLOCK_MONOTONIC. */
 int64_t now_ms(void);
 

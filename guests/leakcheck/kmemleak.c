@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,24 +51,6 @@ void wait_ms(long ms)
 
 	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
 		;
-}
-
-/*
- * In a task of its own with a cleared stack: what a call leaves on ours would be scanned, and a
- * pointer to a lost object there would hide it.
- */
-static int in_own_task(int (*work)(void *), void *argument)
-{
-	pid_t child = fork();
-	int status;
-
-	if (child < 0)
-		return -errno;
-	if (child == 0)
-		_exit(-work(argument));
-	if (waitpid(child, &status, 0) < 0)
-		return -errno;
-	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
 }
 
 /* Writes the lowest processor of a mask (hexadecimal, commas between words) in the same form. */

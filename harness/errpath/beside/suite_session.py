@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from errpath.beside.shell import GuestShell
 from errpath.beside.suite_counts import Rises, SuiteCounts
@@ -47,6 +47,8 @@ class SuiteResult:
     repeats: int = 0
     # Seconds of the test itself.
     seconds: float = 0.0
+    # Of a test that failed, by name: its output, the kernel log, what its runner has written.
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def status(self) -> CaseStatus:
@@ -87,6 +89,8 @@ class TestRan:
     # By its runner, and in the kernel log.
     failures: tuple[Failure, ...]
     seconds: float
+    # As `SuiteResult.files`.
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def skipped(self) -> bool:
@@ -95,7 +99,9 @@ class TestRan:
 
     def result(self) -> SuiteResult:
         """Unless something else is found."""
-        return SuiteResult(self.test, self.answer, self.failures, seconds=self.seconds)
+        return SuiteResult(
+            self.test, self.answer, self.failures, seconds=self.seconds, files=self.files
+        )
 
 
 class SuiteSession:
@@ -159,8 +165,21 @@ class SuiteSession:
         prepared.guest.write_file("/dev/kmsg", mark)
         answer, why = self.answer(shell, test, ahead)
         seconds = time.monotonic() - began
-        crashes = find_crashes(prepared.guest.dmesg().rpartition(mark)[2])
-        return TestRan(test, answer, (*log_failures(crashes), *why), seconds)
+        log = prepared.guest.dmesg().rpartition(mark)[2]
+        failures = (*log_failures(find_crashes(log)), *why)
+        files = self._files(shell, test, answer, log) if failures else {}
+        return TestRan(test, answer, failures, seconds, files)
+
+    def _files(
+        self, shell: GuestShell, test: str, answer: Answer | None, log: str
+    ) -> dict[str, bytes]:
+        files = {"kernel.log": log.encode()}
+        if answer is not None:
+            files["runner.log"] = answer.output.encode()
+        # The verdict stands without them.
+        with contextlib.suppress(AgentError, InfrastructureError):
+            files |= self.suite.files(shell, test)
+        return files
 
     def left(
         self, prepared: PreparedGuest, shell: GuestShell
@@ -223,13 +242,15 @@ class SuiteSession:
     def died(self, test: str, prepared: PreparedGuest, cause: str, seconds: float) -> SuiteResult:
         """A test that its guest did not survive."""
         console = prepared.guest.console
+        files: dict[str, bytes] = {}
         crashes: tuple[Crash, ...] = ()
         if console is not None:
             console.wait_end(Deadline.after(_LOG_SECONDS, "the console"))
             crashes = tuple(console.crashes())
+            files["console.log"] = console.text.encode()
         self.close()
         failures = log_failures(crashes) or (infrastructure(cause),)
-        return SuiteResult(test, None, worst_first(failures), seconds=seconds)
+        return SuiteResult(test, None, worst_first(failures), seconds=seconds, files=files)
 
     @staticmethod
     def check(prepared: PreparedGuest, check: Check) -> canary.Checked:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import fnmatch
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +79,11 @@ class Suite(Protocol):
         runner that takes long to start may go on to them."""
         del ahead
         return self.run(shell, test, seconds=seconds)
+
+    def files(self, shell: GuestShell, test: str) -> Mapping[str, bytes]:
+        """What its runner has written about a test that failed, by the name of the file."""
+        del shell, test
+        return {}
 
     def rest(self, shell: GuestShell) -> None:
         """Leave nothing mounted after a test, so that what a mount takes is given back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from errpath.beside.shell import SCRATCH_DISK, TEST_DISK, GuestShell
@@ -32,12 +32,15 @@ _PASSED = re.compile(r"^(?:[a-z0-9_-]+/\d+.*)?[ \t]\d+s$", re.MULTILINE)
 _MORE = re.compile(r"^    \+(?!\+\+ )(.*)$", re.MULTILINE)
 # So many characters of it.
 _SHOWN = 100
+_RESULTS = "/tmp/results"
+# Files of a test that are larger are left in the guest: some write what a disk holds.
+_KEPT_KIB = 4096
 _CONFIG = """export FSTYP={fs}
 export TEST_DEV={test}
 export TEST_DIR=/mnt/test
 export SCRATCH_DEV={scratch}
 export SCRATCH_MNT=/mnt/scratch
-export RESULT_BASE=/tmp/results
+export RESULT_BASE={results}
 export LOGGER_PROG="{shell} /suite/errpath.logger"
 """
 # Where `check` and errpath meet: `at` tells which test comes next, `go` lets it begin.
@@ -71,9 +74,10 @@ class Xfstests(Suite):
     def prepare(self, shell: GuestShell) -> None:
         fs = self.filesystem
         disks = {"test": shell.disks[TEST_DISK], "scratch": shell.disks[SCRATCH_DISK]}
-        shell.write("/suite/local.config", _CONFIG.format(fs=fs, shell=self.shell, **disks))
+        config = _CONFIG.format(fs=fs, shell=self.shell, results=_RESULTS, **disks)
+        shell.write("/suite/local.config", config)
         shell.write("/suite/errpath.logger", _LOGGER)
-        script = f"""mkdir -p /mnt/test /mnt/scratch /tmp/results
+        script = f"""mkdir -p /mnt/test /mnt/scratch {_RESULTS}
 echo errpath > /proc/sys/kernel/hostname
 {self._volume(shell)}"""
         shell.check(script, seconds=_PREPARE_SECONDS)
@@ -138,6 +142,15 @@ cat {_MEET}/next {_MEET}/log
         output = shell.run(script, seconds=seconds).output
         next_test, _, log = output.partition("\n")
         return check_answer(test, log, ended=next_test == _ENDED)
+
+    def files(self, shell: GuestShell, test: str) -> Mapping[str, bytes]:
+        """Its output, where that is not what was expected, and what the test has written itself."""
+        script = f"cd {_RESULTS} && find . -path './{test}.*' -type f -size -{_KEPT_KIB}k"
+        names = shell.run(script, seconds=_PREPARE_SECONDS).output.split()
+        return {
+            name.rpartition("/")[2]: shell.guest.read_file(f"{shell.root}{_RESULTS}/{name}")
+            for name in names
+        }
 
     def rest(self, shell: GuestShell) -> None:
         # A volume that is still in use stays mounted, and its superblock is counted. The next test

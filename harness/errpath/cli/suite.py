@@ -26,9 +26,11 @@ from errpath.cli.parser import add_groups
 from errpath.errors import NO_ANSWER, UsageError
 from errpath.kernel import KernelStore
 from errpath.kernel.source.patches import given_patches
+from errpath.results.artefacts import write_files
 from errpath.results.kernel_record import kernel_record
 from errpath.results.records import CaseRecord, CaseStatus, KernelRecord, ShardRecord
 from errpath.results.reports.jsonl import ResultWriter, read_results
+from errpath.results.session import run_directory
 from errpath.results.shard import assign, parse_shard
 from errpath.runner.known_issue_files import KNOWN_ISSUES, load_known_issues
 from errpath.runner.known_issues import KnownIssues
@@ -37,6 +39,7 @@ from errpath.runner.options import (
     GuestOptions,
     KernelOptions,
     LogOptions,
+    ResultOptions,
     RunOptions,
     choices,
 )
@@ -59,7 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("suite", choices=SUITES, help="which suite")
     parser.add_argument("tests", nargs="*", metavar="TEST", help="such as generic/001")
-    add_groups(parser, KernelOptions, GuestOptions, LogOptions)
+    add_groups(parser, KernelOptions, GuestOptions, LogOptions, ResultOptions)
     parser.set_defaults(guest="debian")
     parser.add_argument("--fs", default="", metavar="NAME,NAME", help="the filesystem under test")
     parser.add_argument(
@@ -99,9 +102,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="the oracles after every N tests; where they find something, after each (default 1)",
     )
     parser.add_argument("--shard", default="1/1", metavar="I/N", help="the I-th of N parts")
-    parser.add_argument(
-        "--results", type=Path, metavar="FILE", help="every result, one JSON object per line"
-    )
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -210,6 +210,7 @@ class _Side:
     ) -> None:
         self.arguments = arguments
         self.choice = choice
+        self.directory = run_directory(arguments.artefacts.absolute()) / scratch.name
         self.progress = progress
         self.guests = SuiteGuests(
             arguments.suite,
@@ -245,7 +246,11 @@ class _Side:
 
     def _record(self, result: SuiteResult) -> CaseRecord:
         record = result.record(self.run.suite, self.arguments.fs)
-        return replace(record, rerun=_rerun(self.arguments, result.test, self.choice))
+        folder = ""
+        if result.status in (CaseStatus.FAIL, CaseStatus.ERROR) and result.files:
+            folder = str(write_files(result.files, self.directory, record.case))
+        rerun = _rerun(self.arguments, result.test, self.choice)
+        return replace(record, rerun=rerun, artefacts=folder)
 
 
 def _before(choice: Choice, patches: Sequence[str]) -> Choice:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from errpath.errors import InfrastructureError
 from errpath.results.reports.text import Decoder, decode_record
 from errpath.runner.result import Result
 
-__all__ = ["write_artefacts"]
+__all__ = ["write_artefacts", "write_files"]
 
 _GUEST_FILES = ("console.log", "host.log", "qemu.argv", "qemu.log")
 
@@ -31,7 +32,7 @@ def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path
     """
     verdict = result.verdict
     case = verdict.case
-    folder = root / re.sub(r"[^\w.,=+-]", "_", case.id)
+    folder = _folder(root, case.id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if result.artefacts is not None:
@@ -56,10 +57,32 @@ def write_artefacts(result: Result, root: Path, decoder: Decoder | None) -> Path
                 mark = f"-{device.name}" if device.name else ""
                 content.write(folder / f"image{mark}.img")
     except OSError as error:
-        raise InfrastructureError(
-            f"{folder}: {error.strerror}; expected room for artefacts"
-        ) from None
+        raise _no_room(folder, error) from None
     return folder
+
+
+def write_files(files: Mapping[str, bytes], root: Path, case: str) -> Path:
+    """Write files by their names into a case's folder under `root`, and return that.
+
+    Raises:
+        InfrastructureError: the disk is full or the folder cannot be written.
+    """
+    folder = _folder(root, case)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise _no_room(folder, error) from None
+    return folder
+
+
+def _folder(root: Path, case: str) -> Path:
+    return root / re.sub(r"[^\w.,=+-]", "_", case)
+
+
+def _no_room(folder: Path, error: OSError) -> InfrastructureError:
+    return InfrastructureError(f"{folder}: {error.strerror}; expected room for artefacts")
 
 
 def _outcome(outcome: Outcome) -> dict[str, object]:

@@ -9,7 +9,7 @@ from errpath.errors import GuestPoisonedError
 from errpath.faults import injection_list, point_module
 from errpath.filesystems import load_filesystem
 from errpath.guest.channel import AgentError
-from errpath.kernel.log import find_crashes
+from errpath.kernel.log import Crash, find_crashes
 from errpath.oracles.failure import RESOURCE_LEAK, Failure
 from errpath.oracles.kernel_log import log_failures
 from errpath.oracles.superblocks import supers_left
@@ -39,6 +39,9 @@ def unload_all(prepared: PreparedGuest) -> tuple[Failure, ...]:
             try:
                 guest.unload_module(name)
             except AgentError as error:
+                if _crashes(prepared):
+                    # Whatever it held it holds for ever: nothing else unloads.
+                    raise guest.poison(str(error)) from None
                 left.append(
                     Failure(
                         RESOURCE_LEAK,
@@ -49,11 +52,16 @@ def unload_all(prepared: PreparedGuest) -> tuple[Failure, ...]:
                 )
         return (*left, *log_failures(find_crashes(guest.dmesg()[printed:])))
     except GuestPoisonedError as error:
-        crashes = guest.console.crashes() if guest.console is not None else ()
-        fatal = tuple(crash for crash in crashes if crash.fatal)
+        fatal = _crashes(prepared)
         if not fatal:
             raise
         return (
             *log_failures(fatal),
             Failure(RESOURCE_LEAK, "unloading took the guest down", detail=str(error)),
         )
+
+
+def _crashes(prepared: PreparedGuest) -> tuple[Crash, ...]:
+    """What the kernel does not survive."""
+    console = prepared.guest.console
+    return tuple(crash for crash in (console.crashes() if console else ()) if crash.fatal)

@@ -426,6 +426,9 @@ def test_a_leak_in_a_test_that_passes_is_found_by_name(small: SuiteRun) -> None:
     assert leak.failures[0].title == "memory leak in errpath_plant_lose"
     assert (leak.confirmed, leak.repeats) == (1, 1)
     assert [failure.kind for failure in results["003"].failures] == [TEST]
+    assert results["003"].files["003.out.bad"].endswith(b"\nunexpected\n")
+    assert b"output mismatch" in results["003"].files["runner.log"]
+    assert results["001"].files == {}
     record = results["004"].record(small.suite, "ext2")
     assert (record.case, record.reasons) == ("xfstests-ext2:generic/004", ("no such feature",))
 
