@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -66,16 +67,28 @@ static int close_after(int file, int error)
 	return error;
 }
 
+/* What direct I/O wants of an address in memory. */
+#define ALIGNMENT 4096
+
 /* Writes all of the step's data to a file that is opened with `flags`. */
 static int put(const struct arguments *arguments, int flags)
 {
-	const char *data = json_string_value(json_object_get(arguments->step, "data"));
-	size_t size = data ? strlen(data) : 0, used = 0;
-	int file = open(arguments->path, O_WRONLY | O_CLOEXEC | flags, 0644);
-	int error = 0;
+	const char *text = json_string_value(json_object_get(arguments->step, "data"));
+	size_t size = text ? strlen(text) : 0, used = 0;
+	char *data = aligned_alloc(ALIGNMENT, (size / ALIGNMENT + 1) * ALIGNMENT);
+	int error = 0, file;
 
-	if (file < 0)
-		return -errno;
+	if (!data)
+		return -ENOMEM;
+	memcpy(data, text ? text : "", size);
+	if (json_is_true(json_object_get(arguments->step, "direct")))
+		flags |= O_DIRECT;
+	file = open(arguments->path, O_WRONLY | O_CLOEXEC | flags, 0644);
+	if (file < 0) {
+		error = -errno;
+		free(data);
+		return error;
+	}
 	while (!error && used < size) {
 		ssize_t done = write(file, data + used, size - used);
 
@@ -84,6 +97,7 @@ static int put(const struct arguments *arguments, int flags)
 		else
 			used += done;
 	}
+	free(data);
 	return close_after(file, error);
 }
 

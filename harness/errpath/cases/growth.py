@@ -21,6 +21,7 @@ from errpath.cases.volume_steps import (
     ReadBack,
     ReadFile,
     Sync,
+    Truncate,
     Unlink,
     WriteFile,
 )
@@ -48,16 +49,20 @@ _TURNS = 40
 # Free nodes of a tree that has them behind the map of its header node.
 _BEHIND_THE_MAP = 2100
 _HEADER_MAP = 256
+_SECTOR = 512
 
 
 def growth_cases() -> Iterator[MountCase]:
-    """Three cases for each filesystem; for HFS, one that repeats, and one of a map in two nodes."""
+    """Three cases for each filesystem; for HFS, one that repeats, and one of a map in two nodes;
+    for HFS+, one of direct writes, which need blocks of two sectors: HFS hangs with those."""
     for name in ("hfs", "hfsplus"):
         volume = _volume(name)
         block = volume.block_size
         yield _case(f"{name}-trees-grow-and-shrink", volume, (_grow(block), _shrink()))
         yield _case(f"{name}-files-grow-in-turns", volume, _in_turns(block))
         yield _case(f"{name}-files-made-anew", volume, _anew())
+    sectors = HfsPlusVolume(name="sectors", block_size=2 * _SECTOR, free_blocks=20)
+    yield _case("hfsplus-file-grows-directly", sectors, _directly())
     again = (Mkdir(_DIRECTORY), *_made(_FEW), *_removed(_FEW), Unlink(_DIRECTORY), Sync())
     # No room for a tree that loses the nodes that it gives back.
     tight = HfsVolume(name="tight", spare_nodes=14, free_blocks=4)
@@ -142,6 +147,16 @@ def _anew() -> tuple[tuple[Step, ...], ...]:
     anew = [step for name in _names() for step in (Unlink(name), WriteFile(name, data=""))]
     made = (Mkdir(_DIRECTORY), *_made(_FILES), *anew, Sync())
     return made, (*_removed(_FILES), Unlink(_DIRECTORY), Sync())
+
+
+def _directly() -> tuple[tuple[Step, ...], ...]:
+    """A direct write within the last block of a file; then the file grows, and shrinks again."""
+    first, second = "a" * _SECTOR, "b" * _SECTOR
+    made = (WriteFile("file", data=first + "c"), Truncate("file", _SECTOR), Fsync("file"))
+    grown = (AppendFile("file", data=second, direct=True), ReadFile("file", data=first + second))
+    again = (Truncate("file", 4 * _SECTOR), Truncate("file", 2 * _SECTOR), Fsync("file"))
+    read = ReadFile("file", data=first + second)
+    return (*made, *grown, *again, read), (read, Unlink("file"), Sync())
 
 
 def _shrink() -> tuple[Step, ...]:

@@ -38,6 +38,9 @@ __all__ = [
     "WriteProbe",
 ]
 
+# Bytes; a direct write of less is refused by most devices.
+_SECTOR = 512
+
 # linux/xattr.h
 _XATTR_FLAGS = {"": 0, "create": 1, "replace": 2}
 # linux/falloc.h
@@ -97,14 +100,19 @@ class _OfPath(Step):
 @dataclass(frozen=True)
 class _Writing(_OfPath):
     data: str
+    # By direct I/O (O_DIRECT): whole sectors, past the page cache.
+    direct: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if "\0" in self.data:
             raise ValueError("data: got a NUL; expected text")
+        if self.direct and (not self.data or len(self.data.encode()) % _SECTOR):
+            raise ValueError(f"data: got {len(self.data)} bytes; expected sectors of {_SECTOR}")
 
     def arguments(self) -> dict[str, Any]:
-        return {"path": self.path, "data": self.data}
+        direct = {"direct": True} if self.direct else {}
+        return {"path": self.path, "data": self.data, **direct}
 
 
 @dataclass(frozen=True)

@@ -56,6 +56,10 @@ _EIO = Call("f")
         (WriteProbe(), {"op": "probe"}),
         (WriteFile("a", "b"), {"op": "write", "path": "a", "data": "b"}),
         (AppendFile("a", "b"), {"op": "append", "path": "a", "data": "b"}),
+        (
+            AppendFile("a", "b" * 512, direct=True),
+            {"op": "append", "path": "a", "data": "b" * 512, "direct": True},
+        ),
         (Fsync("a"), {"op": "fsync", "path": "a"}),
         (Truncate("a", 3), {"op": "truncate", "path": "a", "length": 3}),
         (Mkdir("a"), {"op": "mkdir", "path": "a"}),
@@ -146,6 +150,7 @@ def test_a_case_goes_on_after_what_was_expected() -> None:
         ),
         (lambda: Mkdir(""), "path: got ''; expected a path below the mount point"),
         (lambda: WriteFile("a", "b\0"), "data: got a NUL; expected text"),
+        (lambda: AppendFile("a", "b", direct=True), "data: got 1 bytes; expected sectors of 512"),
         (lambda: Fallocate("a", 0), "length: got 0 at 0; expected bytes"),
         (
             lambda: Fallocate("a", 1, mode="sparse"),

@@ -92,6 +92,8 @@ def test_steps_on_a_volume(run_cases: RunCases) -> None:
         *(ListXattr("a", ("user.b", "user.c")), ListXattr("a", ("user.b",), expect="EBADMSG")),
         *(ListXattr("a", ("user.b", "user.c", "user.d"), expect="EBADMSG"), ListXattr(".")),
         *(RemoveXattr("a", "user.b"), RemoveXattr("a", "user.b", expect="ENODATA")),
+        *(WriteFile("e", "d" * 512, direct=True), AppendFile("e", "e" * 1024, direct=True)),
+        ReadFile("e", "d" * 512 + "e" * 1024),
         *(WriteFile("no/such", "x", expect="ENOENT"), Umount()),
     )
     cases = [
