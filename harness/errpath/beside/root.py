@@ -104,8 +104,19 @@ def make_root(definition: RootDefinition, archive: Path | None, progress: Progre
         if final.exists():
             return final
         began = time.monotonic()
-        with progress.step(f"root {definition.name}"), scratch_directory() as scratch:
+        # In a user namespace mmdebstrap writes as users who may not be able to enter ours.
+        reachable = os.geteuid() != 0
+        with (
+            progress.step(f"root {definition.name}"),
+            scratch_directory(reachable=reachable) as scratch,
+        ):
             out = scratch / "root.squashfs"
+            if reachable:
+                out.touch()
+                out.chmod(0o666)
+                if archive is not None:
+                    archive = Path(shutil.copy(archive, scratch / archive.name))
+                    archive.chmod(0o644)
             _run(definition, archive, out, final.with_suffix(".log"))
             # Not on the same file system, perhaps.
             with replacing(final) as part:

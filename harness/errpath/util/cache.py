@@ -38,15 +38,14 @@ def store_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> Path:
             part.write_bytes(data)
             part.chmod(mode)
     except OSError as error:
-        raise InfrastructureError(
-            f"{path}: {error.strerror}; expected room to write the cache"
-        ) from None
+        raise InfrastructureError(f"{path}: {error.strerror}; expected room to write") from None
     return path
 
 
 @contextlib.contextmanager
-def scratch_directory() -> Iterator[Path]:
-    """A directory for the time of one step.
+def scratch_directory(*, reachable: bool = False) -> Iterator[Path]:
+    """A directory for the time of one step; `reachable` by other users, which a home directory need
+    not be: in the system's directory for temporary files.
 
     Each is locked while it is in use; whoever makes one removes those that are no longer held,
     so that not even `kill -9` leaves one for long.
@@ -56,12 +55,20 @@ def scratch_directory() -> Iterator[Path]:
     """
     # Not `tmp`, which is the kernel builds' and holds no locks of this kind.
     parent = cache_root() / "scratch"
+    mode = 0o700
+    if reachable:
+        parent = Path(tempfile.gettempdir()) / f"errpath-{os.geteuid()}"
+        mode = 0o711
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        if reachable:
+            # Another user's cannot be changed, and is not to be trusted.
+            parent.chmod(mode)
         with _locked(parent):
             for old in parent.iterdir():
                 _remove_unused(old)
             path = Path(tempfile.mkdtemp(prefix="step-", dir=parent))
+            path.chmod(mode)
             descriptor = open_to_lock(path, create=False)
             lock_descriptor(descriptor)
     except OSError as error:

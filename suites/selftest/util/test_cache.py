@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,18 @@ with scratch_directory() as path:
     print(path, flush=True)
     sys.stdin.read()
 """
+
+
+def test_others_can_enter_what_is_reachable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with cache.scratch_directory(reachable=True) as path:
+        assert path.is_relative_to(tmp_path)
+        for one in (path, path.parent):
+            assert one.stat().st_mode & 0o777 == 0o711
+    assert not path.exists()
 
 
 def test_what_a_killed_process_left_goes_with_the_next(root: Path) -> None:
