@@ -146,8 +146,9 @@ def fresh_volume(fs: str, device: str, mkfs: str = "") -> str:
 # -- KTAP ----------------------------------------------------------------------------------------
 
 _KTAP = re.compile(
-    r"^ *(?P<not>not )?ok \d+(?: -)? *(?P<name>[^#\n]*?)(?: *# *(?P<directive>[A-Z]+)"
-    r"\b(?P<reason>[^\n]*))?$",
+    # kselftest's runner gives an exit status where KTAP has a directive: `# exit=1`.
+    r"^ *(?P<not>not )?ok \d+(?: -)? *(?P<name>[^#\n]*?)(?: *# *(?:(?P<directive>[A-Z]+)"
+    r"\b(?P<reason>[^\n]*)|[^\n]*))?$",
     re.MULTILINE,
 )
 

@@ -311,8 +311,8 @@ class Filesystem:
     # valid. Or why there is none, of a filesystem that is mounted for writing.
     fsck: tuple[str, ...] = ()
     no_fsck: str = ""
-    # What of "readonly", a read-only mount, and "failed", a mount that failed, may write to the
-    # device all the same, and why.
+    # What of "readonly", a read-only mount, "failed", a mount that failed, and "fault", either of
+    # them in which a fault fired, may write to the device all the same, and why.
     writes: dict[str, str] = field(default_factory=dict)
     # Of that, nothing but fields of HFS and HFS+ that this regular expression matches from their
     # beginning, as reports name them ("mdb.drAtrb = 0x0800 (2048), was 0x0100 (256)").
@@ -331,8 +331,9 @@ class Filesystem:
             if not reason.strip():
                 raise ValueError(f"lacks: {key}: expected the reason")
         for key, reason in self.writes.items():
-            if key not in ("readonly", "failed") or not reason.strip():
-                raise ValueError(f"writes: got {key!r}; expected readonly or failed, and a reason")
+            if key not in ("readonly", "failed", "fault") or not reason.strip():
+                known = "readonly, failed or fault"
+                raise ValueError(f"writes: got {key!r}; expected {known}, and a reason")
         if self.fsck and "{image}" not in self.fsck:
             raise ValueError("fsck: expected the word {image}")
         for key in self.places:

@@ -53,7 +53,8 @@ def volume_failures(
     if outcome.changed and not outcome.hung and outcome.signal is None:
         how, name = _reader(case, outcome)
         fields = _fields(case, outcome) if how else []
-        if how and not _permitted(load(case.filesystem), how, fields):
+        keys = (how, "fault") if outcome.fired else (how,)
+        if how and not _permitted(load(case.filesystem), keys, fields):
             detail = _where(outcome, fields)
             found.append(Failure(VOLUME, f"{name} changed the volume", detail=detail))
     if outcome.fsck:
@@ -116,8 +117,8 @@ def _fields(case: MountCase, outcome: Outcome) -> list[str]:
     return list(changed_values(before.patched_all(outcome.changed), before))
 
 
-def _permitted(fs: Filesystem, how: str, fields: Sequence[str]) -> bool:
-    if how not in fs.writes:
+def _permitted(fs: Filesystem, keys: Sequence[str], fields: Sequence[str]) -> bool:
+    if not any(key in fs.writes for key in keys):
         return False
     only = fs.writes_only
     return not only or (bool(fields) and all(re.match(only, one) for one in fields))

@@ -113,6 +113,9 @@ def test_what_ktap_says() -> None:
     assert ktap_answer(nested).why == "not ok: inner, outer"
     skipped = ktap_answer("ok 1 selftests: a: b # SKIP needs root\n")
     assert (skipped.status, skipped.why) == (SuiteStatus.SKIP, "needs root")
+    # As kselftest's runner ends a test that fails.
+    failed = ktap_answer("# not ok 1 inner\nnot ok 1 selftests: a: b # exit=1\n")
+    assert (failed.status, failed.why) == (SuiteStatus.FAIL, "not ok: selftests: a: b")
     assert ktap_answer("not ok 1 a # XFAIL known\n").status is SuiteStatus.PASS
     with pytest.raises(InfrastructureError):
         ktap_answer("# nothing\n")

@@ -65,6 +65,14 @@ def test_what_a_file_permits_is_no_failure() -> None:
     assert volume_failures(_case(_FAILS), _outcome(_EINVAL), load=lambda name: permits)
 
 
+def test_what_only_a_fault_may_write() -> None:
+    permits = replace(load_filesystem("hfs"), writes={"fault": "its error"}, writes_only="")
+    outcome = _outcome(_OK)
+    assert volume_failures(_case(_RO), outcome, load=lambda name: permits)
+    fired = replace(outcome, fired=1)
+    assert not volume_failures(_case(_RO), fired, load=lambda name: permits)
+
+
 def test_a_failed_mount_of_hfs_may_mark_the_volume_as_mounted_and_no_more() -> None:
     outcome = _outcome(_EINVAL)
     assert not volume_failures(_case(_FAILS), outcome)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,8 @@ from errpath.cases.damaged import damaged_cases
 from errpath.cases.failing import failing
 from errpath.cases.growth import growth_cases
 from errpath.cases.lifecycle import plan
-from errpath.filesystems import EVENTS
+from errpath.cases.sweeping import sequence
+from errpath.filesystems import EVENTS, load_filesystem
 from errpath.runner.batch_judge import Announce
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.result import Result
@@ -37,6 +38,8 @@ _SWEEPS = (
     ("grow", ("plain", "alloc", "io")),
     ("mount-rw", ("call",)),
 )
+
+_READ_ONLY = {"mount-rw": "mount-ro"}
 
 # Is shown results as soon as they are there, and may raise.
 Look = Callable[[Mapping[str, Result]], None]
@@ -125,7 +128,18 @@ def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
     grown = [case for case in (*growth_cases(), *damaged_cases()) if case.filesystem == filesystem]
     cases = [*grown, *cycle, *(case for case in made if not case.exclusive)]
     rungs: list[Rung] = [CaseRung("suites", filesystem, cases)]
-    for event, kinds in _SWEEPS if sweeps else ():
+    for event, kinds in _swept(filesystem) if sweeps else ():
         units = tuple(SweepUnit(filesystem, event, kind) for kind in kinds)
         rungs.append(SweepRung("sweeps", units))
     return tuple(rungs)
+
+
+def _swept(filesystem: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Events that the filesystem can have, with their kinds; what mounts read-only alone has the
+    mount that it can have."""
+    fs = load_filesystem(filesystem)
+    for event, kinds in _SWEEPS:
+        for possible in (event, _READ_ONLY.get(event, event)):
+            if not sequence(fs, possible).reason:
+                yield possible, kinds
+                break
