@@ -45,6 +45,9 @@ mount -t devpts devpts {_ROOT}/dev/pts
 mount -t tmpfs tmpfs {_ROOT}/dev/shm
 mount -t tmpfs tmpfs {_ROOT}/tmp
 mount -t tmpfs tmpfs {_ROOT}/run
+# Programs of a test may talk over it; a kernel without INET has none.
+ifconfig lo up 2> /dev/null || :
+echo "127.0.0.1 localhost" > {_ROOT}/etc/hosts
 ln -sfn /proc/self/fd /dev/fd
 ln -sfn fd/0 /dev/stdin
 ln -sfn fd/1 /dev/stdout
