@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from errpath.cases.files import file_cases
 from errpath.cases.lifecycle import Planned, parse_events, parse_filesystems, plan
 from errpath.errors import ErrpathError
 from errpath.filesystems import (
@@ -43,7 +44,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def killsb_parameters(config: pytest.Config) -> list[object]:
     """The chosen cases of the matrix as pytest parameters; what is not run is a skip, or an error
-    where an image could not be made.
+    where an image could not be made. Of the whole matrix, with those of ordinary files.
 
     Raises:
         pytest.UsageError: an option names what does not exist, or an image cannot be made.
@@ -51,7 +52,11 @@ def killsb_parameters(config: pytest.Config) -> list[object]:
     try:
         filesystems = parse_filesystems(config.getoption("fs"))
         events = parse_events(config.getoption("event"))
-        return _parameters(plan(filesystems, events))
+        parameters = _parameters(plan(filesystems, events))
+        # They are of no event, and made for our own volumes.
+        if not config.getoption("event") and not config.getoption("image"):
+            parameters += [pytest.param(one, id=one.id) for one in file_cases(filesystems)]
+        return parameters
     except ErrpathError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -11,6 +11,7 @@ import pytest
 
 from errpath.beside.kernel_suites import KUNIT_MODULES
 from errpath.cases.crafted import crafted_cases, known_issue_cases
+from errpath.cases.files import file_cases
 from errpath.cases.lifecycle import plan
 from errpath.errors import DefinitionError
 from errpath.faults.points import POINT_KINDS
@@ -267,6 +268,7 @@ def test_the_file_of_mutants_of_before(tmp_path: Path) -> None:
 def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
     ids = [one.id for one in plan(known_filesystems())]
     ids += [case.id for case in (*test_mount.CASES, *test_catalog.CASES, *crafted_cases())]
+    ids += [case.id for case in file_cases()]
     known = [case for _, case in known_issue_cases()]
     ids += [case.id for case in known]
     # Of other suites those whose tests are the kernel's own.

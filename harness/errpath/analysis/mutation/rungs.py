@@ -11,6 +11,7 @@ from errpath.cases import crafted
 from errpath.cases.case import MountCase
 from errpath.cases.damaged import damaged_cases
 from errpath.cases.failing import failing
+from errpath.cases.files import file_cases
 from errpath.cases.growth import growth_cases
 from errpath.cases.lifecycle import plan
 from errpath.cases.sweeping import sequence
@@ -31,7 +32,8 @@ _FIRST = 32
 _BATCH = 256
 # As the suites do: what one repeat alone shows can be chance.
 _REPEATS = 2
-# Events whose sweeps run, and what of them; calls that are forced take guests down.
+# Events whose sweeps run, and what of them. What fails by itself shares guests, whatever the event;
+# calls that are forced take guests down, and come last.
 _SWEEPS = (
     ("mount-rw", ("plain", "alloc", "io")),
     ("umount", ("plain", "alloc", "io")),
@@ -126,10 +128,16 @@ def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
     cycle = [one.case for one in plan((filesystem,), tuple(EVENTS)) if one.case is not None]
     made = [case for case in crafted.crafted_cases() if case.filesystem == filesystem]
     grown = [case for case in (*growth_cases(), *damaged_cases()) if case.filesystem == filesystem]
-    cases = [*grown, *cycle, *(case for case in made if not case.exclusive)]
+    cases = [
+        *grown,
+        *file_cases((filesystem,)),
+        *cycle,
+        *(case for case in made if not case.exclusive),
+    ]
     rungs: list[Rung] = [CaseRung("suites", filesystem, cases)]
-    for event, kinds in _swept(filesystem) if sweeps else ():
-        units = tuple(SweepUnit(filesystem, event, kind) for kind in kinds)
+    if sweeps:
+        swept = ((event, kind) for event, kinds in _swept(filesystem) for kind in kinds)
+        units = tuple(SweepUnit(filesystem, event, kind) for event, kind in swept)
         rungs.append(SweepRung("sweeps", units))
     return tuple(rungs)
 

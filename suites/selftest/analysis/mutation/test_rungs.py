@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from errpath.analysis.mutation.rungs import SweepRung, rungs_of
@@ -16,7 +18,8 @@ from errpath.analysis.mutation.rungs import SweepRung, rungs_of
     ],
 )
 def test_what_a_filesystem_cannot_have_is_left_out(filesystem: str, events: list[str]) -> None:
-    rungs = rungs_of(filesystem, sweeps=True)
-    swept = [rung.units[0].event for rung in rungs if isinstance(rung, SweepRung)]
-    assert swept == events
-    assert rungs_of(filesystem, sweeps=False) == rungs[:1]
+    cases, sweeps = rungs_of(filesystem, sweeps=True)
+    assert isinstance(sweeps, SweepRung)
+    assert [event for event, _ in itertools.groupby(unit.event for unit in sweeps.units)] == events
+    assert [unit.kind for unit in sweeps.units].index("call") == len(sweeps.units) - 1
+    assert rungs_of(filesystem, sweeps=False) == (cases,)
