@@ -4,7 +4,7 @@ removed. A use after a mount (`Use`) has one small file; what more of it does to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from errpath.cases.case import Device, MountCase
 from errpath.cases.mounting import mount_step
@@ -20,8 +20,10 @@ from errpath.cases.volume_steps import (
     Unlink,
     WriteFile,
 )
+from errpath.errors import ErrpathError
 from errpath.filesystems import known_filesystems, load_filesystem
 from errpath.filesystems.mkfs import volume_image
+from errpath.images import Image
 
 __all__ = ["file_cases"]
 
@@ -38,7 +40,9 @@ _LONG = 200
 _SECONDS = 20.0
 
 
-def file_cases(filesystems: Iterable[str] = ()) -> Iterator[MountCase]:
+def file_cases(
+    filesystems: Iterable[str] = (), *, volume: Callable[[str, str], Image] = volume_image
+) -> Iterator[MountCase]:
     """One case for each of these filesystems, or of all, that can be written to. Those of HFS and
     HFS+ are in `errpath.cases.growth`;"""
     for name in filesystems or known_filesystems():
@@ -47,7 +51,11 @@ def file_cases(filesystems: Iterable[str] = ()) -> Iterator[MountCase]:
             continue
         if fs.read_only or fs.expected("written"):
             continue
-        device = Device(volume_image(name, ""))
+        try:
+            device = Device(volume(name, ""))
+        except ErrpathError:
+            # The matrix has an error of it.
+            continue
         assert device.content is not None
         turns = min(_TURNS_MAX, device.content.size // _ROOM)
         options = tuple((word[0], word[1] if len(word) > 1 else None) for word in fs.options)
