@@ -44,7 +44,7 @@ def file_cases(
     filesystems: Iterable[str] = (), *, volume: Callable[[str, str], Image] = volume_image
 ) -> Iterator[MountCase]:
     """One case for each of these filesystems, or of all, that can be written to. Those of HFS and
-    HFS+ are in `errpath.cases.growth`;"""
+    HFS+ are in `errpath.cases.growth`. `volume` makes a volume, as `volume_image` does."""
     for name in filesystems or known_filesystems():
         fs = load_filesystem(name)
         if name in ("hfs", "hfsplus") or sequence(fs, "grow").reason:
