@@ -73,11 +73,20 @@ int read_to_end(int file, struct blob *out)
 	return error == END_OF_FILE ? 0 : error;
 }
 
+/* 0 or -errno, which a task gives as its exit status; -ECHILD if the kernel killed it. */
+static int task_result(pid_t child)
+{
+	int status;
+
+	if (waitpid(child, &status, 0) < 0)
+		return -errno;
+	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+}
+
 int write_bytes_as(const char *task, pid_t *pid, const char *path, int flags, int mode,
 		   const void *data, size_t size)
 {
 	pid_t child = fork();
-	int status;
 
 	if (child < 0)
 		return -errno;
@@ -87,23 +96,18 @@ int write_bytes_as(const char *task, pid_t *pid, const char *path, int flags, in
 	}
 	if (pid)
 		*pid = child;
-	if (waitpid(child, &status, 0) < 0)
-		return -errno;
-	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+	return task_result(child);
 }
 
 int in_own_task(int (*work)(void *), void *argument)
 {
 	pid_t child = fork();
-	int status;
 
 	if (child < 0)
 		return -errno;
 	if (child == 0)
 		_exit(-work(argument));
-	if (waitpid(child, &status, 0) < 0)
-		return -errno;
-	return WIFEXITED(status) ? -WEXITSTATUS(status) : -ECHILD;
+	return task_result(child);
 }
 
 int64_t now_ms(void)
