@@ -38,7 +38,9 @@ def store_bytes(path: Path, data: bytes, *, mode: int = 0o644) -> Path:
             part.write_bytes(data)
             part.chmod(mode)
     except OSError as error:
-        raise InfrastructureError(f"{path}: {error.strerror}; expected room to write") from None
+        raise InfrastructureError(
+            f"{path}: {error.strerror}; expected room to write the cache"
+        ) from None
     return path
 
 
@@ -51,7 +53,7 @@ def scratch_directory(*, reachable: bool = False) -> Iterator[Path]:
     so that not even `kill -9` leaves one for long.
 
     Raises:
-        InfrastructureError: the cache cannot be written.
+        InfrastructureError: it cannot be made.
     """
     # Not `tmp`, which is the kernel builds' and holds no locks of this kind.
     parent = cache_root() / "scratch"
@@ -72,9 +74,7 @@ def scratch_directory(*, reachable: bool = False) -> Iterator[Path]:
             descriptor = open_to_lock(path, create=False)
             lock_descriptor(descriptor)
     except OSError as error:
-        raise InfrastructureError(
-            f"{parent}: {error.strerror}; expected room to write the cache"
-        ) from None
+        raise InfrastructureError(f"{parent}: {error.strerror}; expected room to write") from None
     try:
         yield path
     finally:
