@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from errpath.cases.case import Device, MountCase
-from errpath.cases.mounting import mount_step
+from errpath.cases.lifecycle.cell import step
 from errpath.cases.steps import Step, Umount
-from errpath.cases.sweeping import sequence
+from errpath.cases.sweeping import cannot_have
 from errpath.cases.volume_steps import (
     AppendFile,
     Mkdir,
@@ -47,9 +47,7 @@ def file_cases(
     HFS+ are in `errpath.cases.growth`. `volume` makes a volume, as `volume_image` does."""
     for name in filesystems or known_filesystems():
         fs = load_filesystem(name)
-        if name in ("hfs", "hfsplus") or sequence(fs, "grow").reason:
-            continue
-        if fs.read_only or fs.expected("written"):
+        if name in ("hfs", "hfsplus") or fs.read_only or cannot_have(fs, "fsync-remount"):
             continue
         try:
             device = Device(volume(name, ""))
@@ -58,8 +56,7 @@ def file_cases(
             continue
         assert device.content is not None
         turns = min(_TURNS_MAX, device.content.size // _ROOM)
-        options = tuple((word[0], word[1] if len(word) > 1 else None) for word in fs.options)
-        mount = mount_step(fs, "mount", "rw", options=options)
+        mount = step(fs, "mount", "rw")
         steps = (mount, *_made(turns), Umount(), mount, *_removed(turns), Umount())
         yield MountCase(
             f"killsb-{name}-files", name, device, steps, point="files", seconds=_SECONDS, batch=name

@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import Device
-from errpath.cases.steps import FsOpen, Meanwhile, Mount, Option, Reconfigure, Remount, Step, Umount
+from errpath.cases.lifecycle.cell import option_pairs
+from errpath.cases.steps import FsOpen, Meanwhile, Mount, Reconfigure, Remount, Step, Umount
 from errpath.cases.volume_steps import (
     Freeze,
     Fsync,
@@ -39,7 +40,7 @@ from errpath.filesystems import (
 )
 from errpath.filesystems.mkfs import has_valid, unmade, volume_image
 
-__all__ = ["Sequence", "parse_sweep_events", "parse_volumes", "sequence"]
+__all__ = ["Sequence", "cannot_have", "parse_sweep_events", "parse_volumes", "sequence"]
 
 _ALL = "all"
 # Events that reconfigure, mount or write what only a read-write mount can.
@@ -147,7 +148,7 @@ def parse_volumes(words: str, filesystems: Iterable[str]) -> dict[str, tuple[str
 
 def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
     """The sequence of an event on a volume; "" is the smallest."""
-    reason = _reason(fs, event, volume)
+    reason = cannot_have(fs, event, volume)
     if reason:
         return Sequence(reason=reason)
     steps = _Steps(fs, "ro" if event == "mount-ro" or fs.expected("rw") else "rw")
@@ -180,8 +181,8 @@ class _Steps:
 
     def __init__(self, fs: Filesystem, mode: str) -> None:
         self._fs = fs
-        self._options = _options(fs.options)
-        self._good = _options(fs.good_options)
+        self._options = option_pairs(fs.options)
+        self._good = option_pairs(fs.good_options)
         flags: tuple[str, ...] = ("ro",) if mode == "ro" else ()
         self._mount = Mount(fs.fstype, options=self._options, flags=flags)
         self._use = Use(readonly=mode == "ro", any_errno=True, carries_on=True)
@@ -298,10 +299,6 @@ class _Steps:
         return own + [FsOpen(name, until=until) for name in self._fs.types]
 
 
-def _options(words: tuple[tuple[str, ...], ...]) -> tuple[Option, ...]:
-    return tuple((word[0], word[1] if len(word) > 1 else None) for word in words)
-
-
 def _may_fail(step: Step) -> Step:
     return replace(step, any_errno=True, carries_on=True)
 
@@ -314,7 +311,8 @@ def _armed(step: Step) -> Step:
     return replace(_may_fail(step), fail=Recording())
 
 
-def _reason(fs: Filesystem, event: str, volume: str) -> str:
+def cannot_have(fs: Filesystem, event: str, volume: str = "") -> str:
+    """Why a filesystem cannot have an event; empty if it can. No volume is made for that."""
     if fs.image is None or not has_valid(fs):
         return "nothing here can make a valid image of it"
     if fs.served:

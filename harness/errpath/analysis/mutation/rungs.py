@@ -14,7 +14,7 @@ from errpath.cases.failing import failing
 from errpath.cases.files import file_cases
 from errpath.cases.growth import growth_cases
 from errpath.cases.lifecycle import plan
-from errpath.cases.sweeping import sequence
+from errpath.cases.sweeping import cannot_have
 from errpath.filesystems import EVENTS, load_filesystem
 from errpath.runner.batch_judge import Announce
 from errpath.runner.batch_runner import BatchRunner
@@ -148,6 +148,6 @@ def _swept(filesystem: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     fs = load_filesystem(filesystem)
     for event, kinds in _SWEEPS:
         for possible in (event, _READ_ONLY.get(event, event)):
-            if not sequence(fs, possible).reason:
+            if not cannot_have(fs, possible):
                 yield possible, kinds
                 break
