@@ -48,6 +48,9 @@ _ERRNOS_OF_XATTR = Change(
 # The two attributes of one file, in one leaf.
 _FILE, _FIRST, _VALUE = "attributes", "user.errpath", "value"
 _OTHER = "user.other"
+# Kept in the catalog, 32 bytes of it.
+_FINDER = "osx.com.apple.FinderInfo"
+_FINDER_SIZE = 32
 # Neither type nor creator: what the Finder keeps is listed under a wrong name otherwise
 # (docs/findings/hfsplus-finder-info-name.md).
 _NO_TYPE = bytes(4)
@@ -64,6 +67,7 @@ def attribute_cases() -> Iterator[MountCase]:
     )
     yield _case("no-room-for-the-file", replace(volume, free_blocks=30).image(), (_refused(),))
     yield _case("full", _full(), (_no_room(),))
+    yield _case("finder-info", volume.image(), _finder_info())
     for one in _DAMAGES:
         image = write_fields(_two().image(), one.fields, name=one.name)
         yield _case(one.name, image, (one.steps,))
@@ -196,6 +200,24 @@ def _no_room() -> tuple[Step, ...]:
         ListXattr(_FILE, _LARGE[:4]),
         Sync(),
     )
+
+
+def _finder_info() -> tuple[tuple[Step, ...], ...]:
+    """Of a file and a directory it is there from the start, has one size, and stays."""
+    info, paths = "F" * _FINDER_SIZE, ("readme", "directory")
+    written = [
+        step
+        for path in paths
+        for step in (
+            SetXattr(path, _FINDER, info, "create", expect="EOPNOTSUPP"),
+            SetXattr(path, _FINDER, info[1:], expect="ERANGE"),
+            SetXattr(path, _FINDER, info),
+            RemoveXattr(path, _FINDER, expect="EOPNOTSUPP"),
+            GetXattr(path, _FINDER, info),
+        )
+    ]
+    read = tuple(GetXattr(path, _FINDER, info) for path in paths)
+    return (Mkdir("directory"), *written, Sync()), read
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,8 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
     expect: str | None = "EBUSY" if event == "second-mount" else ""
     if event == "lookup-umount":
         expect = "ENOENT"
+    elif event == "reconfigure":
+        expect = fs.expected("reconfigure_rw")
     elif event in _DEVICES:
         expect = fs.expected(_DEVICES[event])
     elif event in _BLOCKS or event in _SOFT_BLOCKS or event in _ENDS:

@@ -49,6 +49,8 @@ def test_devices_that_are_not_fit_have_the_errno_of_the_definition() -> None:
     found = sequence(romfs, "blocks-4096")
     assert (found.device.block_size, found.expect) == (4096, "EINVAL")
     assert sequence(romfs, "held-device").expect == "EBUSY"
+    assert sequence(load_filesystem("befs"), "reconfigure").expect == "EINVAL"
+    assert sequence(romfs, "reconfigure").expect == ""
     assert sequence(load_filesystem("hfs"), "readonly-device").device.readonly
 
 

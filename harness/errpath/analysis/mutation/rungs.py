@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from errpath.cases import crafted
+from errpath.cases.attributes import attribute_cases
 from errpath.cases.case import MountCase
 from errpath.cases.damaged import damaged_cases
 from errpath.cases.failing import failing
@@ -127,7 +128,8 @@ def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
     sweeps."""
     cycle = [one.case for one in plan((filesystem,), tuple(EVENTS)) if one.case is not None]
     made = [case for case in crafted.crafted_cases() if case.filesystem == filesystem]
-    grown = [case for case in (*growth_cases(), *damaged_cases()) if case.filesystem == filesystem]
+    used = (*growth_cases(), *damaged_cases(), *attribute_cases())
+    grown = [case for case in used if case.filesystem == filesystem]
     cases = [
         *grown,
         *file_cases((filesystem,)),
