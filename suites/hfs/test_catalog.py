@@ -6,11 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from errpath.cases.attributes import attribute_cases
 from errpath.cases.case import Device, MountCase
-from errpath.cases.damaged import damaged_cases
-from errpath.cases.growth import growth_cases
 from errpath.cases.steps import Mount, Umount
+from errpath.cases.trees import tree_cases
 from errpath.cases.volume_steps import Mkdir, Unlink, WriteFile
 from errpath.filesystems.mkfs import image
 
@@ -34,7 +32,7 @@ def _case(filesystem: str) -> MountCase:
     )
 
 
-CASES = [_case("hfs"), _case("hfsplus"), *growth_cases(), *damaged_cases(), *attribute_cases()]
+CASES = [_case("hfs"), _case("hfsplus"), *tree_cases()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])

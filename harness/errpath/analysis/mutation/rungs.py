@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from errpath.cases import crafted
-from errpath.cases.attributes import attribute_cases
 from errpath.cases.case import MountCase
-from errpath.cases.damaged import damaged_cases
 from errpath.cases.failing import failing
 from errpath.cases.files import file_cases
-from errpath.cases.growth import growth_cases
 from errpath.cases.lifecycle import plan
 from errpath.cases.sweeping import cannot_have
+from errpath.cases.trees import tree_cases
 from errpath.filesystems import EVENTS, load_filesystem
 from errpath.runner.batch_judge import Announce
 from errpath.runner.batch_runner import BatchRunner
@@ -128,10 +126,8 @@ def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
     sweeps."""
     cycle = [one.case for one in plan((filesystem,), tuple(EVENTS)) if one.case is not None]
     made = [case for case in crafted.crafted_cases() if case.filesystem == filesystem]
-    used = (*growth_cases(), *damaged_cases(), *attribute_cases())
-    grown = [case for case in used if case.filesystem == filesystem]
     cases = [
-        *grown,
+        *(case for case in tree_cases() if case.filesystem == filesystem),
         *file_cases((filesystem,)),
         *cycle,
         *(case for case in made if not case.exclusive),

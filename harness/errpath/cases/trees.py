@@ -1,0 +1,19 @@
+"""What ordinary use does to the trees of HFS and HFS+: the cases of every family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from errpath.cases.attributes import attribute_cases
+from errpath.cases.case import MountCase
+from errpath.cases.damaged import damaged_cases
+from errpath.cases.growth import growth_cases
+
+__all__ = ["tree_cases"]
+
+
+def tree_cases() -> Iterator[MountCase]:
+    """Those of trees that grow and shrink, of a damaged node, and of extended attributes."""
+    yield from growth_cases()
+    yield from damaged_cases()
+    yield from attribute_cases()
