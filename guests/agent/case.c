@@ -383,6 +383,7 @@ static int run_attached(struct call *call, struct devices *devices, struct messa
  *  "settle": bool, "changes": bool}. The reply's blob holds what was read back ("entries" bytes),
  * the code that ran ("coverage" words, big endian) and the sectors that the case has changed of its
  * device ("changed": [[offset, length], …]).
+ * "began_ms" is of the monotonic clock.
  * A step that fails ends the case, unless it has "go_on". "kmsg" is what was printed from the
  * device's attachment to its end, "kmsg_before" what it printed since the case before.
  */
@@ -400,6 +401,7 @@ int verb_case_run(struct call *call)
 	int error = kmsg_open(call);
 	if (error)
 		return error;
+	json_object_set_new(call->reply, "began_ms", json_integer(now_ms()));
 	int unread = kmsg_read(&before);
 	error = devices_attach(call, &devices);
 	if (!error)

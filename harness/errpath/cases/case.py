@@ -340,6 +340,8 @@ class Outcome:
     counts: Mapping[str, str] = field(default_factory=dict)
     # Of wall time, its transfer to the guest included.
     seconds: float = 0.0
+    # When it began, seconds of the guest's monotonic clock.
+    began: float = 0.0
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -379,6 +381,7 @@ class Outcome:
             changed=tuple(_pieces(values.get("changed", ()), blob[code:])),
             changed_cut=bool(values.get("changed_cut", False)),
             counts=dict(values.get("counts", {})),
+            began=int(values.get("began_ms", 0)) / 1000,
         )
 
 

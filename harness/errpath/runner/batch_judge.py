@@ -21,6 +21,7 @@ from errpath.runner.observation import (
     Show,
     check_late_crashes,
     find_leaks,
+    ran_at,
     with_late_messages,
 )
 from errpath.runner.resource_check import Counted, ResourceCheck
@@ -221,7 +222,8 @@ class BatchJudge:
         origin: frozenset[str] = frozenset()
         untraced = ""
         try:
-            origin = self._confirmation.origin(batch.cases, leaks.others, show)
+            near = ran_at(batch.runs, leaks.times)
+            origin = self._confirmation.origin(batch.cases, leaks.others, show, near)
         except ErrpathError as error:
             untraced = f"a leak of other origin could not be traced to its case: {error}"
         if not origin:

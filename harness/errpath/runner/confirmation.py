@@ -32,6 +32,11 @@ Found = Callable[[Mapping[str, int]], None]
 
 # So many different leaks get their ownership trace; more would only repeat it.
 _TRACES_MAX = 12
+# So many cases that ran when a leak of other origin was allocated are tried alone.
+_NEAR_MAX = 8
+# Of the search for the case behind a leak: to halve what is left takes two tries, and what depends
+# on several cases, or on chance, some more.
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -173,9 +178,11 @@ class Confirmation:
         cases: Sequence[MountCase],
         records: Iterable[Record],
         show: Callable[[str], None],
+        near: Sequence[MountCase] = (),
     ) -> frozenset[str]:
         """Ids of the fewest cases after which `records`, which other tasks allocated, are leaked
-        again; none if they are not.
+        again; none if they are not. `near` are those that ran when the records were allocated:
+        they are tried first, each alone.
 
         Raises:
             ErrpathError: the cases could not be repeated, or the check missed its canary.
@@ -193,9 +200,13 @@ class Confirmation:
             self._current.close()
             return _same(others, wanted)
 
+        alone = [case for case in near[:_NEAR_MAX] if leaks((case,))]
+        if alone:
+            return frozenset(case.id for case in alone)
         if not leaks(cases):
             return frozenset()
-        return frozenset(case.id for case in smallest_subset(cases, leaks))
+        tries = _TRIES * len(cases).bit_length()
+        return frozenset(case.id for case in smallest_subset(cases, leaks, tries=tries))
 
     def _repeated(self, cases: Sequence[MountCase]) -> list[MountCase]:
         return [case for case in cases for _ in range(self.repeats)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import bisect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
@@ -13,6 +14,7 @@ from errpath.filesystems.fsck import complaint
 from errpath.guest.channel import AgentError
 from errpath.kernel.log import Crash, find_crashes
 from errpath.oracles import canary, kmemleak
+from errpath.oracles.jiffies import read_moment, seconds_at
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.volume import asks_changes, is_to_be_checked
 from errpath.runner.crashed_again import CrashedAgainError
@@ -28,6 +30,7 @@ __all__ = [
     "find_leaks",
     "late_crashes",
     "observe",
+    "ran_at",
     "repeat_cases",
     "with_late_messages",
 ]
@@ -47,6 +50,9 @@ class Leaks:
     others: tuple[Record, ...] = ()
     # Why what was not found may have been leaked all the same; empty where a canary was found.
     blind: str = ""
+    # When each of `others` was allocated, seconds of the guest's monotonic clock; empty where the
+    # kernel does not tell.
+    times: tuple[float, ...] = ()
 
 
 def observe(
@@ -133,13 +139,29 @@ def find_leaks(prepared: PreparedGuest, outcomes: Sequence[Outcome]) -> Leaks:
     Raises:
         InfrastructureError: the check could not be made.
     """
+    before = read_moment(prepared.guest)
     checked = canary.check_beside_canary(prepared.guest, prepared.check)
     tasks = [(one.task, pid) for one in outcomes for pid in one.pids]
     own, others = kmemleak.split_by_task(checked.records, tasks)
     named: dict[str, list[Record]] = {}
     for (task, _), found in own.items():
         named.setdefault(task, []).extend(found)
-    return Leaks(named, tuple(others), checked.blind)
+    after = read_moment(prepared.guest) if others else None
+    times: list[float] = []
+    if before is not None and after is not None:
+        found_at = (seconds_at(record.jiffies, before, after) for record in others)
+        times = [seconds for seconds in found_at if seconds is not None]
+    return Leaks(named, tuple(others), checked.blind, tuple(times))
+
+
+def ran_at(
+    runs: Sequence[tuple[MountCase, Outcome]], times: Iterable[float]
+) -> tuple[MountCase, ...]:
+    """The cases that were under way, or over and the next not begun, at some times of the guest's
+    monotonic clock; `runs` are all of the guest's, in order."""
+    began = [outcome.began for _, outcome in runs]
+    places = {bisect.bisect_right(began, seconds) - 1 for seconds in times}
+    return tuple(runs[place][0] for place in sorted(places) if place >= 0)
 
 
 def with_late_messages(

@@ -74,6 +74,11 @@ class KmemleakModel:
         self.history.append(f"sleep {seconds:g}")
         self.jiffies += round(seconds * HZ)
 
+    @property
+    def monotonic_ms(self) -> int:
+        """Since an hour after boot."""
+        return 3_600_000 + (self.jiffies - _FIRST_JIFFIES) * 1000 // HZ
+
     def quiesce(self) -> None:
         self.history.append("quiesce")
 

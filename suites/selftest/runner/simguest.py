@@ -116,6 +116,8 @@ class World:
     on_case: Callable[[SimChannel, Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]] = (
         lambda channel, request, answer: {}
     )
+    # Whether /proc/timer_list is there, and cases take time.
+    clock: bool = False
     boots: int = 0
     open: int = 0
     # What ran, in order, by the words of its first step, with the boot's number.
@@ -232,6 +234,9 @@ class SimChannel:
         path = arguments["path"]
         if path == kmemleak.SCAN_FILE:
             return Reply({}, self.model.read().encode())
+        if path == "/proc/timer_list" and self.world.clock:
+            now = f"now at {self.model.monotonic_ms * 1_000_000} nsecs\n"
+            return Reply({}, f"{now}\ncpu: 0\njiffies: {self.model.jiffies}\n".encode())
         supers = b"tmpfs tmpfs active\n" + b"hfs loop0 dead\n" * ("listed" in self._left)
         timers = "".join(f"{due * 1000:.0f} {task} f [hfs]\n" for due, task, _ in self._timers)
         files = {
@@ -312,6 +317,11 @@ class SimChannel:
         does = dict(word.partition("=")[::2] for word in step.get("data", "").split(",") if word)
         self.world.ran.append((step.get("data", ""), self.number))
         pid = next(self._pids)
+        if self.world.clock:
+            self.model.sleep(_CASE_SECONDS)
+        began = self.model.monotonic_ms
+        if self.world.clock:
+            self.model.sleep(_CASE_SECONDS)
         if "interrupt" in does:
             raise KeyboardInterrupt
         if "refuse" in does:
@@ -342,6 +352,7 @@ class SimChannel:
         self.files["/sys/kernel/tracing/trace"] = _TRACE
         values: dict[str, Any] = {
             "pid": pid,
+            "began_ms": began,
             "steps": [{"errno": number, "syscall": "mount", "log": ""}, *further],
             "fired": (0 if "unfired" in does and ends else 1) if fault else None,
         }
@@ -391,6 +402,7 @@ class SimChannel:
             self.model.leak(int(does["worker"]), "kworker/0:1", 7, frames)
 
 
+_CASE_SECONDS = 0.1
 _TRACE = b"""\
 # tracer: function_graph
  get_tree_bdev_flags() {

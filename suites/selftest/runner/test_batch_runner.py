@@ -447,6 +447,25 @@ def test_a_workers_leak_is_traced_to_its_case(world: World, culprit: str) -> Non
     assert runner.stray == []
 
 
+def test_the_cases_that_ran_when_a_worker_allocated_are_tried_first(world: World) -> None:
+    world.clock = True
+    does = dict.fromkeys("abcdefg", "")
+    does["c"] = does["f"] = "worker=64"
+    results, _ = _run(world, _cases(**does))
+    assert _statuses(results) == dict.fromkeys("abcdefg", _PASS) | {"c": _FAIL, "f": _FAIL}
+    # In the batch and alone; no other case ran again.
+    assert world.runs("worker=64") == 4
+    assert world.runs("") == 5
+
+
+def test_a_search_that_finds_nothing_alone_goes_on_among_all(world: World) -> None:
+    world.clock = True
+    results, runner = _run(world, _cases(a="", b="worker=64,once", c=""))
+    assert _statuses(results) == dict.fromkeys("abc", _PASS)
+    assert [record.size for record in runner.stray] == [64]
+    assert world.runs("") == 4
+
+
 def test_a_stray_leak_is_told_and_blames_no_case(world: World) -> None:
     results, runner = _run(world, _cases(a="", b="worker=64,once"))
     assert _statuses(results) == {"a": _PASS, "b": _PASS}
