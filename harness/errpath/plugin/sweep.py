@@ -21,17 +21,18 @@ from errpath.errors import AbsentError, ErrpathError, UsageError
 from errpath.faults.points import WAIT, parse_point_kinds
 from errpath.filesystems import PAIRS, load_filesystem
 from errpath.plugin.cases import issues_of, kernel_of, session_of, unit_of
-from errpath.plugin.known_issues import issue_record
+from errpath.plugin.known_issues import expected_failure, issue_record
 from errpath.results.records import CaseRecord, CaseStatus, IssueRecord, to_json
 from errpath.results.reports.sweeps import ONLY_BY_FORCE, SweptUnit
 from errpath.results.session import RunSession
+from errpath.runner.known_issues import KnownIssue
 from errpath.runner.result import Result
 from errpath.runner.scheduler import Batch
 from errpath.runner.sweep import Sweeper, SweepResult
 from errpath.runner.sweep_pace import Pace, in_order, usual_seconds
 from errpath.runner.sweep_rotation import Rotation, parse_rotation
 from errpath.runner.sweep_units import Recordings, SweepUnit
-from errpath.runner.verdict import Status
+from errpath.runner.verdict import Status, Verdict
 from errpath.util.background import Background
 from errpath.util.progress import Step
 from errpath.util.times import duration
@@ -57,6 +58,10 @@ BY_FORCE = IssueRecord(
 
 # Of a test: ids of its points that --cases-from names; none for all of them.
 CHOSEN_POINTS = pytest.StashKey[tuple[str, ...]]()
+
+# Guests beside one for each processor: a confirmed leak has waited five seconds for its age, and
+# other groups run meanwhile.
+_MORE = 1
 
 _NO_FAILURE = (CaseStatus.PASS, CaseStatus.SKIP)
 
@@ -129,18 +134,23 @@ class Swept:
         if verdict.status is Status.SKIP:
             self.record(point, CaseStatus.SKIP)
             pytest.skip(verdict.reasons[0])
-        known = issues_of(self.item.config)
-        found, note = known.explain(self.item, self.group.kernel, verdict)
+        found, note = self._explain(verdict)
+        twin = self.result.twins.get(verdict.case.id)
+        if not found and twin is not None:
+            found, twin = twin.beside(lambda natural: self._explain(natural)[0])
         if found:
             self.record(point, CaseStatus.XFAIL, issue_record(found[0]))
-            pytest.xfail("; ".join(map(str, found)))
-        twin = self.result.twins.get(verdict.case.id)
+            expected_failure("; ".join(map(str, found)))
         if twin is not None and not twin.case_id and not self.asked:
             self.record(point, CaseStatus.XFAIL, BY_FORCE)
-            pytest.xfail(f"{verdict.reasons[0]}: {twin.line}")
+            expected_failure(f"{verdict.reasons[0]}: {twin.line}")
         text = self.report(point) + (f"\n  {twin.line}" if twin is not None else "") + note
         self.record(point, CaseStatus.FAIL)
         pytest.fail(text, pytrace=False)
+
+    def _explain(self, verdict: Verdict) -> tuple[tuple[KnownIssue, ...], str]:
+        """The known issues that explain a failure, and what there is to say of others."""
+        return issues_of(self.item.config).explain(self.item, self.group.kernel, verdict)
 
     def record(self, point: Result, status: CaseStatus, issue: IssueRecord | None = None) -> None:
         """Note what became of a point."""
@@ -194,7 +204,8 @@ class _Runs:
             groups.setdefault((kernel, unit.group), []).append(unit)
         usual = {(kernel, tuple(own)): usual_seconds(own) for (kernel, _), own in groups.items()}
         self._groups: tuple[_Group, ...] = tuple(in_order(usual))
-        self._pace: Pace[_Group] = Pace(usual, jobs=self._session.jobs)
+        self._jobs = self._session.jobs + _MORE
+        self._pace: Pace[_Group] = Pace(usual, jobs=self._jobs)
         self._ahead: Background[_Group] | None = None
         self._whole = contextlib.ExitStack()
         self._step: Step | None = None
@@ -214,7 +225,7 @@ class _Runs:
             self._ahead = Background(
                 self._groups,
                 self._run_group,
-                jobs=self._session.jobs,
+                jobs=self._jobs,
                 progress=self._session.progress,
             )
         if self._ahead is not None:

@@ -31,7 +31,7 @@ __all__ = ["Kept", "LossSearch"]
 
 # Of many cases that keep the same, these run again; if all of these keep it each time, the others
 # are counted.
-_SAMPLE = 8
+_SAMPLE = 4
 # Repeats where a count moves by chance as well (`moves_by_chance`).
 _INEXACT_REPEATS = 12
 # What neither the agent nor a cache has a part in: these, and the filesystem's own allocations,

@@ -16,8 +16,11 @@ Group = TypeVar("Group", bound=Hashable)
 
 # Seconds of one core without KVM that the six usual events of a filesystem's smallest volume take
 # (docs/sweep.md), where they are far from what most take.
-_SECONDS = {"ext4": 50, "gfs2": 200, "jfs": 40, "nilfs2": 40, "ntfs": 45, "ntfs3": 50}
-_MOST = 12
+_SECONDS = {
+    **{"btrfs": 200, "ext4": 38, "f2fs": 130, "gfs2": 360, "jfs": 42, "nilfs2": 23},
+    **{"ntfs": 95, "ntfs3": 26, "ocfs2": 230, "ufs": 24, "xfs": 92},
+}
+_MOST = 7
 _USUAL_EVENTS = 6
 # Forced calls' part of it.
 _FORCED = 0.4

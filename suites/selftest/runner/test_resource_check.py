@@ -83,7 +83,7 @@ def _failed(verdicts: Mapping[str, Verdict]) -> dict[str, set[str]]:
     }
 
 
-LOSERS = st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3), max_size=8)
+LOSERS = st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3), max_size=4)
 
 
 @given(references=LOSERS, objects=LOSERS)
@@ -143,9 +143,9 @@ def test_of_many_that_keep_the_same_a_few_run_again() -> None:
     kernel = Kernel(objects=dict.fromkeys(NAMES, 1))
     failed = _failed(_verdicts(kernel))
     assert set(failed) == set(NAMES)
-    assert kernel.runs == len(NAMES) + 3 * 8
+    assert kernel.runs == len(NAMES) + 3 * 4
     lines = [one for lines in failed.values() for one in lines]
-    assert lines.count(f"resource leak: {_OBJECT} (1 more after the case)") == len(NAMES) - 8
+    assert lines.count(f"resource leak: {_OBJECT} (1 more after the case)") == len(NAMES) - 4
 
 
 def test_where_one_of_these_does_not_keep_it_again_all_run_again() -> None:

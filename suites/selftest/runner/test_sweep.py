@@ -15,6 +15,7 @@ from errpath.faults.points import UNTOUCHED, Point
 from errpath.filesystems import load_filesystem
 from errpath.kernel import KernelRequest
 from errpath.oracles.failure import HANG, LEAK, Failure
+from errpath.runner.known_issues import FailurePattern, KnownIssue
 from errpath.runner.result import Result
 from errpath.runner.sweep import Sweeper, SweepPlan
 from errpath.runner.sweep_recording import Recorded
@@ -69,15 +70,15 @@ def _verdict(case: MountCase, *failures: Failure) -> Result:
 
 
 @pytest.mark.parametrize(
-    ("natural", "twin", "line"),
+    ("natural", "same", "other", "line"),
     [
-        (_LEAK, Twin("sweep-hfs-mount-ro-alloc-fill>get", True, 2), "fails in the same way"),
-        (_HANG, Twin("sweep-hfs-mount-ro-alloc-fill>get", False, 2), "fails too"),
-        (None, Twin("", False, 2), "only by force: 2 allocations and requests below it pass"),
+        (_LEAK, 1, 0, "natural twin: sweep-hfs-mount-ro-alloc-fill>get fails in the same way"),
+        (_HANG, 0, 1, "natural twin: sweep-hfs-mount-ro-alloc-fill>get fails too"),
+        (None, 0, 0, "only by force: 2 allocations and requests below it show nothing else"),
     ],
 )
 def test_a_forced_failure_gets_its_natural_twin(
-    natural: Failure | None, twin: Twin, line: str
+    natural: Failure | None, same: int, other: int, line: str
 ) -> None:
     ran: list[str] = []
 
@@ -92,12 +93,40 @@ def test_a_forced_failure_gets_its_natural_twin(
 
     sweeper = _sweeper(run)
     result = sweeper.run(sweeper.plan(_CALL))
-    assert result.twins == {"sweep-hfs-mount-ro-call-get": twin}
-    assert line in twin.line
+    (twin,) = result.twins.values()
+    assert (len(twin.same), len(twin.other), twin.tried) == (same, other, 2)
+    assert twin.line == line
     # What has run for the search does not run again for its own unit.
     sweeper.run(sweeper.plan(_ALLOC))
     assert ran.count("sweep-hfs-mount-ro-alloc-fill>get") == 1
     assert ran.count("sweep-hfs-mount-ro-alloc-fill") == 1
+
+
+_ISSUE = KnownIssue("get", "docs/findings/x.md", ("*",), FailurePattern("leak", function="get"))
+
+
+def test_a_known_issue_of_the_natural_twin_is_one_of_the_forced_failure() -> None:
+    issues, left = Twin((_fails("a", _LEAK),), (_fails("b", _HANG),), 2).beside(
+        lambda one: (_ISSUE,) if one.case.id == "a" else ()
+    )
+    assert issues == (_ISSUE,)
+    # What is not known stays.
+    assert left.case_id == "b"
+
+
+def test_a_known_failure_in_another_way_convicts_nothing() -> None:
+    issues, left = Twin((), (_fails("b", _HANG),), 2).beside(lambda _: (_ISSUE,))
+    assert issues == ()
+    assert left.line.startswith("only by force")
+
+
+def test_an_unknown_natural_failure_stays_the_twin() -> None:
+    twin = Twin((_fails("a", _LEAK),), (_fails("b", _HANG),), 2)
+    assert twin.beside(lambda _: ()) == ((), twin)
+
+
+def _fails(name: str, *failures: Failure) -> Verdict:
+    return _verdict(MountCase(name, "hfs", _case().device, _case().steps), *failures).verdict
 
 
 def test_a_forced_failure_below_which_nothing_can_fail() -> None:
