@@ -1,4 +1,4 @@
-"""HFS volumes of which one node is damaged where no mount looks: ordinary use meets it.
+"""HFS and HFS+ volumes of which one node is damaged where no mount looks: ordinary use meets it.
 
 Each case names the step that meets the damage, and the errno that it must give.
 """
@@ -27,6 +27,7 @@ from errpath.images.crafted.catalogue import base_image
 from errpath.images.crafted.fields import write_fields
 from errpath.images.hfs.entries import Directory, File
 from errpath.images.hfs.hfs import HfsVolume
+from errpath.images.hfs.hfsplus import HfsPlusVolume
 from errpath.kernel.features.change import Change
 
 __all__ = ["damaged_cases"]
@@ -34,6 +35,9 @@ __all__ = ["damaged_cases"]
 # Catalog of `hfs-deep`: leaf 4 has file05 to file07, leaf 5 what follows, leaf 10 the thread of
 # file11 alone, below the index nodes 14 and 16; 12 and 13 are index nodes above leaves.
 _DEEP = "hfs-deep"
+# Catalog of `hfsplus-deep`: leaf 4 has file03 to file05, leaf 5 what follows, leaf 10 the threads
+# of file09 to file11, below the index nodes 14 and 16; 12 is an index node above leaves.
+_DEEP_PLUS = "hfsplus-deep"
 # Bytes of the bitmap of a small volume.
 _BITMAP = 14
 
@@ -113,20 +117,72 @@ _DAMAGES = (
 )
 
 
+# The last of these empties the last leaf.
+_LAST_PLUS = tuple(Unlink(_in(f"file{number:02}")) for number in (9, 10, 11))
+# The last of these files does not fit the leaf.
+_MANY_PLUS = tuple(WriteFile(_in(f"file04{n:02}"), data="") for n in range(12))
+
+_DAMAGES_PLUS = (
+    _Damage(
+        "hfsplus-leaf-free-space-odd",
+        {"catalog.node[4].offset[3]": 0x0333},
+        (Unlink(_in("file03"), expect="EIO"), Unlink(_in("file03"), expect="EIO")),
+    ),
+    _Damage(
+        "hfsplus-index-height-of-another-level",
+        {"catalog.node[12].descriptor.height": 3},
+        (Unlink(_in("file03"), expect="EIO"),),
+    ),
+    _Damage(
+        "hfsplus-next-leaf-height",
+        {"catalog.node[5].descriptor.height": 2},
+        (Readdir("folder", expect="EIO"),),
+    ),
+    _Damage(
+        "hfsplus-next-leaf-kind",
+        {"catalog.node[5].descriptor.kind": 5},
+        (Readdir("folder", expect="EIO"),),
+    ),
+    # The leaf that must split has a next one, which is met then.
+    _Damage(
+        "hfsplus-next-leaf-height-at-split",
+        {"catalog.node[5].descriptor.height": 2},
+        (*_MANY_PLUS[:-1], replace(_MANY_PLUS[-1], expect="EIO")),
+    ),
+    _Damage("hfsplus-map-too-short", {"catalog.node[0].offset[3]": 0x00FA}, _LAST_PLUS),
+    _Damage(
+        "hfsplus-map-goes-on-in-a-leaf",
+        {"catalog.node[0].offset[3]": 0x00FA, "catalog.node[0].descriptor.fLink": 5},
+        _LAST_PLUS,
+    ),
+    _Damage("hfsplus-map-bit-of-a-leaf", {"catalog.header.map[1]": 0xDF}, _LAST_PLUS),
+)
+
+
 def damaged_cases() -> Iterator[MountCase]:
     """One case for each damage."""
-    for damage in (*_DAMAGES, *_written_back(), *_of_extents()):
-        base = damage.base or base_image(_DEEP)
+    for damage in (*_DAMAGES, *_written_back(), *_of_extents(), *_DAMAGES_PLUS):
+        base = damage.base or base_image(_DEEP_PLUS if _plus(damage.name) else _DEEP)
         case = _case(damage.name, write_fields(base, damage.fields, name=damage.name), damage.steps)
         if damage.mount_meets is not None:
             refused = mount_step(load_filesystem("hfs"), "mount", "rw", expect="EINVAL")
             case = replace(case, alternatives=(Alternative(damage.mount_meets, (refused,)),))
         yield case
-    yield _case(
-        "hfs-leaf-without-a-half",
-        _three_records(),
-        (WriteFile("c" * 30 + "d", data="", expect="ENOSPC"),),
-    )
+    for name, image, path in (
+        ("hfs-leaf-without-a-half", _three_records(), "c" * 30 + "d"),
+        ("hfsplus-leaf-without-a-half", _two_records(), "d/a"),
+    ):
+        yield _case(name, image, (WriteFile(path, data="", expect="ENOSPC"),))
+    # The private metadata directory's thread leads to a file, whose record is too short.
+    short = {
+        "catalog.node[4].offset[3]": 0x0330,
+        "catalog.thread[16].data.parentID": 17,
+        "catalog.thread[16].data.nodeName.length": 6,
+        **{f"catalog.thread[16].byte[{10 + 2 * n + 1}]": ord(c) for n, c in enumerate("file05")},
+    }
+    image = write_fields(base_image(_DEEP_PLUS), short, name="private-directory-is-a-short-file")
+    mount = mount_step(load_filesystem("hfsplus"), "mount", "rw", expect="EIO")
+    yield _case_of("hfsplus-private-directory-is-a-short-file", image, (mount,))
 
 
 def _written_back() -> Iterator[_Damage]:
@@ -190,15 +246,18 @@ def _of_extents() -> Iterator[_Damage]:
     )
 
 
+def _plus(name: str) -> bool:
+    return name.startswith("hfsplus-")
+
+
 def _case(name: str, image: Image, steps: tuple[Step, ...]) -> MountCase:
-    fs = load_filesystem("hfs")
-    return MountCase(
-        name,
-        "hfs",
-        Device(image),
-        (mount_step(fs, "mount", "rw"), *steps, Umount()),
-        point="damaged",
-    )
+    fs = load_filesystem("hfsplus" if _plus(name) else "hfs")
+    return _case_of(name, image, (mount_step(fs, "mount", "rw"), *steps, Umount()))
+
+
+def _case_of(name: str, image: Image, steps: tuple[Step, ...]) -> MountCase:
+    filesystem = "hfsplus" if _plus(name) else "hfs"
+    return MountCase(name, filesystem, Device(image), steps, point="damaged")
 
 
 def _three_records() -> Image:
@@ -212,4 +271,19 @@ def _three_records() -> Image:
             File(path="c" * 31),
         ),
         records_per_node=3,
+    ).image()
+
+
+def _two_records() -> Image:
+    """The same of HFS+, in nodes of 512 bytes: the thread of a directory, then the record of a file
+    in it; another leaf follows."""
+    return HfsPlusVolume(
+        name="two",
+        block_size=512,
+        catalog_node_size=512,
+        entries=(
+            Directory(path="d"),
+            *(File(path=path) for path in ("d/b", "d/c", "z")),
+        ),
+        records_per_node=2,
     ).image()

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from errpath.cases.attributes import attribute_cases
 from errpath.cases.case import MountCase
 from errpath.cases.damaged import damaged_cases
+from errpath.cases.forks import fork_cases
 from errpath.cases.growth import growth_cases
+from errpath.cases.private_directory import private_directory_cases
 
 __all__ = ["tree_cases"]
 
 
 def tree_cases() -> Iterator[MountCase]:
-    """Those of trees that grow and shrink, of a damaged node, and of extended attributes."""
+    """Those of trees that grow and shrink, of files with both forks, of the private metadata
+    directory, of a damaged node, and of extended attributes."""
     yield from growth_cases()
+    yield from fork_cases()
+    yield from private_directory_cases()
     yield from damaged_cases()
     yield from attribute_cases()

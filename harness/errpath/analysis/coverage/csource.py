@@ -26,6 +26,7 @@ _FUNCTION = re.compile(
 )
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\\n]|\\.)*"')
+_DIRECTIVE = re.compile(r"\s*#\s*(?P<word>if(?:n?def)?|elif|else|endif)\b(?P<rest>.*)")
 # Labels that lead out of a function with an error, by the words that the kernel uses for them.
 _ERROR_LABEL = re.compile(
     r"(?:^|_)(?:out|fail(?:ed)?|err(?:or)?\d*|err\d|bail|free|release|put|invalid|kaboom|bad)(?:_|$)"
@@ -44,7 +45,7 @@ class Function:
     file: str
     # Line of the opening brace; the body follows on the next.
     line: int
-    # Without comments and strings, which are blanked out: lines stay where they are.
+    # Without comments, strings and `#if 0` parts, which are blanked out: lines stay where they are.
     body: str
 
     @property
@@ -73,9 +74,28 @@ def _blank(match: re.Match[str]) -> str:
     return re.sub(r"[^\n]", " ", match[0])
 
 
+def _without_if_0(text: str) -> str:
+    """The text with what no build compiles blanked out."""
+    lines = text.split("\n")
+    # By open `#if`: whether it is an `#if 0` whose part goes on.
+    off: list[bool] = []
+    for number, line in enumerate(lines):
+        directive = _DIRECTIVE.match(line)
+        if directive is None:
+            if any(off):
+                lines[number] = ""
+        elif directive["word"].startswith("if"):
+            off.append(directive["rest"].strip() == "0")
+        elif off and directive["word"] == "endif":
+            off.pop()
+        elif off:
+            off[-1] = False
+    return "\n".join(lines)
+
+
 def functions(file: str, text: str) -> dict[str, Function]:
     """The functions that a source file defines, by name."""
-    plain = _STRING.sub(_blank, _COMMENT.sub(_blank, text))
+    plain = _without_if_0(_STRING.sub(_blank, _COMMENT.sub(_blank, text)))
     found = {}
     for match in _FUNCTION.finditer(plain):
         line = plain.count("\n", 0, match.start("body"))

@@ -20,6 +20,31 @@ def test_functions_are_found_with_their_lines() -> None:
     assert _SOURCE.splitlines()[found["helper"].line - 1] == "{"
 
 
+def test_what_no_build_compiles_is_blank_and_keeps_its_lines() -> None:
+    text = """int f(void)
+{
+#if 0
+#ifdef A
+	one();
+#endif
+	two();
+#else
+	three();
+#endif
+#ifdef B
+	four();
+#endif
+	return 0;
+}
+"""
+    (found,) = functions("fs/x/super.c", text).values()
+    assert [name for name in ("one", "two", "three", "four") if name in found.body] == [
+        "three",
+        "four",
+    ]
+    assert found.lines[6].strip() == "three();"
+
+
 def test_error_exits_have_line_and_condition() -> None:
     lines = _SOURCE.splitlines()
     exits = error_exits(functions("fs/x/super.c", _SOURCE)["fill_super"])
