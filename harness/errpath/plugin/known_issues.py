@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
@@ -46,10 +46,12 @@ def issue_record(issue: KnownIssue) -> IssueRecord:
     return IssueRecord(issue.id, issue.link, issue.title)
 
 
-def expected_failure(reason: str) -> NoReturn:
-    """End a test, or a subtest, as an expected failure. `pytest.xfail()` shows the values of all
-    arguments on the way here, which takes seconds where one of them holds a sweep."""
-    raise pytest.xfail.Exception(reason, pytrace=False)
+def expected_failure(config: pytest.Config, reason: str) -> None:
+    """End a test, or a subtest, as an expected failure, unless these are wanted as failures
+    (--runxfail). `pytest.xfail()` shows the values of all arguments on the way here, which takes
+    seconds where one of them holds a sweep."""
+    if not config.option.runxfail:
+        raise pytest.xfail.Exception(reason, pytrace=False)
 
 
 class KnownIssueBook:
@@ -94,7 +96,7 @@ class KnownIssueBook:
         found, note = self.explain(item, kernel, verdict)
         if found:
             item.stash[_issue_key] = issue_record(found[0])
-            expected_failure("; ".join(map(str, found)))
+            expected_failure(self._config, "; ".join(map(str, found)))
         return note
 
     def note(self, item: pytest.Item, case: MountCase, kernel: str, status: CaseStatus) -> None:

@@ -140,10 +140,10 @@ class Swept:
             found, twin = twin.beside(lambda natural: self._explain(natural)[0])
         if found:
             self.record(point, CaseStatus.XFAIL, issue_record(found[0]))
-            expected_failure("; ".join(map(str, found)))
+            expected_failure(self.item.config, "; ".join(map(str, found)))
         if twin is not None and not twin.case_id and not self.asked:
             self.record(point, CaseStatus.XFAIL, BY_FORCE)
-            expected_failure(f"{verdict.reasons[0]}: {twin.line}")
+            expected_failure(self.item.config, f"{verdict.reasons[0]}: {twin.line}")
         text = self.report(point) + (f"\n  {twin.line}" if twin is not None else "") + note
         self.record(point, CaseStatus.FAIL)
         pytest.fail(text, pytrace=False)
