@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from errpath.cases import crafted
@@ -71,12 +72,26 @@ class CaseRung:
         self, testbed: Testbed, look: Look, announce: Announce = lambda verdict: None
     ) -> Mapping[str, Result]:
         """Results by case id, unless `look` or `announce` raises for what is there before."""
-        for error in testbed.build((self.filesystem,)).values():
-            raise error
-        functions, _ = failing(self.cases)
+        single: list[MountCase] = []
+        others: list[MountCase] = []
+        for case in self.cases:
+            (others if failing([case])[1] is None else single).append(case)
+        found: dict[str, Result] = {}
+        # Nobody can wait at a function of which a single call is failed: guests of their own.
+        for some in filter(None, (others, single)):
+            for error in testbed.build((self.filesystem,), points=some is single).values():
+                raise error
+            found |= self._run(testbed, some, look, announce)
+        return found
+
+    def _run(
+        self, testbed: Testbed, cases: Sequence[MountCase], look: Look, announce: Announce
+    ) -> Mapping[str, Result]:
+        functions, points = failing(cases)
+        source = partial(testbed.guest_source, (self.filesystem,), functions, points=points)
         runner = BatchRunner(
-            testbed.guest_source((self.filesystem,), functions),
-            confirm=testbed.guest_source((self.filesystem,), functions, confirm=True),
+            source(),
+            confirm=source(confirm=True),
             repeats=_REPEATS,
             progress=silent(),
             batch=_BATCH,
@@ -86,7 +101,7 @@ class CaseRung:
             announce=announce,
         )
         try:
-            return runner.run(_spread(self.cases), look)
+            return runner.run(_spread(cases), look)
         finally:
             runner.close()
 

@@ -151,13 +151,23 @@ class Score:
         others when a run goes on."""
         testbed = self._testbed(())
         found: dict[str, str] = {}
+        errors: list[Verdict] = []
         try:
             for rung in self.rungs:
                 for case_id, result in rung.run(testbed, lambda results: None).items():
-                    if result.verdict.status is not Status.PASS:
-                        found[case_id] = result.verdict.signature
+                    verdict = result.verdict
+                    if verdict.status is not Status.PASS:
+                        found[case_id] = verdict.signature
+                    if verdict.status is Status.ERROR:
+                        errors.append(verdict)
         finally:
             testbed.close()
+        if errors:
+            first = errors[0]
+            self.progress.say(
+                f"{self.filesystem}: {len(errors)} tests have no verdict without a mutant and kill "
+                f"none: {first.case.id}: {first.reasons[0]}"
+            )
         return found
 
     def _judge(self, mutant: Mutant) -> Judged:
