@@ -1,4 +1,4 @@
-"""Mounts of HFS+ that make the private metadata directory, and lack what it takes
+"""Mounts of HFS+ that look for the private metadata directory or make it, and lack what it takes
 (hfsplus_fill_super() in fs/hfsplus/super.c)."""
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from errpath.images.crafted.catalogue import base_image
 __all__ = ["private_directory_cases"]
 
 _FAULTS: Mapping[str, Fault] = {
+    # The first is the root directory's.
+    "search": Call("hfsplus_find_init", "ENOMEM", nth=2),
     "inode": Alloc(nth=1, caller="hfsplus_new_inode"),
     # By force: it allocates only where a security module gives attributes.
     "security": Call("hfsplus_init_security", "ENOMEM"),

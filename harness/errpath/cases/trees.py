@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from errpath.cases.attributes import attribute_cases
+from errpath.cases.broken_off import broken_off_cases
 from errpath.cases.case import MountCase
 from errpath.cases.damaged import damaged_cases
 from errpath.cases.forks import fork_cases
@@ -16,9 +17,10 @@ __all__ = ["tree_cases"]
 
 def tree_cases() -> Iterator[MountCase]:
     """Those of trees that grow and shrink, of files with both forks, of the private metadata
-    directory, of a damaged node, and of extended attributes."""
+    directory, of changes that are broken off, of a damaged node, and of extended attributes."""
     yield from growth_cases()
     yield from fork_cases()
     yield from private_directory_cases()
+    yield from broken_off_cases()
     yield from damaged_cases()
     yield from attribute_cases()
