@@ -104,7 +104,9 @@ def test_a_callee_is_failed_itself_or_below_or_not_at_all() -> None:
 
 def test_the_share_is_of_those_that_can_fail() -> None:
     root = Coverage("fill_super", "my_fill_super", _judged(), ("my_helper",))
-    found = Swept("my", {"plain": 1, "call": 2, "alloc": 3, "io": 0}, (root,))
+    found = Swept(
+        "my", {"plain": 1, "call": 2, "alloc": 3, "io": 0}, (root,), ("mount-rw small: it hangs",)
+    )
     # read is failed, never is not; the others cannot fail.
     assert found.share == pytest.approx(50.0)
     text = page("Linux 7.2", [found, found], {"other": "no image can be made"})
@@ -114,3 +116,4 @@ def test_the_share_is_of_those_that_can_fail() -> None:
     assert "  - failed: read\n  - not failed: never\n" in text
     assert "  - cannot fail, returns nothing: frees, start\n" in text
     assert "  - inlined: my_helper\n" in text
+    assert "\n- not recorded: mount-rw small: it hangs\n" in text
