@@ -113,7 +113,6 @@ class BatchJudge:
         try:
             leaks = find_leaks(prepared, [outcome for _, outcome in batch.runs])
             check_late_crashes(self._current, [outcome for _, outcome in batch.runs])
-            # Where the check is blind, what passes runs again.
             if batch.counts is not None and not leaks.blind:
                 counted = self._resources.look(prepared, batch.counts, batch.runs)
         except GuestLostError:
@@ -126,7 +125,11 @@ class BatchJudge:
                     for case, outcome in batch.runs
                 ]
             )
+        evidence = bool(leaks.others) or any(leaks.own.values())
         if leaks.blind:
+            # What is kept and still referenced hides the canary as a leak does: an inode that is
+            # lost points to its superblock, whose memory the canary takes. What passes runs again.
+            evidence = evidence or self._keeps(batch)
             self._current.close()
         verdicts, confirmed = self._verdicts(batch, leaks, show)
         unseen = []
@@ -139,11 +142,19 @@ class BatchJudge:
                 verdict = infrastructure_error(verdict.case, leaks.blind, verdict.outcome)
             trace = confirmed.traces.get(verdict.case.id)
             results.append(Result(verdict, prepared.artefacts, trace))
-        evidence = bool(leaks.others) or any(leaks.own.values())
         results = self._repeated(results, show)
         if counted is not None:
             results = self._resources.judge(results, counted, show)
         return Judged(results, unseen, leaks.blind, evidence)
+
+    def _keeps(self, batch: Observed) -> bool:
+        """Whether a batch kept anything of what was counted; no, where that cannot be told."""
+        if batch.counts is None:
+            return False
+        try:
+            return self._resources.look(batch.prepared, batch.counts, batch.runs).found
+        except ErrpathError:
+            return False
 
     def _verdicts(
         self, batch: Observed, leaks: Leaks, show: Show

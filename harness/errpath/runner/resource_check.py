@@ -40,6 +40,11 @@ class Counted:
     # What stays of the filesystems' modules and superblocks.
     left: tuple[Failure, ...]
 
+    @property
+    def found(self) -> bool:
+        """Whether anything is kept, or stays."""
+        return bool(self.left) or any(self.kept.values())
+
 
 class ResourceCheck:
     """Counts what the cases of one runner's batches keep."""
