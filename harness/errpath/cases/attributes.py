@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import Alternative, Device, MountCase
 from errpath.cases.crafted import ReadsBack
-from errpath.cases.mounting import mount_step
-from errpath.cases.steps import Step, Umount
+from errpath.cases.steps import Step
+from errpath.cases.volume_case import in_turn
 from errpath.cases.volume_steps import (
     GetXattr,
     ListXattr,
@@ -22,7 +22,6 @@ from errpath.cases.volume_steps import (
     WriteFile,
 )
 from errpath.faults.model import Alloc
-from errpath.filesystems import load_filesystem
 from errpath.images import Image
 from errpath.images.crafted.fields import write_fields
 from errpath.images.hfs.entries import File
@@ -71,18 +70,13 @@ def attribute_cases() -> Iterator[MountCase]:
     for one in _DAMAGES:
         image = write_fields(_two().image(), one.fields, name=one.name)
         yield _case(one.name, image, (one.steps,))
-    for nth in range(1, _OF_THE_FILE + 1):
-        fault = Alloc(nth=nth, caller="hfsplus_setxattr")
-        first = SetXattr("readme", "user.one", "1", fail=fault)
-        told = nth <= _TOLD
-        first = replace(first, expect="ENOMEM" if told else None, any_errno=not told)
-        yield _case(f"file-alloc-{nth}", volume.image(), ((first,),))
     for name, step, function, count in _WITHOUT_MEMORY:
+        image = (volume if name == _MAKES_THE_FILE else _two()).image()
         for nth in range(1, count + 1):
             errno = _ERRNOS.get((name, nth))
             fault = Alloc(nth=nth, caller=function)
             failing = replace(step, fail=fault, expect=errno, any_errno=errno is None)
-            yield _case(f"{name}-alloc-{nth}", _two().image(), ((failing,),))
+            yield _case(f"{name}-alloc-{nth}", image, ((failing,),))
 
 
 def _file(path: str, *xattrs: tuple[str, bytes]) -> File:
@@ -106,18 +100,17 @@ def _case(
     checks: tuple[ReadsBack, ...] = (),
 ) -> MountCase:
     """What is done in one mount after another."""
-    mount = mount_step(load_filesystem(_NAME), "mount", "rw")
-    steps = [step for own in mounts for step in (mount, *own, Umount())]
+    steps = in_turn(_NAME, mounts)
     older = tuple(map(_older, steps))
     return MountCase(
         f"{_NAME}-attributes-{name}",
         _NAME,
         Device(image),
-        tuple(steps),
+        steps,
         point="attributes",
         checks=checks,
         alternatives=()
-        if older == tuple(steps)
+        if older == steps
         else (Alternative(_ERRNOS_OF_XATTR, older, checks, without=True),),
     )
 
@@ -276,8 +269,12 @@ _DAMAGES = (
     ),
 )
 
-# A step, the function of fs/hfsplus that does it, and how many allocations there are below that.
+# Where there is no attributes file yet.
+_MAKES_THE_FILE = "file"
+# A step, the function of fs/hfsplus that does it, and how many allocations there are below that, or
+# how many of them fail.
 _WITHOUT_MEMORY = (
+    (_MAKES_THE_FILE, SetXattr("readme", "user.one", "1"), "hfsplus_setxattr", 9),
     ("create", SetXattr(_FILE, "user.new", "1"), "hfsplus_setxattr", 6),
     ("replace", SetXattr(_FILE, _FIRST, "1"), "hfsplus_setxattr", 6),
     ("get", GetXattr(_FILE, _FIRST, _VALUE), "hfsplus_getxattr", 7),
@@ -285,9 +282,11 @@ _WITHOUT_MEMORY = (
     ("remove", RemoveXattr(_FILE, _FIRST), "hfsplus_setxattr", 5),
     ("unlink", Unlink(_FILE), "hfsplus_delete_all_attrs", 2),
 )
-# Allocations where the first attribute makes the attributes file: so many before it is there, and
-# so many in all. Of those behind, some are the search for an attribute, which is then not there.
-_TOLD, _OF_THE_FILE = 4, 9
 # Of the rest, any errno: which allocation is the nth depends on what is in memory. The third and
-# the fourth are those of the search for an attribute, which is then one that is not there.
-_ERRNOS = {("create", 3): "", ("create", 4): "", ("replace", 3): "EEXIST", ("replace", 4): "EEXIST"}
+# the fourth are those of the search for an attribute, which is then one that is not there; the
+# first four where the file is made come before it is there.
+_ERRNOS = {
+    **{(_MAKES_THE_FILE, nth): "ENOMEM" for nth in range(1, 5)},
+    **{("create", 3): "", ("create", 4): ""},
+    **{("replace", 3): "EEXIST", ("replace", 4): "EEXIST"},
+}

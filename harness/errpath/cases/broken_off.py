@@ -6,13 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from errpath.cases.case import Device, MountCase
-from errpath.cases.crafted import ReadsBack
-from errpath.cases.mounting import mount_step
-from errpath.cases.steps import Step, Umount
+from errpath.cases.case import MountCase
+from errpath.cases.steps import Step
+from errpath.cases.volume_case import volume_case
 from errpath.cases.volume_steps import (
     Mkdir,
-    ReadBack,
     RemoveXattr,
     Rename,
     SetXattr,
@@ -20,9 +18,7 @@ from errpath.cases.volume_steps import (
     WriteFile,
 )
 from errpath.faults.model import Call
-from errpath.filesystems import load_filesystem
 from errpath.images.hfs.entries import Directory, File
-from errpath.images.hfs.expected import expected_entries
 from errpath.images.hfs.hfsplus import HfsPlusVolume
 
 __all__ = ["broken_off_cases"]
@@ -80,14 +76,6 @@ def broken_off_cases() -> Iterator[MountCase]:
             ),
         ),
     )
-    mount = mount_step(load_filesystem("hfsplus"), "mount", "rw")
     for name, (step, call) in _BROKEN_OFF.items():
         failing = replace(step, fail=call, expect="EIO")
-        yield MountCase(
-            f"hfsplus-broken-off-{name}",
-            "hfsplus",
-            Device(volume.image()),
-            (mount, failing, Umount(), mount, ReadBack(), Umount()),
-            point="broken-off",
-            checks=(ReadsBack(expected_entries(volume)),),
-        )
+        yield volume_case(f"hfsplus-broken-off-{name}", volume, ((failing,),), point="broken-off")

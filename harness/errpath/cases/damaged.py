@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from errpath.cases.case import Alternative, Device, MountCase
 from errpath.cases.mounting import mount_step
 from errpath.cases.steps import Step, Umount
+from errpath.cases.volume_case import in_turn
 from errpath.cases.volume_steps import (
     AppendFile,
     Fsync,
@@ -32,12 +33,10 @@ from errpath.kernel.features.change import Change
 
 __all__ = ["damaged_cases"]
 
-# Catalog of `hfs-deep`: leaf 4 has file05 to file07, leaf 5 what follows, leaf 10 the thread of
-# file11 alone, below the index nodes 14 and 16; 12 and 13 are index nodes above leaves.
-_DEEP = "hfs-deep"
-# Catalog of `hfsplus-deep`: leaf 4 has file03 to file05, leaf 5 what follows, leaf 10 the threads
-# of file09 to file11, below the index nodes 14 and 16; 12 is an index node above leaves.
-_DEEP_PLUS = "hfsplus-deep"
+# In the catalogs of `hfs-deep` and `hfsplus-deep` leaf 5 follows leaf 4, leaf 10 is the last, below
+# the index nodes 14 and 16, and 12 and 13 are index nodes above leaves. In that of HFS leaf 4 has
+# file05 to file07, and leaf 10 the thread of file11 alone; in that of HFS+ leaf 4 has file03 to
+# file05, and leaf 10 the threads of file09 to file11.
 # Bytes of the bitmap of a small volume.
 _BITMAP = 14
 
@@ -58,9 +57,35 @@ def _in(name: str) -> str:
     return f"folder/{name}"
 
 
-_LAST = Unlink(_in("file11"))
 # So many files that the leaves fill, and the index node above them.
 _MANY = tuple(WriteFile(_in(f"file07{n:02}"), data="") for n in range(18))
+
+
+def _of_nodes(filesystem: str, path: str, free: int, last: tuple[Step, ...]) -> Iterator[_Damage]:
+    """What both have. `path` begins leaf 4, `free` is an odd place for that leaf's free space, and
+    `last` empties leaf 10."""
+    removed, listed = Unlink(path, expect="EIO"), Readdir("folder", expect="EIO")
+    few = {"catalog.node[0].offset[3]": 0x00FA}
+    for name, fields, steps in (
+        # The second look finds the node in memory.
+        ("leaf-free-space-odd", {"catalog.node[4].offset[3]": free}, (removed, removed)),
+        (
+            "index-height-of-another-level",
+            {"catalog.node[12].descriptor.height": 3},
+            (removed,),
+        ),
+        ("next-leaf-height", {"catalog.node[5].descriptor.height": 2}, (listed,)),
+        ("next-leaf-kind", {"catalog.node[5].descriptor.kind": 5}, (listed,)),
+        # The map has the bits of 16 nodes, of which none follows; then a leaf follows.
+        ("map-too-short", few, last),
+        ("map-goes-on-in-a-leaf", {**few, "catalog.node[0].descriptor.fLink": 5}, last),
+        ("map-bit-of-a-leaf", {"catalog.header.map[1]": 0xDF}, last),
+    ):
+        yield _Damage(f"{filesystem}-{name}", fields, steps)
+
+
+# The last of these files does not fit leaf 4 of HFS+.
+_MANY_PLUS = tuple(WriteFile(_in(f"file04{n:02}"), data="") for n in range(12))
 
 _DAMAGES = (
     # A search meets the record in the middle first. Its key fits the record, and no key.
@@ -68,27 +93,6 @@ _DAMAGES = (
         "hfs-leaf-key-too-long",
         {"catalog.node[4].record[1].key.ckrKeyLen": 60},
         (Unlink(_in("file07"), expect="EINVAL"),),
-    ),
-    # The second look finds the node in memory.
-    _Damage(
-        "hfs-leaf-free-space-odd",
-        {"catalog.node[4].offset[3]": 0x0171},
-        (Unlink(_in("file05"), expect="EIO"), Unlink(_in("file05"), expect="EIO")),
-    ),
-    _Damage(
-        "hfs-index-height-of-another-level",
-        {"catalog.node[12].descriptor.height": 3},
-        (Unlink(_in("file05"), expect="EIO"),),
-    ),
-    _Damage(
-        "hfs-next-leaf-height",
-        {"catalog.node[5].descriptor.height": 2},
-        (Readdir("folder", expect="EIO"),),
-    ),
-    _Damage(
-        "hfs-next-leaf-kind",
-        {"catalog.node[5].descriptor.kind": 5},
-        (Readdir("folder", expect="EIO"),),
     ),
     # The first of these files fits its leaf.
     _Damage(
@@ -106,63 +110,26 @@ _DAMAGES = (
         {"catalog.node[13].descriptor.height": 9},
         (*_MANY[:-1], replace(_MANY[-1], expect="EIO")),
     ),
-    # The map has the bits of 16 nodes, of which none follows; then a leaf follows.
-    _Damage("hfs-map-too-short", {"catalog.node[0].offset[3]": 0x00FA}, (_LAST,)),
-    _Damage(
-        "hfs-map-goes-on-in-a-leaf",
-        {"catalog.node[0].offset[3]": 0x00FA, "catalog.node[0].descriptor.fLink": 5},
-        (_LAST,),
-    ),
-    _Damage("hfs-map-bit-of-a-leaf", {"catalog.header.map[1]": 0xDF}, (_LAST,)),
-)
-
-
-# The last of these empties the last leaf.
-_LAST_PLUS = tuple(Unlink(_in(f"file{number:02}")) for number in (9, 10, 11))
-# The last of these files does not fit the leaf.
-_MANY_PLUS = tuple(WriteFile(_in(f"file04{n:02}"), data="") for n in range(12))
-
-_DAMAGES_PLUS = (
-    _Damage(
-        "hfsplus-leaf-free-space-odd",
-        {"catalog.node[4].offset[3]": 0x0333},
-        (Unlink(_in("file03"), expect="EIO"), Unlink(_in("file03"), expect="EIO")),
-    ),
-    _Damage(
-        "hfsplus-index-height-of-another-level",
-        {"catalog.node[12].descriptor.height": 3},
-        (Unlink(_in("file03"), expect="EIO"),),
-    ),
-    _Damage(
-        "hfsplus-next-leaf-height",
-        {"catalog.node[5].descriptor.height": 2},
-        (Readdir("folder", expect="EIO"),),
-    ),
-    _Damage(
-        "hfsplus-next-leaf-kind",
-        {"catalog.node[5].descriptor.kind": 5},
-        (Readdir("folder", expect="EIO"),),
-    ),
     # The leaf that must split has a next one, which is met then.
     _Damage(
         "hfsplus-next-leaf-height-at-split",
         {"catalog.node[5].descriptor.height": 2},
         (*_MANY_PLUS[:-1], replace(_MANY_PLUS[-1], expect="EIO")),
     ),
-    _Damage("hfsplus-map-too-short", {"catalog.node[0].offset[3]": 0x00FA}, _LAST_PLUS),
-    _Damage(
-        "hfsplus-map-goes-on-in-a-leaf",
-        {"catalog.node[0].offset[3]": 0x00FA, "catalog.node[0].descriptor.fLink": 5},
-        _LAST_PLUS,
+    *_of_nodes("hfs", _in("file05"), 0x0171, (Unlink(_in("file11")),)),
+    *_of_nodes(
+        "hfsplus",
+        _in("file03"),
+        0x0333,
+        tuple(Unlink(_in(f"file{number:02}")) for number in (9, 10, 11)),
     ),
-    _Damage("hfsplus-map-bit-of-a-leaf", {"catalog.header.map[1]": 0xDF}, _LAST_PLUS),
 )
 
 
 def damaged_cases() -> Iterator[MountCase]:
     """One case for each damage."""
-    for damage in (*_DAMAGES, *_written_back(), *_of_extents(), *_DAMAGES_PLUS):
-        base = damage.base or base_image(_DEEP_PLUS if _plus(damage.name) else _DEEP)
+    for damage in (*_DAMAGES, *_written_back(), *_of_extents()):
+        base = damage.base or base_image(f"{_filesystem(damage.name)}-deep")
         case = _case(damage.name, write_fields(base, damage.fields, name=damage.name), damage.steps)
         if damage.mount_meets is not None:
             refused = mount_step(load_filesystem("hfs"), "mount", "rw", expect="EINVAL")
@@ -180,7 +147,9 @@ def damaged_cases() -> Iterator[MountCase]:
         "catalog.thread[16].data.nodeName.length": 6,
         **{f"catalog.thread[16].byte[{10 + 2 * n + 1}]": ord(c) for n, c in enumerate("file05")},
     }
-    image = write_fields(base_image(_DEEP_PLUS), short, name="private-directory-is-a-short-file")
+    image = write_fields(
+        base_image("hfsplus-deep"), short, name="private-directory-is-a-short-file"
+    )
     mount = mount_step(load_filesystem("hfsplus"), "mount", "rw", expect="EIO")
     yield _case_of("hfsplus-private-directory-is-a-short-file", image, (mount,))
 
@@ -246,18 +215,17 @@ def _of_extents() -> Iterator[_Damage]:
     )
 
 
-def _plus(name: str) -> bool:
-    return name.startswith("hfsplus-")
+def _filesystem(name: str) -> str:
+    """That of a case, whose name begins with it."""
+    return name.partition("-")[0]
 
 
 def _case(name: str, image: Image, steps: tuple[Step, ...]) -> MountCase:
-    fs = load_filesystem("hfsplus" if _plus(name) else "hfs")
-    return _case_of(name, image, (mount_step(fs, "mount", "rw"), *steps, Umount()))
+    return _case_of(name, image, in_turn(_filesystem(name), (steps,)))
 
 
 def _case_of(name: str, image: Image, steps: tuple[Step, ...]) -> MountCase:
-    filesystem = "hfsplus" if _plus(name) else "hfs"
-    return MountCase(name, filesystem, Device(image), steps, point="damaged")
+    return MountCase(name, _filesystem(name), Device(image), steps, point="damaged")
 
 
 def _three_records() -> Image:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-from errpath.cases.case import Device, MountCase
-from errpath.cases.crafted import ReadsBack
-from errpath.cases.mounting import mount_step
-from errpath.cases.steps import Umount
-from errpath.cases.volume_steps import ReadBack, Sync, Unlink
-from errpath.filesystems import load_filesystem
-from errpath.images.hfs.entries import File, default_entries
-from errpath.images.hfs.expected import expected_entries
+from errpath.cases.case import MountCase
+from errpath.cases.volume_case import volume_case
+from errpath.cases.volume_steps import Sync, Unlink
+from errpath.images.hfs.entries import default_entries
 from errpath.images.hfs.hfs import HfsVolume
 from errpath.images.hfs.hfsplus import HfsPlusVolume
 
@@ -20,23 +15,19 @@ __all__ = ["fork_cases"]
 
 # More pieces than a record of the catalog names.
 _PIECES = 12
-_RESOURCE = b"resource fork\n"
+_FILE = "forks"
 
 
 def fork_cases() -> Iterator[MountCase]:
     """One case for each filesystem."""
-    for fs, volume in (
-        (load_filesystem("hfs"), HfsVolume(name="forks", entries=default_entries())),
-        (load_filesystem("hfsplus"), HfsPlusVolume(name="forks", entries=default_entries())),
-    ):
+    volumes: dict[str, HfsVolume | HfsPlusVolume] = {
+        "hfs": HfsVolume(name="forks", entries=default_entries()),
+        "hfsplus": HfsPlusVolume(name="forks", entries=default_entries()),
+    }
+    for name, volume in volumes.items():
         data = b"d" * (_PIECES * volume.block_size)
-        file = File(path="forks", data=data, fragments=_PIECES, resource=_RESOURCE)
-        mount = mount_step(fs, "mount", "rw")
-        yield MountCase(
-            f"{fs.name}-forks-removed",
-            fs.name,
-            Device(replace(volume, entries=(*volume.entries, file)).image()),
-            (mount, Unlink(file.path), Sync(), Umount(), mount, ReadBack(), Umount()),
-            point="forks",
-            checks=(ReadsBack(expected_entries(volume)),),
+        whole = volume.with_file(_FILE, data=data, resource=b"resource fork\n", fragments=_PIECES)
+        removed = (Unlink(_FILE), Sync())
+        yield volume_case(
+            f"{name}-forks-removed", volume, (removed,), point="forks", image=whole.image()
         )

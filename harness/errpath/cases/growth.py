@@ -10,25 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 
-from errpath.cases.case import Device, MountCase
-from errpath.cases.crafted import ReadsBack
-from errpath.cases.mounting import mount_step
-from errpath.cases.steps import Step, Umount
+from errpath.cases.case import MountCase
+from errpath.cases.steps import Step
+from errpath.cases.volume_case import volume_case
 from errpath.cases.volume_steps import (
     AppendFile,
     Fsync,
     Mkdir,
-    ReadBack,
     ReadFile,
     Sync,
     Truncate,
     Unlink,
     WriteFile,
 )
-from errpath.filesystems import load_filesystem
 from errpath.images import Image
 from errpath.images.crafted.fields import write_fields
-from errpath.images.hfs.expected import expected_entries
 from errpath.images.hfs.hfs import HfsVolume
 from errpath.images.hfs.hfsplus import HfsPlusVolume
 
@@ -81,19 +77,7 @@ def _case(
     mounts: tuple[tuple[Step, ...], ...],
     image: Image | None = None,
 ) -> MountCase:
-    """What is done in one mount after another, and then all of the volume is read."""
-    name = "hfs" if isinstance(volume, HfsVolume) else "hfsplus"
-    mount = mount_step(load_filesystem(name), "mount", "rw")
-    steps = [step for own in (*mounts, (ReadBack(),)) for step in (mount, *own, Umount())]
-    return MountCase(
-        case_id,
-        name,
-        Device(image or volume.image()),
-        tuple(steps),
-        point="growth",
-        seconds=20.0,
-        checks=(ReadsBack(expected_entries(volume)),),
-    )
+    return volume_case(case_id, volume, mounts, point="growth", image=image)
 
 
 @cache

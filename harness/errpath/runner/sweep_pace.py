@@ -17,8 +17,17 @@ Group = TypeVar("Group", bound=Hashable)
 # Seconds of one core without KVM that the six usual events of a filesystem's smallest volume take
 # (docs/sweep.md), where they are far from what most take.
 _SECONDS = {
-    **{"btrfs": 200, "ext4": 38, "f2fs": 130, "gfs2": 360, "jfs": 42, "nilfs2": 23},
-    **{"ntfs": 95, "ntfs3": 26, "ocfs2": 230, "ufs": 24, "xfs": 92},
+    "btrfs": 200,
+    "ext4": 38,
+    "f2fs": 130,
+    "gfs2": 360,
+    "jfs": 42,
+    "nilfs2": 23,
+    "ntfs": 95,
+    "ntfs3": 26,
+    "ocfs2": 230,
+    "ufs": 24,
+    "xfs": 92,
 }
 _MOST = 7
 _USUAL_EVENTS = 6
