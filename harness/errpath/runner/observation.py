@@ -21,7 +21,7 @@ from errpath.runner.crashed_again import CrashedAgainError
 from errpath.runner.guest_loss import is_guest_unusable
 from errpath.runner.guests import CurrentGuest, PreparedGuest
 from errpath.runner.usual import PATIENCE
-from errpath.runner.verdict import judge
+from errpath.runner.verdict import Status, judge
 
 __all__ = [
     "Leaks",
@@ -130,7 +130,22 @@ def repeat_cases(
                 raise CrashedAgainError(reason, verdict)
             raise GuestPoisonedError(reason)
         runs.append((case, outcome))
+        if settle and any(crash.fatal for crash in find_crashes(outcome.kmsg_before)):
+            _raise_reported_between(current, runs[-2:])
     return runs
+
+
+def _raise_reported_between(
+    current: CurrentGuest, runs: Sequence[tuple[MountCase, Outcome]]
+) -> None:
+    """Raise for what the kernel reported after the first of two cases, when reclaim looked at what
+    it left. Reclaim would look at it again after each other case, with as many reports."""
+    case, outcome = with_late_messages(runs)[0]
+    verdict = judge(case, outcome, None)
+    if len(runs) > 1 and verdict.status is Status.FAIL:
+        current.close()
+        reason = f"report after {case.id}, run again: {verdict.failures[0].title}"
+        raise CrashedAgainError(reason, verdict)
 
 
 def find_leaks(prepared: PreparedGuest, outcomes: Sequence[Outcome]) -> Leaks:

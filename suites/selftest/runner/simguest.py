@@ -31,6 +31,7 @@ What a case leaves behind that kmemleak does not see:
     fluke=2             two objects, in the first boot only
     bios=4              a bio more in the processor's cache, four times in a boot
     waiting=1           an object that waits for RCU, and goes before the next case is over
+    corrupts            reclaim, which counts wait for, uses memory after it was freed
     stays               the module hfs does not unload any more
     listed              a superblock stays listed
     arms=5              a timer that is due in 5 s; with freed, the kernel panics when it fires
@@ -75,6 +76,12 @@ _REFERENCES = 50
 _WARNING = "WARNING: fs/super.c:638 at generic_shutdown_super+0x10b/0x160, CPU#0: x/33"
 _INVERSION = "WARNING: possible circular locking dependency detected"
 _OOPS = "BUG: kernel NULL pointer dereference, address: 0000000000000318"
+_CORRUPTION = """\
+==================================================================
+BUG: KASAN: slab-use-after-free in shrink_lruvec+0x124c/0x2740
+Read of size 8 at addr ffff88800587aa60 by task errpath-agent/38
+==================================================================
+"""
 _PANIC = "Kernel panic - not syncing: Fatal exception"
 
 
@@ -179,6 +186,8 @@ class SimChannel:
         self._gone = False
         self._crowded = False
         self._lockdep_off = False
+        # Whether reclaim has reported what the last case left.
+        self._reclaimed = False
         # Timers that are armed: seconds until they are due, task, whether their memory is freed.
         self._timers: list[tuple[float, str, bool]] = []
         self._closed = False
@@ -358,6 +367,9 @@ class SimChannel:
         }
         if arguments.get("count"):
             values["counts"] = self._counts()
+        if self._reclaimed:
+            values["kmsg_before"] = _CORRUPTION
+        self._reclaimed = "corrupts" in does and bool(arguments.get("settle"))
         if "warn" in does:
             values["kmsg"] = _WARNING
         if "inversion" in does and not self._lockdep_off:

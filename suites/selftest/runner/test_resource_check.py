@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errpath.cases.case import MountCase
-from errpath.oracles.failure import OOPS, RESOURCE_LEAK
+from errpath.oracles.failure import CORRUPTION, OOPS, RESOURCE_LEAK
 from errpath.runner.batch_runner import BatchRunner
 from errpath.runner.verdict import Status, Verdict
 from errpath.util.progress import silent
@@ -217,6 +217,14 @@ def test_a_crash_of_reclaim_is_of_the_one_case_that_was_repeated(tmp_path: Path)
     verdicts = _verdicts(kernel)
     assert set(_failed(verdicts)) == {"case-01"}
     assert [failure.kind for failure in verdicts["case-01"].failures] == [OOPS]
+
+
+def test_what_reclaim_reports_of_a_suspect_ends_its_repeats() -> None:
+    kernel = Kernel(objects={"case-01": 1, "case-02": 1}, does={"case-01": "corrupts"})
+    verdicts = _verdicts(kernel)
+    assert set(_failed(verdicts)) == {"case-01", "case-02"}
+    assert [failure.kind for failure in verdicts["case-01"].failures] == [CORRUPTION]
+    assert [failure.kind for failure in verdicts["case-02"].failures] == [RESOURCE_LEAK]
 
 
 @pytest.mark.parametrize("lost", [1, 2])
