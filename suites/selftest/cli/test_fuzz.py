@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from errpath.cli.main import main
+from errpath.filesystems import Filesystem
+from errpath.util.resources import FILESYSTEMS
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,6 @@ from errpath.cli.main import main
         (["hfs", "--image", "none.img"], "none.img: No such file"),
         (["hfs", "--corpus", "file"], "--corpus file: expected a directory"),
         (["hfs", "--kernel", "a=debian:7.2", "--kernel", "b=debian:7.3"], "fuzz: got 2 kernels"),
-        (["freevxfs"], "fuzz: freevxfs: no valid volume is known; expected --image FILE"),
     ],
 )
 def test_wrong_words(
@@ -34,6 +36,16 @@ def test_wrong_words(
     err = capsys.readouterr().err
     assert expected in err
     assert err.count("\n") == 1
+
+
+def test_without_a_valid_volume_one_is_asked_for(
+    define: Callable[[str], Filesystem], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (FILESYSTEMS / "freevxfs.yaml").read_text()
+    own = define(text.replace("  writer: vxfs\n", ""))
+    assert main(["fuzz", own.name]) == 2
+    expected = f"fuzz: {own.name}: no valid volume is known; expected --image FILE\n"
+    assert capsys.readouterr().err.endswith(expected)
 
 
 def _numbers(text: str) -> tuple[int, int, int, int]:

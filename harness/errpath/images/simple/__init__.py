@@ -1,4 +1,4 @@
-"""Writers of filesystems for which Debian has no mkfs: an empty root directory and no more.
+"""Writers of filesystems for which Debian has no mkfs: a root directory and little more.
 
 Each gives the smallest image that its kernel driver mounts, the same bytes every time.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from errpath.images import blank
 from errpath.images.hfs import hfs, hfsplus
 from errpath.images.image import Image
-from errpath.images.simple import adfs, affs, befs, efs, hpfs, omfs, qnx4, qnx6
+from errpath.images.simple import adfs, affs, befs, efs, hpfs, omfs, qnx4, qnx6, vxfs
 
 __all__ = ["WRITERS"]
 
@@ -27,6 +27,7 @@ WRITERS: Mapping[str, Callable[[int], Image]] = {
     "omfs": omfs.empty,
     "qnx4": qnx4.empty,
     "qnx6": qnx6.empty,
+    "vxfs": vxfs.volume,
     # For what never looks at its device.
     "zeros": lambda size: blank(size, name="zeros"),
 }
