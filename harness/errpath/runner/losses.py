@@ -7,7 +7,7 @@ turns out to lose less than it kept, those behind it are suspects as well.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from errpath.cases.case import MountCase
 from errpath.errors import GuestPoisonedError
@@ -91,11 +91,13 @@ class LossSearch:
         alike: dict[tuple[str, frozenset[Resource]], list[MountCase]] = {}
         for case in suspects:
             alike.setdefault((case.filesystem, frozenset(kept[case.id])), []).append(case)
-        sample = [case for cases in alike.values() for case in cases[:_SAMPLE]]
-        losses = self._repeat(sample, kept, show)
+        split = [
+            (cases, []) if _comes_late(resources) else (cases[:_SAMPLE], cases[_SAMPLE:])
+            for (_, resources), cases in alike.items()
+        ]
+        losses = self._repeat([case for sampled, _ in split for case in sampled], kept, show)
         rest: list[MountCase] = []
-        for cases in alike.values():
-            sampled, others = cases[:_SAMPLE], cases[_SAMPLE:]
+        for sampled, others in split:
             if all(len(losses.get(case.id, ())) == len(kept[case.id]) for case in sampled):
                 losses |= {
                     case.id: tuple(ResourceLeak(*one, 1) for one in sorted(kept[case.id].items()))
@@ -163,3 +165,9 @@ class LossSearch:
         self._current.close()
         size = len(cases)
         return [found[number * size : (number + 1) * size] for number in range(1 + repeats)]
+
+
+def _comes_late(resources: Iterable[Resource]) -> bool:
+    """Whether a case may well seem to keep, or to have given back, what another has."""
+    # References are given back by RCU.
+    return any(one.oracle == MODULES for one in resources)

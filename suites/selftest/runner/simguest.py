@@ -32,6 +32,7 @@ What a case leaves behind that kmemleak does not see:
     bios=4              a bio more in the processor's cache, four times in a boot
     waiting=1           an object that waits for RCU, and goes before the next case is over
     corrupts            reclaim, which counts wait for, uses memory after it was freed
+    borrows=1           a reference to the module nls_test, in the first boot only
     stays               the module hfs does not unload any more
     listed              a superblock stays listed
     arms=5              a timer that is due in 5 s; with freed, the kernel panics when it fires
@@ -385,6 +386,7 @@ class SimChannel:
         """What a case keeps of the resources that are counted."""
         name = does.get("id", "")
         self._references += int(does.get("references", 0))
+        self._references += int(does.get("borrows", 0)) if self.number == 1 else 0
         kept = int(does.get("objects", 0))
         kept += int(does.get("first", 0)) if name not in self._ran else 0
         kept += int(does.get("fluke", 0)) if self.number == 1 else 0

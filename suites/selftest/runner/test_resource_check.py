@@ -155,6 +155,13 @@ def test_where_one_of_these_does_not_keep_it_again_all_run_again() -> None:
     assert kernel.runs == len(NAMES) + 3 * len(NAMES)
 
 
+@pytest.mark.parametrize("by_chance", [1, -1])
+def test_of_many_that_keep_a_reference_all_run_again(by_chance: int) -> None:
+    references = dict.fromkeys(NAMES[:20], 1)
+    kernel = Kernel(references, does={"case-30": f"borrows={by_chance}"})
+    assert set(_failed(_verdicts(kernel))) == set(references)
+
+
 def test_what_the_one_before_has_on_its_way_back_covers_nothing() -> None:
     """In the batch, case-06 seems to keep nothing and case-05 what case-06 does."""
     kernel = Kernel(objects={"case-06": 1}, late={"case-05": 1})
