@@ -151,6 +151,7 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
     reason = cannot_have(fs, event, volume)
     if reason:
         return Sequence(reason=reason)
+    fs = fs.on_volume(volume)
     steps = _Steps(fs, "ro" if event == "mount-ro" or fs.expected("rw") else "rw")
     # The VFS does not mount the same superblock twice on one place.
     expect: str | None = "EBUSY" if event == "second-mount" else ""
@@ -158,6 +159,8 @@ def sequence(fs: Filesystem, event: str, volume: str = "") -> Sequence:
         expect = "ENOENT"
     elif event == "reconfigure":
         expect = fs.expected("reconfigure_rw")
+    elif event == "reconfigure-ro":
+        expect = fs.expected("reconfigure_ro")
     elif event in _DEVICES:
         expect = fs.expected(_DEVICES[event])
     elif event in _BLOCKS or event in _SOFT_BLOCKS or event in _ENDS:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from errpath.errors import DefinitionError, UsageError
 from errpath.util import yamlfile
@@ -157,9 +157,30 @@ EXPECTATIONS = {
     "unknown_remount": "EINVAL",
     # Any reconfigure that leaves it writable; without an errno, the options decide.
     "reconfigure_rw": "",
+    # A remount of a writable mount to ro.
+    "reconfigure_ro": "",
     # A file on the valid image.
     "written": "",
 }
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A structure of the volume of which a sweep breaks one field after another."""
+
+    # Its tag, or the name of its typedef, and the files of the kernel's source that define it and
+    # what is in it.
+    struct: str
+    headers: tuple[str, ...]
+    # Byte of the volume where it begins, and where the same bytes stand again.
+    at: int
+    copies: tuple[int, ...] = ()
+    # Byte order of integers whose type does not tell it.
+    order: Literal["little", "big"] = "little"
+    # Name in `errpath.images.broken.checksums.CHECKSUMS` of its checksum, and where what that is of
+    # begins, if not with the structure.
+    checksum: str = ""
+    sum_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +209,12 @@ class ImageRecipe:
     truncated: int = 0
     # Bytes, in hex, by the place where they are written over what was made.
     changed: dict[str, str] = field(default_factory=dict)
+    # Of a further volume: options that each mount of it has beside the filesystem's, errnos that
+    # differ from the filesystem's, and its superblock where that is not laid out as the smallest
+    # volume's.
+    options: tuple[tuple[str, ...], ...] = ()
+    expect: dict[str, str] = field(default_factory=dict)
+    superblock: tuple[OnDisk, ...] = ()
 
     def __post_init__(self) -> None:
         if self.size < 512 or self.size % 512:
@@ -211,25 +238,6 @@ class ImageRecipe:
     def valid(self) -> bool:
         """Whether there is a way to a valid image; otherwise only blank ones are used."""
         return bool(self.mkfs or self.writer or self.base or self.file)
-
-
-@dataclass(frozen=True)
-class OnDisk:
-    """A structure of the volume of which a sweep breaks one field after another."""
-
-    # Its tag, or the name of its typedef, and the files of the kernel's source that define it and
-    # what is in it.
-    struct: str
-    headers: tuple[str, ...]
-    # Byte of the volume where it begins, and where the same bytes stand again.
-    at: int
-    copies: tuple[int, ...] = ()
-    # Byte order of integers whose type does not tell it.
-    order: Literal["little", "big"] = "little"
-    # Name in `errpath.images.broken.checksums.CHECKSUMS` of its checksum, and where what that is of
-    # begins, if not with the structure.
-    checksum: str = ""
-    sum_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -325,6 +333,8 @@ class Filesystem:
 
     def __post_init__(self) -> None:
         _check_expectations(self.expect, "expect")
+        for name, recipe in self.volumes.items():
+            _check_expectations(recipe.expect, f"volumes: {name}: expect")
         for key, reason in self.lacks.items():
             if key.partition(":")[0] not in EVENTS:
                 raise ValueError(f"lacks: got {key!r}; expected an event: {', '.join(EVENTS)}")
@@ -349,7 +359,8 @@ class Filesystem:
                 raise ValueError(f"{key}: {pattern!r}: no regular expression: {error}") from None
         if not all(fragment.is_file() for fragment in self.own_fragments):
             raise ValueError(f"own_kernel: got {self.own_kernel!r}; expected a file's name")
-        for option in (*self.options, *self.good_options, self.bad_option):
+        of_volumes = (option for recipe in self.volumes.values() for option in recipe.options)
+        for option in (*self.options, *self.good_options, *of_volumes, self.bad_option):
             if len(option) > 2:
                 raise ValueError(f"option {option[0]!r}: expected a key and at most one value")
 
@@ -370,15 +381,28 @@ class Filesystem:
 
     def as_before(self, before: Before) -> Filesystem:
         """As kernels without a change have it."""
-        older = replace(
-            self,
+        return self._changed(
             expect={**self.expect, **before.expect},
             good_options=before.good_options or self.good_options,
             before=(),
         )
-        object.__setattr__(older, "name", self.name)
-        object.__setattr__(older, "directory", self.directory)
-        return older
+
+    def on_volume(self, volume: str) -> Filesystem:
+        """As it is on one of `volumes`; "" is the smallest."""
+        if not volume:
+            return self
+        recipe = self.volumes[volume]
+        return self._changed(
+            options=(*self.options, *recipe.options),
+            expect={**self.expect, **recipe.expect},
+            superblock=recipe.superblock or self.superblock,
+        )
+
+    def _changed(self, **fields: Any) -> Filesystem:
+        changed = replace(self, **fields)
+        object.__setattr__(changed, "name", self.name)
+        object.__setattr__(changed, "directory", self.directory)
+        return changed
 
     def expected(self, what: str) -> str:
         """The errno's name that a kind of attempt gives, or "" for success."""

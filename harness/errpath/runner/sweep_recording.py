@@ -249,8 +249,8 @@ def _broken(
     testbed: Testbed, filesystem: str, event: str, volume: str
 ) -> tuple[tuple[Point, ...], tuple[LeftOut, ...]]:
     """The points of volumes with one field broken, or why there are none."""
-    fs = load_filesystem(filesystem)
-    steps = sequence(fs, event, volume)
+    steps = sequence(load_filesystem(filesystem), event, volume)
+    fs = load_filesystem(filesystem).on_volume(volume)
     image = steps.device.image
     if not steps.begins_with_a_mount or image is None:
         return (), (LeftOut(event, "has a mount of its own before what is armed"),)

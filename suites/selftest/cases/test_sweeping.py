@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from errpath.cases.steps import FsOpen
+from errpath.cases.steps import FsOpen, Mount
 from errpath.cases.sweeping import parse_sweep_events, parse_volumes, sequence
 from errpath.errors import UsageError
 from errpath.filesystems import SWEEP_DEFAULT, SWEEP_EVENTS, load_filesystem
@@ -103,3 +103,12 @@ def test_an_unknown_event_is_refused() -> None:
         parse_sweep_events("mount-ro,burn")
     assert parse_sweep_events("") == SWEEP_DEFAULT
     assert parse_sweep_events("all") == tuple(SWEEP_EVENTS)
+
+
+def test_a_volume_has_options_and_errnos_of_its_own() -> None:
+    f2fs = load_filesystem("f2fs")
+    found = sequence(f2fs, "reconfigure-ro", "no-checkpoint")
+    assert isinstance(found.steps[0], Mount)
+    assert found.steps[0].options == (("checkpoint", "disable"),)
+    assert (found.expect, sequence(f2fs, "reconfigure-ro").expect) == ("EINVAL", "")
+    assert sequence(f2fs, "mount-rw", "no-checkpoint").expect == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,3 +179,24 @@ def test_a_mkfs_may_lie_beside_the_definition(tmp_path: Path) -> None:
     (tmp_path / "mkfs.x").write_text("#!/bin/sh\n")
     (tmp_path / "mkfs.x").chmod(0o755)
     assert mkfs.missing_tool(filesystem) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("expect: {nothing: EIO}", "volumes: more: expect: unknown key 'nothing'"),
+        ("options: [[a, b, c]]", "option 'a': expected a key and at most one value"),
+    ],
+)
+def test_what_is_wrong_with_a_volume_is_told(tmp_path: Path, line: str, expected: str) -> None:
+    text = f"{MINIMAL}volumes:\n  more: {{size: 512, writer: zeros, {line}}}\n"
+    with pytest.raises(DefinitionError, match=re.escape(expected)):
+        _load(tmp_path, text)
+
+
+def test_a_volume_may_have_a_superblock_of_its_own() -> None:
+    qnx6 = load_filesystem("qnx6")
+    assert [place.at for place in qnx6.superblock] == [8192]
+    assert [place.at for place in qnx6.on_volume("mmi").superblock] == [0]
+    assert qnx6.on_volume("mmi").name == "qnx6"
+    assert qnx6.on_volume("") is qnx6

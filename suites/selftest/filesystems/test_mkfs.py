@@ -12,15 +12,19 @@ from errpath.errors import InfrastructureError, ToolMissingError, UsageError
 from errpath.filesystems import Filesystem, known_filesystems, load_filesystem
 from errpath.filesystems.mkfs import image, missing_tool, use_own_image
 from errpath.images import Image
-from errpath.images.simple import WRITERS, affs, befs, efs, hpfs, omfs, qnx4, qnx6
+from errpath.images.simple import WRITERS, affs, befs, efs, hpfs, omfs, qnx4, qnx6, vxfs
 from suites.selftest.filesystems.test_filesystems import MINIMAL
 
 _RECIPES = {name: load_filesystem(name).image for name in known_filesystems()}
+_VOLUMES = [
+    recipe for name in known_filesystems() for recipe in load_filesystem(name).volumes.values()
+]
 
 
 @pytest.mark.parametrize("writer", sorted(WRITERS))
 def test_writers_give_the_same_bytes_every_time(writer: str) -> None:
-    recipe = next(one for one in _RECIPES.values() if one is not None and one.writer == writer)
+    recipes = (one for one in (*_RECIPES.values(), *_VOLUMES) if one is not None)
+    recipe = next(one for one in recipes if one.writer == writer)
     first, second = WRITERS[writer](recipe.size), WRITERS[writer](recipe.size)
     assert first.sha256 == second.sha256
     assert first.size == recipe.size
@@ -32,10 +36,11 @@ def test_writers_give_the_same_bytes_every_time(writer: str) -> None:
         (writer, size)
         for writer in (
             *(affs.empty, befs.empty, efs.empty, hpfs.empty, omfs.empty, qnx4.empty, qnx6.empty),
+            *(qnx6.empty_mmi, vxfs.volume),
         )
         for size in (0, 1000, 1 << 30)
-        # An extent's block number has room for more.
-        if (writer, size) != (efs.empty, 1 << 30)
+        # Their block numbers have room for more.
+        if not (writer in (efs.empty, vxfs.volume) and size == 1 << 30)
     ],
 )
 def test_writers_refuse_sizes_that_do_not_fit(writer: Callable[[int], Image], size: int) -> None:

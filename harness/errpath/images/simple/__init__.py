@@ -27,6 +27,7 @@ WRITERS: Mapping[str, Callable[[int], Image]] = {
     "omfs": omfs.empty,
     "qnx4": qnx4.empty,
     "qnx6": qnx6.empty,
+    "qnx6-mmi": qnx6.empty_mmi,
     "vxfs": vxfs.volume,
     # For what never looks at its device.
     "zeros": lambda size: blank(size, name="zeros"),
