@@ -15,7 +15,7 @@ from errpath.cases.files import file_cases
 from errpath.cases.lifecycle import plan
 from errpath.errors import DefinitionError
 from errpath.faults.points import POINT_KINDS
-from errpath.filesystems import SWEEP_EVENTS, known_filesystems
+from errpath.filesystems import SWEEP_EVENTS, known_filesystems, load_filesystem
 from errpath.kernel.features.change import Change
 from errpath.oracles import failure
 from errpath.oracles.failure import Failure
@@ -273,9 +273,14 @@ def test_our_own_file_covers_cases_that_exist_and_links_that_exist() -> None:
     ids += [case.id for case in known]
     # Of other suites those whose tests are the kernel's own.
     ids += [f"kunit:{name}" for name in KUNIT_MODULES]
+    volumes = [
+        f"{name}@{volume}" if volume else name
+        for name in known_filesystems()
+        for volume in ("", *load_filesystem(name).volumes)
+    ]
     parts = [
         f"sweep-{name}-{event}-{kind}-"
-        for name in known_filesystems()
+        for name in volumes
         for event in SWEEP_EVENTS
         for kind in POINT_KINDS
     ]
