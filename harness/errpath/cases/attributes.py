@@ -66,6 +66,8 @@ def attribute_cases() -> Iterator[MountCase]:
     )
     yield _case("no-room-for-the-file", replace(volume, free_blocks=30).image(), (_refused(),))
     yield _case("full", _full(), (_no_room(),))
+    none = replace(volume, attributes_tree=True)
+    yield _case("none-of-a-file", none.image(), ((Unlink("readme"), Sync()),))
     yield _case("finder-info", volume.image(), _finder_info())
     for one in _DAMAGES:
         image = write_fields(_two().image(), one.fields, name=one.name)
@@ -85,7 +87,11 @@ def _file(path: str, *xattrs: tuple[str, bytes]) -> File:
 
 def _volume(*entries: File, free_blocks: int = 16, spare_nodes: int = 4) -> HfsPlusVolume:
     return HfsPlusVolume(
-        name="attributes", entries=entries, free_blocks=free_blocks, spare_nodes=spare_nodes
+        name="attributes",
+        entries=entries,
+        free_blocks=free_blocks,
+        spare_nodes=spare_nodes,
+        unused_node_fix=True,
     )
 
 

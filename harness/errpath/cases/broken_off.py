@@ -6,18 +6,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from errpath.cases.case import MountCase
+from errpath.cases.case import Device, MountCase
 from errpath.cases.steps import Step
-from errpath.cases.volume_case import volume_case
+from errpath.cases.volume_case import in_turn, volume_case
 from errpath.cases.volume_steps import (
+    AppendFile,
+    Fsync,
     Mkdir,
+    ReadFile,
     RemoveXattr,
     Rename,
     SetXattr,
     Unlink,
     WriteFile,
 )
-from errpath.faults.model import Call
+from errpath.faults.model import Call, Read
+from errpath.images import Image
 from errpath.images.hfs.entries import Directory, File
 from errpath.images.hfs.hfsplus import HfsPlusVolume
 
@@ -37,6 +41,14 @@ _BROKEN_OFF: dict[str, tuple[Step, Call]] = {
     "mkdir-record": (
         Mkdir("new"),
         Call("hfsplus_brec_insert", nth=2, caller="hfsplus_create_cat"),
+    ),
+    "unlink-reserve": (
+        Unlink("file"),
+        Call("hfsplus_bmap_reserve", caller="hfsplus_delete_cat"),
+    ),
+    "unlink-search": (
+        Unlink("file"),
+        Call("hfsplus_brec_find", caller="hfsplus_delete_cat"),
     ),
     "unlink-record": (
         Unlink("file"),
@@ -62,7 +74,8 @@ _BROKEN_OFF: dict[str, tuple[Step, Call]] = {
 
 
 def broken_off_cases() -> Iterator[MountCase]:
-    """One case for each change; another mount reads all of the volume."""
+    """One case for each change, after which another mount reads all of the volume; one of an inode
+    that is written back, and one of blocks that are given back."""
     volume = HfsPlusVolume(
         name="broken-off",
         entries=(
@@ -79,3 +92,37 @@ def broken_off_cases() -> Iterator[MountCase]:
     for name, (step, call) in _BROKEN_OFF.items():
         failing = replace(step, fail=call, expect="EIO")
         yield volume_case(f"hfsplus-broken-off-{name}", volume, ((failing,),), point="broken-off")
+    yield _case(
+        "written-back-search",
+        volume.image(),
+        # An inode whose record is not found is not written back, and nothing is said; the next time
+        # it is.
+        (
+            WriteFile("file", data="text"),
+            Fsync(
+                "file",
+                fail=Call("hfsplus_find_cat", caller="hfsplus_cat_write_inode"),
+                expect="",
+            ),
+            AppendFile("file", data="text"),
+            Fsync("file"),
+        ),
+        (ReadFile("file", data="texttext"),),
+    )
+    yield _case(
+        "bitmap",
+        volume.image(),
+        # The blocks of a file that is gone stay in use.
+        (Unlink("file", fail=Read(nth=1), expect=""),),
+        (ReadFile("file", data="", expect="ENOENT"),),
+    )
+
+
+def _case(name: str, image: Image, *mounts: tuple[Step, ...]) -> MountCase:
+    return MountCase(
+        f"hfsplus-broken-off-{name}",
+        "hfsplus",
+        Device(image),
+        in_turn("hfsplus", mounts),
+        point="broken-off",
+    )

@@ -36,8 +36,9 @@ __all__ = [
 ]
 
 # No need to wait as long for a case that is known to hang, or to crash and then hang, as for the
-# others. On a kernel without that bug it takes some 10 ms.
-_HANG_SECONDS, _CRASH_SECONDS, _SECONDS = 0.3, 0.6, 20.0
+# others. On a kernel without that bug it takes some 10 ms; on a busy machine, what comes before the
+# crash takes longer than half a second.
+_HANG_SECONDS, _CRASH_SECONDS, _SECONDS = 0.6, 4.0, 20.0
 # By image: each has half a dozen cases, and takes milliseconds to make.
 _DEVICES: dict[str, Device] = {}
 _JOURNAL = (INFO_NAME.encode(), BUFFER_NAME.encode())

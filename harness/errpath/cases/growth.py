@@ -46,17 +46,27 @@ _TURNS = 40
 _BEHIND_THE_MAP = 2100
 _HEADER_MAP = 256
 _SECTOR = 512
+# Blocks of two files in a row, no multiple of the 32 that a word of the bitmap has.
+_GAP, _WALL = 101, 7
+# In hundredths of a second: how long delayed work of HFS+ waits, and other writeback.
+_WRITEBACK = "/proc/sys/vm/dirty_writeback_centisecs"
+_WRITES = 60
 
 
 def growth_cases() -> Iterator[MountCase]:
     """Three cases for each filesystem; for HFS, one that repeats, and one of a map in two nodes;
-    for HFS+, one of direct writes, which need blocks of two sectors: HFS hangs with those."""
+    for HFS+, one of a tree with small nodes, one of a file that takes many blocks at once, one of
+    the volume header that is written behind ordinary writes, and one of direct writes, which need
+    blocks of two sectors: HFS hangs with those."""
     for name in ("hfs", "hfsplus"):
         volume = _volume(name)
         block = volume.block_size
         yield _case(f"{name}-trees-grow-and-shrink", volume, (_grow(block), _shrink()))
         yield _case(f"{name}-files-grow-in-turns", volume, _in_turns(block))
         yield _case(f"{name}-files-made-anew", volume, _anew())
+    yield _case("hfsplus-files-made-anew-deep", _grown_plus(1024), _anew())
+    yield _case("hfsplus-file-runs-into-another", *_runs_into_another())
+    yield _case("hfsplus-synced-behind-writes", _volume("hfsplus"), (_synced_behind_writes(),))
     sectors = HfsPlusVolume(name="sectors", block_size=2 * _SECTOR, free_blocks=20)
     yield _case("hfsplus-file-grows-directly", sectors, _directly())
     again = (Mkdir(_DIRECTORY), *_made(_FEW), *_removed(_FEW), Unlink(_DIRECTORY), Sync())
@@ -84,7 +94,17 @@ def _case(
 def _volume(filesystem: str) -> HfsVolume | HfsPlusVolume:
     if filesystem == "hfs":
         return HfsVolume(name="grows", free_blocks=200).with_file("readme", data=b"errpath\n")
-    volume = HfsPlusVolume(name="grows", block_size=512, catalog_node_size=2048, free_blocks=300)
+    return _grown_plus(2048)
+
+
+def _grown_plus(node_size: int) -> HfsPlusVolume:
+    volume = HfsPlusVolume(
+        name="grows",
+        block_size=512,
+        catalog_node_size=node_size,
+        free_blocks=300,
+        unused_node_fix=True,
+    )
     return volume.with_file("readme", data=b"errpath\n")
 
 
@@ -141,6 +161,31 @@ def _directly() -> tuple[tuple[Step, ...], ...]:
     again = (Truncate("file", 4 * _SECTOR), Truncate("file", 2 * _SECTOR), Fsync("file"))
     read = ReadFile("file", data=first + second)
     return (*made, *grown, *again, read), (read, Unlink("file"), Sync())
+
+
+def _runs_into_another() -> tuple[HfsPlusVolume, tuple[tuple[Step, ...], ...], Image]:
+    """A file takes as many blocks as the volume's clump has, and finds the blocks of another among
+    them, which do not begin with a word of the bitmap."""
+    volume = HfsPlusVolume(name="clumps", block_size=_SECTOR, free_blocks=200, unused_node_fix=True)
+    gap, wall = "g" * (_GAP * _SECTOR), "w" * (_WALL * _SECTOR)
+    before = volume.with_file("gap", data=gap.encode()).with_file("wall", data=wall.encode())
+    image = write_fields(before.image(), {"vh.dataClumpSize": 2 * _GAP * _SECTOR}, name="clumps")
+    grown = "f" * ((_GAP + _WALL) * _SECTOR)
+    made = (Unlink("gap"), WriteFile("file", data=grown), Sync())
+    read = (ReadFile("wall", data=wall), ReadFile("file", data=grown), Unlink("file"))
+    return volume.with_file("wall", data=wall.encode()), (made, (*read, Sync())), image
+
+
+def _synced_behind_writes() -> tuple[Step, ...]:
+    """The volume header is written by delayed work, which here waits for 10 ms; what is written
+    meanwhile takes longer, and arms it again."""
+    writes = [AppendFile(_REST, data="a") for _ in range(_WRITES)]
+    return (
+        WriteFile(_WRITEBACK, data="1"),
+        *(WriteFile(_REST, data=""), *writes, Unlink(_REST)),
+        WriteFile(_WRITEBACK, data="500"),
+        Sync(),
+    )
 
 
 def _shrink() -> tuple[Step, ...]:

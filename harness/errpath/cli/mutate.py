@@ -11,7 +11,8 @@ from errpath.analysis.mutation.argued import argued, load_arguments
 from errpath.analysis.mutation.mutants import Mutant, controls
 from errpath.analysis.mutation.results import Judged, read_head, read_results
 from errpath.analysis.mutation.rungs import rungs_of
-from errpath.analysis.mutation.score import Score, mutants_of
+from errpath.analysis.mutation.score import Score
+from errpath.analysis.mutation.sources import mutants_of
 from errpath.analysis.mutation.table import MARK, page, summary
 from errpath.cases.lifecycle import parse_filesystems
 from errpath.cli.parser import add_groups

@@ -319,6 +319,8 @@ class Filesystem:
     # valid. Or why there is none, of a filesystem that is mounted for writing.
     fsck: tuple[str, ...] = ()
     no_fsck: str = ""
+    # Regular expressions of what it has, wrongly, against valid volumes; each with the reason why.
+    fsck_wrong: dict[str, str] = field(default_factory=dict)
     # What of "readonly", a read-only mount, "failed", a mount that failed, and "fault", either of
     # them in which a fault fired, may write to the device all the same, and why.
     writes: dict[str, str] = field(default_factory=dict)

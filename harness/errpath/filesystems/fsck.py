@@ -7,6 +7,7 @@ given anything but a copy.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -56,7 +57,8 @@ def complaint(filesystem: Filesystem, volume: Image) -> str:
     text = f"{program}: status {done.returncode}: {'; '.join(printed[-_LINES_MAX:])}"
     if done.returncode < 0 or done.returncode in _NOT_STARTED:
         raise InfrastructureError(text)
-    return text if done.returncode else ""
+    wrong = any(re.search(pattern, text) for pattern in filesystem.fsck_wrong)
+    return text if done.returncode and not wrong else ""
 
 
 def _check(filesystem: Filesystem, folder: Path, volume: Image) -> Completed:

@@ -9,6 +9,7 @@ from errpath.cases.case import MountCase
 from errpath.errors import ErrpathError
 from errpath.oracles.kmemleak import Record
 from errpath.oracles.ownership import OwnershipTrace, case_tracer
+from errpath.oracles.volume import asks_changes
 from errpath.runner.crashed_again import apart_from_crashes
 from errpath.runner.guests import CurrentGuest, PreparedGuest, retried
 from errpath.runner.observation import find_leaks, repeat_cases
@@ -165,7 +166,8 @@ class Confirmation:
         if not cases:
             return Repeats()
         prepared = self._current.fresh()
-        for case, outcome in repeat_cases(self._current, prepared, self._repeated(cases)):
+        runs = repeat_cases(self._current, prepared, self._repeated(cases), changes=asks_changes)
+        for case, outcome in runs:
             verdict = judge(case, outcome, None)
             if verdict.status is Status.FAIL:
                 failed.add(case.id)

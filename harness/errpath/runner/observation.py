@@ -64,10 +64,11 @@ def observe(
     settle: bool = False,
     patience: float = PATIENCE,
     over: Callable[[], bool] = lambda: False,
+    changes: Callable[[MountCase], bool] = asks_changes,
 ) -> Iterator[tuple[MountCase, Outcome | AgentError]]:
     """Run cases one after another, each in a task of its own name; with `count`, each reports what
     it has changed of what the kernel counts. `settle` and `patience` are `MountCase.as_request`'s,
-    `over` is `run_cases`'s.
+    `over` and `changes` are `run_cases`'s.
 
     Raises:
         GuestPoisonedError: the guest went away with the case that comes next.
@@ -80,7 +81,7 @@ def observe(
         settle=settle,
         patience=patience,
         over=over,
-        changes=asks_changes,
+        changes=changes,
     )
     for case, outcome in zip(cases, outcomes, strict=False):
         yield case, outcome if isinstance(outcome, AgentError) else _checked(case, outcome)
@@ -110,8 +111,10 @@ def repeat_cases(
     *,
     count: bool = False,
     settle: bool = False,
+    changes: Callable[[MountCase], bool] = lambda case: False,
 ) -> list[tuple[MountCase, Outcome]]:
-    """Outcomes of cases that have run before in another guest.
+    """Outcomes of cases that have run before in another guest. What they do to their volumes they
+    have told then; `changes` says of which it is asked again.
 
     Raises:
         AgentError: the guest cannot run one of them any more.
@@ -119,7 +122,8 @@ def repeat_cases(
         GuestPoisonedError: one of them took the guest down in another way.
     """
     runs = []
-    for case, outcome in observe(current, prepared, cases, count=count, settle=settle):
+    repeated = observe(current, prepared, cases, count=count, settle=settle, changes=changes)
+    for case, outcome in repeated:
         if isinstance(outcome, AgentError):
             raise outcome
         if is_guest_unusable(outcome):

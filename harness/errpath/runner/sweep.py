@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase
@@ -69,6 +69,8 @@ class Sweeper:
 
     recordings: Recordings
     repeats: int = 2
+    # Whether the case of this id is to run at all.
+    wanted: Callable[[str], bool] = bool
     # What no case causes alone.
     notes: list[str] = field(default_factory=list)
     runners: set[BatchRunner] = field(default_factory=set)
@@ -95,7 +97,7 @@ class Sweeper:
                     raise UsageError(_no_such_point(unit, wanted, cases, left))
             return SweepPlan(unit, tuple(case for case in cases if case.id in only), left)
         turn = self.recordings.turn(unit)
-        cases = tuple(self.recordings.case(unit, point) for point in turn)
+        cases = self._cases(unit)
         others = tuple(self.recordings.case(unit, one) for one in points if one not in turn)
         return SweepPlan(unit, cases, left, others)
 
@@ -124,13 +126,16 @@ class Sweeper:
             if unit.group == plan.unit.group and unit not in units:
                 # What cannot be recorded is reported where that unit is planned.
                 with contextlib.suppress(ErrpathError):
-                    units[unit] = [
-                        self.recordings.case(unit, point) for point in self.recordings.turn(unit)
-                    ]
+                    units[unit] = list(self._cases(unit))
         return {
             unit: [case for case in cases if case.id not in self._done]
             for unit, cases in units.items()
         }
+
+    def _cases(self, unit: SweepUnit) -> tuple[MountCase, ...]:
+        """The cases of a unit whose turn it is and that are wanted."""
+        every = (self.recordings.case(unit, point) for point in self.recordings.turn(unit))
+        return tuple(case for case in every if self.wanted(case.id))
 
     def _lock_of(self, key: str) -> threading.Lock:
         with self._lock:

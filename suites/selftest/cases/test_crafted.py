@@ -52,7 +52,7 @@ def test_what_spoils_its_guest_shares_it_with_no_other_case() -> None:
 
 def test_a_hidden_bug_shortens_no_deadline() -> None:
     assert {case.seconds for case in _PLAIN.values()} == {20.0}
-    assert all(case.seconds <= 1.0 for case in _KNOWN)
+    assert all(case.seconds <= 4.0 for case in _KNOWN)
 
 
 def test_a_read_only_mount_is_written_to_in_vain() -> None:

@@ -21,8 +21,10 @@ _INDEX = 38 + 4 + 2
 def test_what_was_made_is_removed() -> None:
     for case in growth_cases():
         made = {step.path for step in case.steps if isinstance(step, WriteFile | Mkdir)}
+        # An absolute path is a file of the guest.
+        made = {path for path in made if not path.startswith("/")}
         removed = {step.path for step in case.steps if isinstance(step, Unlink)}
-        assert made == removed
+        assert made and made <= removed
         assert all(len(path.rpartition("/")[2]) <= 31 for path in made)
 
 

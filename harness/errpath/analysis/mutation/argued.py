@@ -9,6 +9,7 @@ from pathlib import Path
 
 from errpath.analysis.mutation.results import Fate, Judged
 from errpath.errors import UsageError
+from errpath.filesystems import home_directory
 from errpath.util import yamlfile
 
 __all__ = ["REASONS", "Argument", "argued", "load_arguments"]
@@ -68,7 +69,7 @@ def argued(
     Raises:
         UsageError: an argued mutant was killed, or is not there any more.
     """
-    ours = {name for name in arguments if name.startswith(f"fs/{filesystem}/")}
+    ours = {name for name in arguments if name.startswith(home_directory(filesystem))}
     gone = ours - set(mutants)
     if gone:
         raise UsageError(f"arguments: {min(gone)}: no such mutant any more; expected it gone too")

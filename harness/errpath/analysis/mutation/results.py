@@ -11,7 +11,11 @@ from pathlib import Path
 
 from errpath.errors import UsageError
 
-__all__ = ["Fate", "Judged", "ResultFile", "read_head", "read_results"]
+__all__ = ["NOT_REACHED", "Fate", "Judged", "ResultFile", "read_head", "read_results"]
+
+
+# The title of a survivor that no test could have killed.
+NOT_REACHED = "no test reaches it"
 
 
 class Fate(enum.StrEnum):
@@ -35,7 +39,7 @@ class Judged:
     kind: str
     # One of `Fate`.
     fate: str
-    # Case, kind and title of the failure that killed it, or why there is no answer.
+    # Case, kind and title of the failure that killed it, or why there is no answer, or NOT_REACHED.
     case: str = ""
     oracle: str = ""
     title: str = ""

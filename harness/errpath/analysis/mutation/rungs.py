@@ -18,13 +18,14 @@ from errpath.cases.trees import tree_cases
 from errpath.filesystems import EVENTS, load_filesystem
 from errpath.runner.batch_judge import Announce
 from errpath.runner.batch_runner import BatchRunner
+from errpath.runner.guests import Boot
 from errpath.runner.result import Result
 from errpath.runner.sweep import Sweeper
 from errpath.runner.sweep_units import Recordings, SweepUnit
 from errpath.runner.testbed import Testbed
 from errpath.util.progress import silent
 
-__all__ = ["CaseRung", "Look", "Rung", "SweepRung", "rungs_of"]
+__all__ = ["CaseRung", "Look", "Rung", "SweepRung", "every_test", "rungs_of"]
 
 # Cases that run first, from all over the suites: most mutants fail at once.
 _FIRST = 32
@@ -45,6 +46,13 @@ _READ_ONLY = {"mount-rw": "mount-ro"}
 
 # Is shown results as soon as they are there, and may raise.
 Look = Callable[[Mapping[str, Result]], None]
+# Whether a test of this id is wanted.
+Wanted = Callable[[str], bool]
+
+
+def every_test(test: str) -> bool:
+    """Every test is wanted."""
+    return bool(test)
 
 
 class Rung(Protocol):
@@ -54,10 +62,22 @@ class Rung(Protocol):
     def name(self) -> str:
         """For people."""
 
+    def groups(self, testbed: Testbed) -> Iterator[tuple[Sequence[MountCase], Boot]]:
+        """All its cases, with what boots a guest for them; builds what that needs.
+
+        Raises:
+            ErrpathError: what cannot be built.
+        """
+
     def run(
-        self, testbed: Testbed, look: Look, announce: Announce = lambda verdict: None
+        self,
+        testbed: Testbed,
+        look: Look,
+        announce: Announce = lambda verdict: None,
+        wanted: Wanted = every_test,
     ) -> Mapping[str, Result]:
-        """Results by case id, unless `look` or `announce` raises for what is there before."""
+        """Results of what is wanted, by case id, unless `look` or `announce` raises for what is
+        there before."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +88,37 @@ class CaseRung:
     filesystem: str
     cases: Sequence[MountCase]
 
+    def groups(self, testbed: Testbed) -> Iterator[tuple[Sequence[MountCase], Boot]]:
+        """All its cases, with what boots a guest for them."""
+        for cases in self._split(testbed, self.cases):
+            functions, points = failing(cases)
+            yield cases, testbed.guest_source((self.filesystem,), functions, points=points)
+
     def run(
-        self, testbed: Testbed, look: Look, announce: Announce = lambda verdict: None
+        self,
+        testbed: Testbed,
+        look: Look,
+        announce: Announce = lambda verdict: None,
+        wanted: Wanted = every_test,
     ) -> Mapping[str, Result]:
-        """Results by case id, unless `look` or `announce` raises for what is there before."""
+        """Results of what is wanted, by case id, unless `look` or `announce` raises for what is
+        there before."""
+        found: dict[str, Result] = {}
+        for some in self._split(testbed, [case for case in self.cases if wanted(case.id)]):
+            found |= self._run(testbed, some, look, announce)
+        return found
+
+    def _split(self, testbed: Testbed, cases: Sequence[MountCase]) -> Iterator[Sequence[MountCase]]:
+        """Cases that may share guests, for which everything has been built. Nobody can wait at a
+        function of which a single call is failed: guests of their own."""
         single: list[MountCase] = []
         others: list[MountCase] = []
-        for case in self.cases:
+        for case in cases:
             (others if failing([case])[1] is None else single).append(case)
-        found: dict[str, Result] = {}
-        # Nobody can wait at a function of which a single call is failed: guests of their own.
         for some in filter(None, (others, single)):
             for error in testbed.build((self.filesystem,), points=some is single).values():
                 raise error
-            found |= self._run(testbed, some, look, announce)
-        return found
+            yield some
 
     def _run(
         self, testbed: Testbed, cases: Sequence[MountCase], look: Look, announce: Announce
@@ -119,21 +155,36 @@ class SweepRung:
     name: str
     units: tuple[SweepUnit, ...]
 
+    def groups(self, testbed: Testbed) -> Iterator[tuple[Sequence[MountCase], Boot]]:
+        """The cases of each unit, with what boots a guest for them."""
+        sweeper = self._sweeper(testbed, every_test)
+        for unit in self.units:
+            boot = testbed.guest_source((unit.filesystem,), (), points=())
+            yield sweeper.plan(unit).cases, boot
+
     def run(
-        self, testbed: Testbed, look: Look, announce: Announce = lambda verdict: None
+        self,
+        testbed: Testbed,
+        look: Look,
+        announce: Announce = lambda verdict: None,
+        wanted: Wanted = every_test,
     ) -> Mapping[str, Result]:
-        """Results by the point's id, unless `look` raises for what is there before; a sweep
-        announces nothing."""
-        for unit in self.units[:1]:
-            for error in testbed.build((unit.filesystem,), points=True).values():
-                raise error
-        sweeper = Sweeper(Recordings(testbed, expected=self.units), repeats=_REPEATS)
+        """Results of the points that are wanted, by their ids, unless `look` raises for what is
+        there before; a sweep announces nothing."""
+        sweeper = self._sweeper(testbed, wanted)
         found: dict[str, Result] = {}
         for unit in self.units:
             results = sweeper.run(sweeper.plan(unit)).results
             found |= results
             look(results)
         return found
+
+    def _sweeper(self, testbed: Testbed, wanted: Wanted) -> Sweeper:
+        for unit in self.units[:1]:
+            for error in testbed.build((unit.filesystem,), points=True).values():
+                raise error
+        recordings = Recordings(testbed, expected=self.units)
+        return Sweeper(recordings, repeats=_REPEATS, wanted=wanted)
 
 
 def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from errpath.analysis.mutation.mutants import CONTROL
-from errpath.analysis.mutation.results import Fate, Judged
+from errpath.analysis.mutation.results import NOT_REACHED, Fate, Judged
 
 __all__ = ["MARK", "page", "summary"]
 
@@ -43,7 +43,11 @@ class _Counted:
 def summary(judged: Sequence[Judged]) -> str:
     """For the terminal: what was not killed, and counts."""
     counted = _Counted(judged)
-    lines = [f"{one.fate:10} {one.mutant}" for one in counted.mutants if one.fate != Fate.KILLED]
+    lines = [
+        f"{one.fate:10} {one.mutant}{_why(one)}"
+        for one in counted.mutants
+        if one.fate != Fate.KILLED
+    ]
     lines += [
         f"FALSE ALARM {one.mutant}: {one.case}: {one.title}"
         for one in counted.controls
@@ -91,5 +95,9 @@ def page(found: Mapping[str, Sequence[Judged]], notes: Mapping[str, str]) -> str
     for name, one in counted.items():
         lines += ["", f"### {name}", "", notes[name] + ".", ""]
         left = [x for x in one.mutants if x.fate != Fate.KILLED]
-        lines += [f"- {x.fate}: `{x.mutant}`" for x in left] or ["Nothing is left."]
+        lines += [f"- {x.fate}: `{x.mutant}`{_why(x)}" for x in left] or ["Nothing is left."]
     return "\n".join(lines) + "\n"
+
+
+def _why(one: Judged) -> str:
+    return f" ({one.title})" if one.title == NOT_REACHED else ""

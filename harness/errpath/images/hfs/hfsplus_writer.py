@@ -18,8 +18,8 @@ __all__ = ["SIGNATURE", "SIGNATURE_X", "write"]
 
 # signature: "H+" and "HX"
 SIGNATURE, SIGNATURE_X = 0x482B, 0x4858
-# attributes: unmounted cleanly, journaled
-_UNMOUNTED, _JOURNALED = 0x0100, 0x2000
+# attributes: unmounted cleanly, journaled, unused nodes are zeroes
+_UNMOUNTED, _JOURNALED, _UNUSED_NODE_FIX = 0x0100, 0x2000, 0x80000000
 # Bytes from the volume's start to behind the volume header; bytes that the alternate one ends with.
 _HEADER_END, _ALTERNATE = 1536, 1024
 _MAX_BLOCKS = 0xFFFFFFFF
@@ -154,7 +154,7 @@ class _Writer:
     def _header(self, layout: Layout, total: int) -> bytes:
         volume = self.volume
         folders = sum(isinstance(item.entry, Directory) for item in self.items)
-        attributes = _UNMOUNTED
+        attributes = _UNMOUNTED | (_UNUSED_NODE_FIX if volume.unused_node_fix else 0)
         info = 0
         if volume.journaled:
             attributes |= _JOURNALED

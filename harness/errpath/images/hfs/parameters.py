@@ -96,6 +96,8 @@ class HfsPlusParameters(_Parameters):
     # With a journal, which is empty. Bytes of it.
     journaled: bool = False
     journal_size: int = 65536
+    # kHFSUnusedNodeFixMask: nodes that are given back are cleared, as mkfs has it.
+    unused_node_fix: bool = False
     # With the private metadata directory, which the first read-write mount makes where missing.
     private_directory: bool = True
     # Free allocation blocks behind the content, where `size` is None.

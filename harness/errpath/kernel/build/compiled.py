@@ -43,13 +43,20 @@ def objects_of(makefile: str, config: Mapping[str, str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def source_files(makefile: str) -> tuple[str, ...]:
+def source_files(makefile: str, module: str = "") -> tuple[str, ...]:
     """The C files that a Makefile names in whatever configuration, tests apart, below its
-    directory. One that only stands for its parts (`hfs.o`) is among them."""
+    directory; of one `module` (as in `lsmod`) alone, if it is given. One that only stands for its
+    parts (`hfs.o`) is among them."""
     found: dict[str, None] = {}
     for target, words in assignments(makefile):
-        if "test" not in target.lower():
-            found |= dict.fromkeys(word for word in _objects(words) if "test" not in word)
+        if "test" in target.lower():
+            continue
+        part = _PART.match(target)
+        of = target.rpartition("-")[0].replace("-", "_") if part else ""
+        for word in _objects(words):
+            whose = of or word.removesuffix(".o").replace("-", "_")
+            if "test" not in word and module in ("", whose):
+                found[word] = None
     return tuple(f"{name.removesuffix('.o')}.c" for name in found if name.endswith(".o"))
 
 

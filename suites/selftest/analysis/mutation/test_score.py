@@ -11,7 +11,8 @@ import pytest
 from errpath.analysis.mutation.mutants import controls
 from errpath.analysis.mutation.results import Fate, read_results
 from errpath.analysis.mutation.rungs import CaseRung
-from errpath.analysis.mutation.score import Score, mutants_of
+from errpath.analysis.mutation.score import Score
+from errpath.analysis.mutation.sources import mutants_of
 from errpath.cases.lifecycle import plan
 from errpath.errors import UsageError
 from errpath.kernel import KernelStore
