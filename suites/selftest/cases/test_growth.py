@@ -24,7 +24,8 @@ def test_what_was_made_is_removed() -> None:
         # An absolute path is a file of the guest.
         made = {path for path in made if not path.startswith("/")}
         removed = {step.path for step in case.steps if isinstance(step, Unlink)}
-        assert made and made <= removed
+        assert made
+        assert made <= removed
         assert all(len(path.rpartition("/")[2]) <= 31 for path in made)
 
 

@@ -27,8 +27,9 @@ from errpath.util.progress import silent
 
 __all__ = ["CaseRung", "Look", "Rung", "SweepRung", "every_test", "rungs_of"]
 
-# Cases that run first, from all over the suites: most mutants fail at once.
-_FIRST = 32
+# Cases that run first, from all over the suites: most mutants fail at once, and each that leaks
+# is counted again a dozen times.
+_FIRST = 8
 # Cases that share a guest: what fails is known when its batch is over.
 _BATCH = 256
 # As the suites do: what one repeat alone shows can be chance.
