@@ -321,6 +321,9 @@ class Filesystem:
     no_fsck: str = ""
     # Regular expressions of what it has, wrongly, against valid volumes; each with the reason why.
     fsck_wrong: dict[str, str] = field(default_factory=dict)
+    # Of volumes other than the filesystem's own, it passes those that have one of these bits in the
+    # byte at this offset; others it would not, whatever the kernel does with them.
+    fsck_bits: tuple[int, int] | None = None
     # What of "readonly", a read-only mount, "failed", a mount that failed, and "fault", either of
     # them in which a fault fired, may write to the device all the same, and why.
     writes: dict[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from errpath.cases.case import MountCase, Outcome, StepOutcome
 from errpath.cases.steps import FsOpen, Mount, Reconfigure, Remount, Step
 from errpath.filesystems import Filesystem, load_filesystem
-from errpath.filesystems.mkfs import VALID, image_kinds, unmade
+from errpath.filesystems.mkfs import VALID, image, image_kinds, unmade
 from errpath.images.crafted.show import changed_values
 from errpath.oracles.failure import VOLUME, Failure
 
@@ -107,7 +107,14 @@ def _checkable(case: MountCase) -> bool:
         return False
     if fs.image is None or VALID not in image_kinds(fs) or unmade(fs):
         return False
-    return any(map(_writes, case.every_step))
+    return any(map(_writes, case.every_step)) and (device.image == image(fs.name) or _fits(case))
+
+
+def _fits(case: MountCase) -> bool:
+    """Whether the checker can pass a volume that is not the filesystem's own."""
+    bits = load_filesystem(case.filesystem).fsck_bits
+    content = case.device.content
+    return bits is None or content is None or bool(content.read(bits[0], 1)[0] & bits[1])
 
 
 def _fields(case: MountCase, outcome: Outcome) -> list[str]:
