@@ -111,8 +111,9 @@ def broken_off_cases() -> Iterator[MountCase]:
     )
     yield _case(
         "bitmap",
-        volume.image(),
-        # The blocks of a file that is gone stay in use.
+        # Without an attributes file, which is looked into first. The blocks of a file that is gone
+        # stay in use.
+        HfsPlusVolume(name="bitmap", entries=(File(path="file", data=b"errpath\n"),)).image(),
         (Unlink("file", fail=Read(nth=1), expect=""),),
         (ReadFile("file", data="", expect="ENOENT"),),
     )
