@@ -176,6 +176,9 @@ def _removed() -> tuple[Step, ...]:
         GetXattr("directory", "user.other", "2"),
         Unlink("directory"),
         Unlink("file"),
+        # Of a tree without a root.
+        WriteFile("last", ""),
+        Unlink("last"),
         Sync(),
     )
 

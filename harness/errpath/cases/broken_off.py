@@ -110,6 +110,19 @@ def broken_off_cases() -> Iterator[MountCase]:
         (ReadFile("file", data="texttext"),),
     )
     yield _case(
+        "unlink-thread-search",
+        volume.image(),
+        # The record of the file is gone, and its thread is not.
+        (
+            Unlink(
+                "file",
+                fail=Call("hfsplus_brec_find", nth=2, caller="hfsplus_delete_cat"),
+                expect="EIO",
+            ),
+        ),
+        (ReadFile("file", data="", expect="ENOENT"), Unlink("directory")),
+    )
+    yield _case(
         "bitmap",
         # Without an attributes file, which is looked into first. The blocks of a file that is gone
         # stay in use.

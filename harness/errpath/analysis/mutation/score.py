@@ -11,7 +11,7 @@ import functools
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -106,10 +106,15 @@ class Score:
             self.progress.step(name, total=len(left)) as step,
             ThreadPoolExecutor(jobs, thread_name_prefix="mutant") as pool,
         ):
-            for number, one in enumerate(pool.map(self._judge, left), 1):
-                file.add(one)
-                killed = sum(found.fate == Fate.KILLED for found in file.known.values())
-                step.update(number, note=f"{killed} killed")
+            judged = as_completed(pool.submit(self._judge, one) for one in left)
+            try:
+                for number, done in enumerate(judged, 1):
+                    file.add(done.result())
+                    killed = sum(found.fate == Fate.KILLED for found in file.known.values())
+                    step.update(number, note=f"{killed} killed")
+            finally:
+                # Of an interrupted run, those that have begun are the last.
+                pool.shutdown(wait=False, cancel_futures=True)
         return tuple(file.known[one.id] for one in mutants)
 
     def _judge(self, mutant: Mutant) -> Judged:
