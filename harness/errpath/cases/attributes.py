@@ -176,7 +176,7 @@ def _removed() -> tuple[Step, ...]:
         GetXattr("directory", "user.other", "2"),
         Unlink("directory"),
         Unlink("file"),
-        # Of a tree without a root.
+        # Of a tree that has no attribute any more.
         WriteFile("last", ""),
         Unlink("last"),
         Sync(),

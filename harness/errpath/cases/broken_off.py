@@ -75,7 +75,7 @@ _BROKEN_OFF: dict[str, tuple[Step, Call]] = {
 
 def broken_off_cases() -> Iterator[MountCase]:
     """One case for each change, after which another mount reads all of the volume; one of an inode
-    that is written back, and one of blocks that are given back."""
+    that is written back, one of a thread that stays, and one of blocks that are given back."""
     volume = HfsPlusVolume(
         name="broken-off",
         entries=(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from errpath.cases.case import MountCase, Outcome, StepOutcome
+from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
 from errpath.cases.steps import FsOpen, Mount, Reconfigure, Remount, Step
 from errpath.filesystems import Filesystem, load_filesystem
 from errpath.filesystems.mkfs import VALID, image, image_kinds, unmade
@@ -107,14 +107,17 @@ def _checkable(case: MountCase) -> bool:
         return False
     if fs.image is None or VALID not in image_kinds(fs) or unmade(fs):
         return False
-    return any(map(_writes, case.every_step)) and (device.image == image(fs.name) or _fits(case))
+    return any(map(_writes, case.every_step)) and (
+        device.image == image(fs.name) or _fits(fs, device)
+    )
 
 
-def _fits(case: MountCase) -> bool:
+def _fits(fs: Filesystem, device: Device) -> bool:
     """Whether the checker can pass a volume that is not the filesystem's own."""
-    bits = load_filesystem(case.filesystem).fsck_bits
-    content = case.device.content
-    return bits is None or content is None or bool(content.read(bits[0], 1)[0] & bits[1])
+    if fs.fsck_bits is None or device.image is None:
+        return True
+    at, bits = fs.fsck_bits
+    return bool(device.image.read(at, 1)[0] & bits)
 
 
 def _fields(case: MountCase, outcome: Outcome) -> list[str]:

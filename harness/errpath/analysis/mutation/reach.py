@@ -167,22 +167,22 @@ def observe(
             if prepared is None:
                 prepared = boot()
                 between |= marks.take(prepared.guest)
-            task = f"errpath-{number:06d}"
+            found[case.id] = None
+            spent = False
             try:
                 between |= marks.take(prepared.guest)
-                outcome = run_case(prepared.guest, case, task)
-                found[case.id] = marks.take(prepared.guest)
-            except AgentError:
-                found[case.id] = None
+                outcome = run_case(prepared.guest, case, f"errpath-{number:06d}")
+                own = marks.take(prepared.guest)
+                spent = is_guest_unusable(outcome)
+                found[case.id] = None if spent else own
             except GuestPoisonedError:
-                found[case.id] = None
+                spent = True
+            except AgentError:
+                # It could not be set up: the next may run here.
+                pass
+            if spent:
                 prepared.guest.close()
                 prepared = None
-            else:
-                if is_guest_unusable(outcome):
-                    found[case.id] = None
-                    prepared.guest.close()
-                    prepared = None
         if prepared is not None:
             let_fire(prepared.guest, read_pending(prepared.guest))
             between |= marks.take(prepared.guest)

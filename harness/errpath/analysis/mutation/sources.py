@@ -22,10 +22,7 @@ def mutants_of(
         InfrastructureError: the kernel's source is not there any more.
         UsageError: no function of such a name, or none with a statement that can be left out.
     """
-    by_module = module_sources(store, kernel, filesystem)
-    known = mount_functions(
-        {path: text for own in by_module.values() for path, text in own.items()}
-    )
+    known = mount_functions(together(module_sources(store, kernel, filesystem)))
     names = tuple(wanted)
     for name in names:
         if name not in known:
