@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.errors import ErrpathError, GuestLostError
+from errpath.kernel.log import Crash
 from errpath.oracles.failure import infrastructure
 from errpath.oracles.kmemleak import Record
 from errpath.runner.confirmation import (
@@ -19,8 +20,8 @@ from errpath.runner.guests import CurrentGuest, PreparedGuest
 from errpath.runner.observation import (
     Leaks,
     Show,
-    check_late_crashes,
     find_leaks,
+    late_crashes,
     ran_at,
     with_late_messages,
 )
@@ -74,6 +75,8 @@ class Judged:
     # Why it did not; and whether it found anything else.
     blind: str = ""
     evidence: bool = False
+    # What the kernel reported after the last of the cases. Nothing is judged then.
+    late: tuple[Crash, ...] = ()
 
 
 class BatchJudge:
@@ -112,7 +115,9 @@ class BatchJudge:
         counted: Counted | None = None
         try:
             leaks = find_leaks(prepared, [outcome for _, outcome in batch.runs])
-            check_late_crashes(self._current, [outcome for _, outcome in batch.runs])
+            late = late_crashes(self._current, prepared, [outcome for _, outcome in batch.runs])
+            if late:
+                return Judged(late=late)
             if batch.counts is not None and not leaks.blind:
                 counted = self._resources.look(prepared, batch.counts, batch.runs)
         except GuestLostError:

@@ -96,7 +96,7 @@ class BatchRunner:
     @property
     def notes(self) -> list[str]:
         """Failures that did not come again."""
-        return self._judge.notes
+        return [*self._judge.notes, *self._pending.notes]
 
     def close(self) -> None:
         """End the guest."""
@@ -162,6 +162,10 @@ class BatchRunner:
                 return step
             show(len(batch.runs), "checking for leaks")
             judged = self._judge.judge(batch, lambda note: show(len(batch.runs), note))
+            if judged.late:
+                # What was armed had fired when it was asked for.
+                self._pending.blame(batch, judged.late, step)
+                return step
         except GuestLostError as error:
             self.close()
             again = self._lost.again(batch.own or possible, str(error), step)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
 from errpath.cases.run import run_cases
-from errpath.errors import ErrpathError, GuestPoisonedError, KernelError
+from errpath.errors import ErrpathError, GuestPoisonedError
 from errpath.filesystems import load_filesystem
 from errpath.filesystems.fsck import complaint
 from errpath.guest.channel import AgentError
@@ -26,7 +26,6 @@ from errpath.runner.verdict import Status, judge
 __all__ = [
     "Leaks",
     "Show",
-    "check_late_crashes",
     "find_leaks",
     "late_crashes",
     "observe",
@@ -197,20 +196,6 @@ def with_late_messages(
             )
         late.append((case, outcome))
     return late
-
-
-def check_late_crashes(current: CurrentGuest, outcomes: Sequence[Outcome]) -> None:
-    """See that every crash on the console was logged while a case ran, or before the next.
-
-    Raises:
-        KernelError: one came later, from a kernel thread say: it belongs to no case.
-    """
-    prepared = current.get()
-    for crash in late_crashes(current, prepared, outcomes):
-        raise KernelError(
-            f"kernel {crash.kind} outside of every case: {crash.title}; see "
-            f"{prepared.artefacts / 'console.log'} (--isolation=case finds the case)"
-        )
 
 
 def late_crashes(

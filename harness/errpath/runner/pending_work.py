@@ -2,7 +2,8 @@
 
 Timers and delayed work that are still armed when all is unmounted fire in front of us. What the
 kernel says then is of one of the cases that armed something: each of a few runs again by itself,
-and where these show it, the others with the same function armed are counted.
+and where these show it, the others with the same function armed are counted. What it says when
+nothing is armed any more is of any of them: they run again in halves, down to one.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from dataclasses import replace
 from errpath.cases.case import MountCase, Outcome
 from errpath.errors import GuestLostError, GuestPoisonedError
 from errpath.kernel.log import Crash
+from errpath.oracles.failure import HANG
+from errpath.oracles.kernel_log import LOG_KINDS
 from errpath.oracles.pending import Pending, let_fire, read_pending
+from errpath.oracles.titles import report_title
 from errpath.runner.batch_judge import Observed
 from errpath.runner.batch_step import Step
 from errpath.runner.guests import CurrentGuest
 from errpath.runner.observation import Show, late_crashes, with_late_messages
 from errpath.runner.result import Result
 from errpath.runner.subset import split_evenly
-from errpath.runner.verdict import judge
+from errpath.runner.verdict import infrastructure_error, judge
 
 __all__ = ["PendingWork"]
 
@@ -36,6 +40,13 @@ class PendingWork:
         self._current = current
         # How many cases by themselves have shown what follows, by the functions that they armed.
         self._shown: Counter[frozenset[str]] = Counter()
+        # What was said of reports that no case by itself has shown yet, by their titles.
+        self._unexplained: dict[str, str] = {}
+
+    @property
+    def notes(self) -> list[str]:
+        """Reports that came after cases, and did not come again."""
+        return [*self._unexplained.values()]
 
     def fire(self, batch: Observed, step: Step, show: Show) -> bool:
         """Wait for what the batch has armed. Where the kernel reports something, the use of its
@@ -55,18 +66,33 @@ class PendingWork:
         except GuestPoisonedError:
             # The console has what it said.
             pass
-        runs = with_late_messages(batch.runs)
-        crashes = late_crashes(self._current, batch.prepared, [outcome for _, outcome in runs])
+        batch.runs = with_late_messages(batch.runs)
+        outcomes = [outcome for _, outcome in batch.runs]
+        crashes = late_crashes(self._current, batch.prepared, outcomes)
         if not crashes:
             return False
         self._current.close()
-        self._blame(batch, runs, crashes, armed, step)
+        self._blame(batch, crashes, armed, step)
         return True
+
+    def blame(self, batch: Observed, crashes: Sequence[Crash], step: Step) -> None:
+        """What the kernel reported after the last case, with nothing armed: `step` has what comes
+        of it."""
+        self._current.close()
+        if any(LOG_KINDS[crash.kind] is not HANG for crash in crashes):
+            self._blame(batch, crashes, (), step)
+            return
+        # Of a thread that stands still, or of a host that does not come to it.
+        log = batch.prepared.artefacts / "console.log"
+        reason = f"kernel hang outside of every case: {crashes[0].title}; see {log}"
+        step.results += [
+            Result(infrastructure_error(case, reason, outcome), batch.prepared.artefacts)
+            for case, outcome in batch.runs
+        ]
 
     def _blame(
         self,
         batch: Observed,
-        runs: Sequence[tuple[MountCase, Outcome]],
         crashes: Sequence[Crash],
         armed: Sequence[Pending],
         step: Step,
@@ -83,8 +109,9 @@ class PendingWork:
         suspects = suspects or batch.own
         step.later += [case for case in batch.own if case not in suspects]
         alone = len(suspects) == 1
+        self._explain(crashes, suspects, alone=alone)
         unknown = []
-        for case, outcome in runs:
+        for case, outcome in batch.runs:
             if case not in suspects:
                 continue
             what = functions[case.id]
@@ -99,6 +126,20 @@ class PendingWork:
             step.soon += [unknown[_SAMPLE:]] if unknown[_SAMPLE:] else []
         elif unknown:
             step.soon += split_evenly(unknown, 2)
+
+    def _explain(
+        self, crashes: Sequence[Crash], suspects: Sequence[MountCase], *, alone: bool
+    ) -> None:
+        for crash in crashes:
+            title = report_title(crash).text
+            if alone:
+                self._unexplained.pop(title, None)
+            else:
+                which = f"{len(suspects)} cases, {suspects[0].id} to {suspects[-1].id}"
+                self._unexplained.setdefault(
+                    title,
+                    f"{title}: reported after the last of {which}, and by none of them by itself",
+                )
 
 
 def _with(outcome: Outcome, crashes: Sequence[Crash]) -> Outcome:

@@ -7,6 +7,7 @@ What a case does in it is written in its first step's `data`, as comma-separated
     worker=64           a kernel worker loses one on the case's behalf
     once                what is lost, or vanishes, does so in the first boot only
     warn                the kernel logs a WARNING meanwhile
+    worker-warns        it does so once the case is over; with once, in the first boot only
     inversion           lockdep reports it, and nothing any more in this guest
     oops                the kernel logs an oops and kills the task
     reclaim             the kernel panics when it reclaims memory, in a later boot than the first
@@ -44,6 +45,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import re
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -189,6 +191,8 @@ class SimChannel:
         self._lockdep_off = False
         # Whether reclaim has reported what the last case left.
         self._reclaimed = False
+        # What the kernel logged since the last case was over.
+        self._since = ""
         # Timers that are armed: seconds until they are due, task, whether their memory is freed.
         self._timers: list[tuple[float, str, bool]] = []
         self._closed = False
@@ -233,6 +237,12 @@ class SimChannel:
         """Print on the console."""
         if self._serial is not None:
             self._serial.sendall(text.encode() + b"\r\n")
+
+    def show(self, text: str) -> None:
+        """Print a line, and see it on the console."""
+        self.say(text)
+        if self.console is not None:
+            self.console.wait(re.escape(text), Deadline.after(10, "what is printed"))
 
     def _hang_up(self) -> None:
         if self._serial is not None:
@@ -370,6 +380,12 @@ class SimChannel:
             values["counts"] = self._counts()
         if self._reclaimed:
             values["kmsg_before"] = _CORRUPTION
+        elif self._since:
+            values["kmsg_before"] = self._since
+        self._since = ""
+        if "worker-warns" in does and first:
+            self._since = _WARNING
+            self.show(_WARNING)
         self._reclaimed = "corrupts" in does and bool(arguments.get("settle"))
         if "warn" in does:
             values["kmsg"] = _WARNING
