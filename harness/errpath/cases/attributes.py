@@ -69,7 +69,7 @@ def attribute_cases() -> Iterator[MountCase]:
     none = replace(volume, attributes_tree=True)
     yield _case("none-of-a-file", none.image(), ((Unlink("readme"), Sync()),))
     yield _case("finder-info", volume.image(), _finder_info())
-    for one in _DAMAGES:
+    for one in (*_DAMAGES, *_NO_NODE):
         image = write_fields(_two().image(), one.fields, name=one.name)
         yield _case(one.name, image, (one.steps,))
     for name, step, function, count in _WITHOUT_MEMORY:
@@ -278,6 +278,29 @@ _DAMAGES = (
     ),
 )
 
+# Searches that end without a node.
+_NO_NODE = (
+    _Damage(
+        "no-root",
+        {"attributes.header.rootNode": 0},
+        (
+            GetXattr(_FILE, _FIRST, expect="ENODATA"),
+            ListXattr(_FILE),
+            WriteFile("new", ""),
+            Unlink("new"),
+        ),
+    ),
+    _Damage(
+        "no-such-root",
+        {"attributes.header.rootNode": 200},
+        (
+            GetXattr(_FILE, _FIRST, expect="ENOMEM"),
+            ListXattr(_FILE, expect="ENOMEM"),
+            WriteFile("new", ""),
+            Unlink("new"),
+        ),
+    ),
+)
 # Where there is no attributes file yet.
 _MAKES_THE_FILE = "file"
 # A step, the function of fs/hfsplus that does it, and how many allocations there are below that, or

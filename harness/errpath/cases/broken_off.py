@@ -17,17 +17,23 @@ from errpath.cases.volume_steps import (
     RemoveXattr,
     Rename,
     SetXattr,
+    Sync,
     Unlink,
     WriteFile,
 )
 from errpath.faults.model import Call, Read
 from errpath.images import Image
+from errpath.images.crafted.fields import write_fields
 from errpath.images.hfs.entries import Directory, File
 from errpath.images.hfs.hfsplus import HfsPlusVolume
 
 __all__ = ["broken_off_cases"]
 
 _FIRST = "user.first"
+_SECTOR = 512
+# Blocks that a page of the bitmap is for, and how many of its last ones are free.
+_PAGE_BITS = 8 * 4096
+_LAST_BLOCKS = 16
 # A change, and the call below a function of fs/hfsplus that fails in it.
 _BROKEN_OFF: dict[str, tuple[Step, Call]] = {
     "create-thread": (
@@ -75,7 +81,7 @@ _BROKEN_OFF: dict[str, tuple[Step, Call]] = {
 
 def broken_off_cases() -> Iterator[MountCase]:
     """One case for each change, after which another mount reads all of the volume; one of an inode
-    that is written back, one of a thread that stays, and one of blocks that are given back."""
+    that is written back, two of a thread that stays, and two of blocks that are given back."""
     volume = HfsPlusVolume(
         name="broken-off",
         entries=(
@@ -123,6 +129,20 @@ def broken_off_cases() -> Iterator[MountCase]:
         (ReadFile("file", data="", expect="ENOENT"), Unlink("directory")),
     )
     yield _case(
+        "unlink-thread-record",
+        # The thread of the file stays, and so does what the directory has counted.
+        volume.with_file("directory/file", data=b"").image(),
+        (
+            Unlink(
+                "directory/file",
+                fail=Call("hfsplus_brec_remove", nth=2, caller="hfsplus_delete_cat"),
+                expect="EIO",
+            ),
+            Unlink("directory", expect="ENOTEMPTY"),
+        ),
+        (ReadFile("directory/file", data="", expect="ENOENT"),),
+    )
+    yield _case(
         "bitmap",
         # Without an attributes file, which is looked into first. The blocks of a file that is gone
         # stay in use.
@@ -130,6 +150,22 @@ def broken_off_cases() -> Iterator[MountCase]:
         (Unlink("file", fail=Read(nth=1), expect=""),),
         (ReadFile("file", data="", expect="ENOENT"),),
     )
+    yield _case(
+        "bitmap-second-page",
+        _two_pages(),
+        # The file ends behind the blocks of the first page, of which each block is read by itself.
+        (WriteFile("file", data="f" * (2 * _LAST_BLOCKS * _SECTOR)), Sync()),
+        (Unlink("file", fail=Read(nth=1 + 4096 // _SECTOR), expect=""),),
+    )
+
+
+def _two_pages() -> Image:
+    """A bitmap of two pages: of the blocks of the first one, only the last are free."""
+    volume = HfsPlusVolume(name="pages", block_size=_SECTOR, free_blocks=_PAGE_BITS)
+    used = _PAGE_BITS - _LAST_BLOCKS
+    # The first bytes are those of the volume's own blocks.
+    full = {f"bitmap[{byte}]": 0xFF for byte in range(used // 8)}
+    return write_fields(volume.image(), full, name="pages")
 
 
 def _case(name: str, image: Image, *mounts: tuple[Step, ...]) -> MountCase:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from errpath.cases.case import MountCase
-from errpath.cases.steps import Step
+from errpath.cases.steps import Meanwhile, Step
 from errpath.cases.volume_case import volume_case
 from errpath.cases.volume_steps import (
     AppendFile,
@@ -19,6 +19,7 @@ from errpath.cases.volume_steps import (
     Mkdir,
     ReadFile,
     Sync,
+    SyncAll,
     Truncate,
     Unlink,
     WriteFile,
@@ -39,6 +40,8 @@ _PIECES = "pieces"
 # So often a tree of these few files grows and shrinks, in no more nodes than it needs once.
 _TIMES = 3
 _FEW = 16
+# So many files split a leaf.
+_SPLITS = 8
 # Two files grow in turns by a block, so often that neither has its extents in two records; a few
 # blocks are taken at once.
 _TURNS = 40
@@ -54,7 +57,8 @@ _WRITES = 60
 
 
 def growth_cases() -> Iterator[MountCase]:
-    """Three cases for each filesystem; for HFS, one that repeats, and one of a map in two nodes;
+    """Three cases for each filesystem; for HFS, one that repeats, one of a map in two nodes, and
+    one of two tasks;
     for HFS+, one of a tree with small nodes, one of a file that takes many blocks at once, one of
     the volume header that is written behind ordinary writes, and one of direct writes, which need
     blocks of two sectors: HFS hangs with those."""
@@ -67,6 +71,7 @@ def growth_cases() -> Iterator[MountCase]:
     yield _case("hfsplus-files-made-anew-deep", _grown_plus(1024), _anew())
     yield _case("hfsplus-file-runs-into-another", *_runs_into_another())
     yield _case("hfsplus-synced-behind-writes", _volume("hfsplus"), (_synced_behind_writes(),))
+    yield _case("hfs-header-node-for-two", _volume("hfs"), _header_node_for_two())
     sectors = HfsPlusVolume(name="sectors", block_size=2 * _SECTOR, free_blocks=20)
     yield _case("hfsplus-file-grows-directly", sectors, _directly())
     again = (Mkdir(_DIRECTORY), *_made(_FEW), *_removed(_FEW), Unlink(_DIRECTORY), Sync())
@@ -186,6 +191,15 @@ def _synced_behind_writes() -> tuple[Step, ...]:
         WriteFile(_WRITEBACK, data="500"),
         Sync(),
     )
+
+
+def _header_node_for_two() -> tuple[tuple[Step, ...], ...]:
+    """Writeback of the tree's inode looks for the header node without the tree's lock. Behind its
+    search of the hash, a leaf is split, and the header node is made for that. Another mount removes
+    the files."""
+    pair = Meanwhile("hfs:__hfs_bnode_create", _made(_SPLITS), threads=True)
+    made = (Mkdir(_DIRECTORY), SyncAll(meanwhile=pair), Sync())
+    return made, (*_removed(_SPLITS), Unlink(_DIRECTORY), Sync())
 
 
 def _shrink() -> tuple[Step, ...]:

@@ -45,7 +45,8 @@ class Meanwhile:
     (`errpath.cases.case.SecondTask`).
     """
 
-    # Where the first waits: a function that is called where it may sleep.
+    # Where the first waits: a function that is called where it may sleep; "hfs:hfs_btree_write" is
+    # that of the module hfs, where others have one of the name.
     at: str
     # What the second does; nothing of it may be made to fail.
     steps: tuple[Step, ...]
@@ -55,7 +56,7 @@ class Meanwhile:
     threads: bool = False
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z_][\w.]*", self.at):
+        if not re.fullmatch(r"(\w+:)?[A-Za-z_][\w.]*", self.at):
             raise ValueError(f"at: got {self.at!r}; expected a C function's name")
         if not 1 <= len(self.steps) <= _MEANWHILE_MAX:
             raise ValueError(f"steps: got {len(self.steps)}; expected 1 to {_MEANWHILE_MAX}")
@@ -73,7 +74,8 @@ class Meanwhile:
         """What is done and where, as part of a case's id."""
         nth = f"-{self.nth}" if self.nth > 1 else ""
         threads = "-threads" if self.threads else ""
-        return f"at-{self.at}{nth}{threads}-{'-'.join(step.op for step in self.steps)}"
+        steps = "-".join(step.op for step in self.steps)
+        return f"at-{self.at.replace(':', '-')}{nth}{threads}-{steps}"
 
     def as_request(self) -> dict[str, Any]:
         """The agent's form."""

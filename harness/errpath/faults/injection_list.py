@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from errpath.errors import InfrastructureError, UnknownFunctionError
 from errpath.guest.machine import Guest, GuestSymbol
 
-__all__ = ["MODULE", "fill_targets", "is_loaded", "load_targets", "resolve"]
+__all__ = ["MODULE", "fill_targets", "is_loaded", "load_targets", "look_up", "resolve"]
 
 MODULE = "errpath_targets"
 _SECTION = "_error_injection_whitelist"
@@ -58,13 +58,15 @@ def fill_targets(module: bytes, addresses: Sequence[int]) -> bytes:
 def resolve(
     functions: Iterable[str], symbols: Iterable[GuestSymbol]
 ) -> dict[str, GuestSymbol | UnknownFunctionError]:
-    """For each function, its symbol in the guest, or why it has none."""
+    """For each function, its symbol in the guest, or why it has none. "hfs:hfs_btree_write" is the
+    one of the module hfs."""
     known = list(symbols)
     found: dict[str, GuestSymbol | UnknownFunctionError] = {}
     for function in functions:
-        exact = [symbol for symbol in known if symbol.name == function]
+        module, _, name = function.rpartition(":")
+        exact = [s for s in known if s.name == name and module in ("", s.module)]
         # The cold part of a function is no function: nothing calls it.
-        copies = {s.name for s in known if s.name.startswith(f"{function}.")}
+        copies = {s.name for s in known if s.name.startswith(f"{name}.")}
         clones = sorted(name for name in copies if not name.endswith(".cold"))
         if len(exact) > 1:
             places = ", ".join(symbol.module or "vmlinux" for symbol in exact)
@@ -84,6 +86,15 @@ def resolve(
                 "its own (it does not exist, its module is not loaded, or it was inlined away)"
             )
     return found
+
+
+def look_up(
+    guest: Guest, functions: Iterable[str]
+) -> dict[str, GuestSymbol | UnknownFunctionError]:
+    """`resolve` with what a guest has of these names."""
+    wanted = list(functions)
+    names = dict.fromkeys(function.rpartition(":")[2] for function in wanted)
+    return resolve(wanted, guest.symbols(names))
 
 
 def load_targets(guest: Guest, module: bytes, symbols: Iterable[GuestSymbol]) -> None:

@@ -28,7 +28,7 @@ __all__ = ["GuestFactory"]
 
 
 # Changes with what is done to a frozen guest and noted of it: one of another form is not cloned.
-_NOTES = "notes-3"
+_NOTES = "notes-4"
 
 
 class GuestFactory:

@@ -163,7 +163,7 @@ def load_targets(
     some the kernel does not have."""
     if not functions:
         return {}, {}
-    found = injection_list.resolve(functions, guest.symbols(functions))
+    found = injection_list.look_up(guest, functions)
     good = [symbol for symbol in found.values() if not isinstance(symbol, UnknownFunctionError)]
     injection_list.load_targets(guest, source.targets.stripped.read_bytes(), good)
     unknown: dict[str, str] = {}
@@ -203,7 +203,7 @@ def load_points(
         if address is not None:
             functions[name] = address
         elif name:
-            error = injection_list.resolve((name,), guest.symbols((name,)))[name]
+            error = injection_list.look_up(guest, (name,))[name]
             assert isinstance(error, UnknownFunctionError)
             with source.symbolizer(tuple(modules)) as symbolizer:
                 site = symbolizer.find_function(name)

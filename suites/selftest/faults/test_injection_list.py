@@ -104,3 +104,10 @@ def test_the_exact_name_wins_over_its_clones() -> None:
 
 def test_nothing_asked_nothing_found() -> None:
     assert resolve([], _symbols(("f", ""))) == {}
+
+
+def test_the_one_of_a_module() -> None:
+    symbols = _symbols(("f", "hfsplus"), ("f", "hfs"), ("f", ""))
+    found = resolve(["hfs:f", "hpfs:f"], symbols)
+    assert found["hfs:f"] == symbols[1]
+    assert isinstance(found["hpfs:f"], UnknownFunctionError)
