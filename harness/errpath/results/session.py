@@ -32,6 +32,10 @@ __all__ = ["RunSession", "run_directory"]
 # A test bed, and why filesystems cannot be had in its guests.
 _Ready = tuple[Testbed, Mapping[str, ErrpathError]]
 
+# Batches beside one for each job: what has taken a guest down, or is confirmed, waits for seconds,
+# and others run meanwhile.
+_MORE = 1
+
 
 class RunSession:
     """Results are computed batch by batch, when the first of a batch is asked for, or ahead of that
@@ -50,7 +54,7 @@ class RunSession:
         """`choices` are the kernels by name; artefacts of the run go below `directory`.
 
         `repeats` is how often a suspect is run again; `jobs` is how many batches that are expected
-        run at once.
+        keep processors busy.
         """
         self.choices = choices
         self.directory = directory
@@ -162,7 +166,7 @@ class RunSession:
         self._ahead = Background(
             ready,
             lambda batch: self._run(batch, *ready[batch]),
-            jobs=self.jobs,
+            jobs=self.jobs + _MORE,
             progress=self.progress,
         )
 

@@ -23,7 +23,7 @@ from errpath.oracles.resources import (
 from errpath.runner.counting import begin_counts, read_counts
 from errpath.runner.crashed_again import CrashedAgainError
 from errpath.runner.guest_loss import classify_guest_loss
-from errpath.runner.guests import CurrentGuest, retried
+from errpath.runner.guests import CurrentGuest, PreparedGuest, retried
 from errpath.runner.observation import Show, repeat_cases
 from errpath.runner.verdict import Status
 
@@ -32,7 +32,7 @@ __all__ = ["Kept", "LossSearch"]
 # Of many cases that keep the same, these run again; if all of these keep it each time, the others
 # are counted.
 _SAMPLE = 4
-# Repeats where a count moves by chance as well (`moves_by_chance`).
+# Repeats of what a count that moves by chance as well has kept so far (`moves_by_chance`).
 _INEXACT_REPEATS = 12
 # What neither the agent nor a cache has a part in: these, and the filesystem's own allocations,
 # are noted where they do not come again.
@@ -127,14 +127,13 @@ class LossSearch:
         if not cases:
             return {}
         show(f"counting again what {len(cases)} cases keep")
-        first, *rounds = retried(lambda: self._rounds(cases, kept))
-        self._once |= {resource for one in first for resource in one}
         losses = {}
-        for at, case in enumerate(cases):
+        by_case = retried(lambda: self._rounds(cases, kept))
+        self._once |= {resource for first, *_ in by_case for resource in first}
+        for case, (_, *rounds) in zip(cases, by_case, strict=True):
             found = tuple(
-                ResourceLeak(resource, sum(one[at][resource] for one in rounds), len(rounds))
-                for resource, count in sorted(kept[case.id].items())
-                if all(one[at].get(resource, 0) * count > 0 for one in rounds)
+                ResourceLeak(resource, sum(one[resource] for one in rounds), len(rounds))
+                for resource in sorted(_always(rounds, kept[case.id]))
             )
             self._once -= {loss.holding for loss in found}
             if found:
@@ -143,14 +142,36 @@ class LossSearch:
 
     def _rounds(
         self, cases: Sequence[MountCase], kept_before: Mapping[str, Kept]
-    ) -> list[Sequence[Kept]]:
-        """What each of the cases keeps, by round. In the first one all is allocated that is
-        allocated once in a boot."""
-        suspected = {resource for case in cases for resource in kept_before[case.id]}
-        repeats = _INEXACT_REPEATS if any(map(moves_by_chance, suspected)) else self._repeats
+    ) -> list[list[Kept]]:
+        """What each of the cases keeps in each of its rounds. In the first one all is allocated
+        that is allocated once in a boot. What moves by chance gets more of them, in cases that have
+        kept it in each so far."""
         prepared = self._current.fresh()
         before = begin_counts(prepared.guest, cases)
-        work = [*cases] * (1 + repeats)
+        rounds, settled = self._counted(prepared, before, cases, 1 + self._repeats)
+        doubtful = [
+            at
+            for at, case in enumerate(cases)
+            if any(map(moves_by_chance, _always(rounds[at][1:], kept_before[case.id])))
+        ]
+        more = _INEXACT_REPEATS - self._repeats
+        if doubtful and more > 0:
+            again = [cases[at] for at in doubtful]
+            further, _ = self._counted(prepared, settled, again, more)
+            for at, own in zip(doubtful, further, strict=True):
+                rounds[at] += own
+        self._current.close()
+        return rounds
+
+    def _counted(
+        self,
+        prepared: PreparedGuest,
+        before: Mapping[str, str],
+        cases: Sequence[MountCase],
+        times: int,
+    ) -> tuple[list[list[Kept]], Mapping[str, str]]:
+        """What each of the cases keeps each time, and what the kernel counts afterwards."""
+        work = [*cases] * times
         runs = repeat_cases(self._current, prepared, work, count=True, settle=True)
         try:
             settle(prepared.guest)
@@ -161,10 +182,17 @@ class LossSearch:
             if len(cases) > 1 or verdict.status is not Status.FAIL:
                 raise
             raise CrashedAgainError(str(error), verdict) from None
-        found = kept(before, [o.counts for _, o in runs], settled)
-        self._current.close()
-        size = len(cases)
-        return [found[number * size : (number + 1) * size] for number in range(1 + repeats)]
+        found = kept(before, [outcome.counts for _, outcome in runs], settled)
+        return [list(found[at :: len(cases)]) for at in range(len(cases))], settled
+
+
+def _always(rounds: Sequence[Kept], before: Kept) -> set[Resource]:
+    """What a case has kept in each of some rounds as it did before."""
+    return {
+        resource
+        for resource, count in before.items()
+        if all(one.get(resource, 0) * count > 0 for one in rounds)
+    }
 
 
 def _comes_late(resources: Iterable[Resource]) -> bool:
