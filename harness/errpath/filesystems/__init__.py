@@ -324,6 +324,9 @@ class Filesystem:
     # Of volumes other than the filesystem's own, it passes those that have one of these bits in the
     # byte at this offset; others it would not, whatever the kernel does with them.
     fsck_bits: tuple[int, int] | None = None
+    # What it has against the filesystem's own volume where that has none of them, a regular
+    # expression.
+    fsck_without: str = ""
     # What of "readonly", a read-only mount, "failed", a mount that failed, and "fault", either of
     # them in which a fault fired, may write to the device all the same, and why.
     writes: dict[str, str] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from errpath.images import Image
 from errpath.util.deadline import Deadline
 from errpath.util.process import Completed, run
 
-__all__ = ["complaint", "missing_checker"]
+__all__ = ["complaint", "has_bits", "missing_checker"]
 
 _SECONDS = 30.0
 # The user nobody of every Debian.
@@ -57,8 +57,19 @@ def complaint(filesystem: Filesystem, volume: Image) -> str:
     text = f"{program}: status {done.returncode}: {'; '.join(printed[-_LINES_MAX:])}"
     if done.returncode < 0 or done.returncode in _NOT_STARTED:
         raise InfrastructureError(text)
-    wrong = any(re.search(pattern, text) for pattern in filesystem.fsck_wrong)
+    patterns = [*filesystem.fsck_wrong]
+    if filesystem.fsck_without and not has_bits(filesystem, volume):
+        patterns.append(filesystem.fsck_without)
+    wrong = any(re.search(pattern, text) for pattern in patterns)
     return text if done.returncode and not wrong else ""
+
+
+def has_bits(filesystem: Filesystem, volume: Image) -> bool:
+    """Whether the checker passes what the kernel makes of a volume (`Filesystem.fsck_bits`)."""
+    if filesystem.fsck_bits is None:
+        return True
+    at, bits = filesystem.fsck_bits
+    return bool(volume.read(at, 1)[0] & bits)
 
 
 def _check(filesystem: Filesystem, folder: Path, volume: Image) -> Completed:

@@ -6,9 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
+from errpath.cases.case import MountCase, Outcome, StepOutcome
 from errpath.cases.steps import FsOpen, Mount, Reconfigure, Remount, Step
 from errpath.filesystems import Filesystem, load_filesystem
+from errpath.filesystems.fsck import has_bits
 from errpath.filesystems.mkfs import VALID, image, image_kinds, unmade
 from errpath.images.crafted.show import changed_values
 from errpath.oracles.failure import VOLUME, Failure
@@ -108,16 +109,8 @@ def _checkable(case: MountCase) -> bool:
     if fs.image is None or VALID not in image_kinds(fs) or unmade(fs):
         return False
     return any(map(_writes, case.every_step)) and (
-        device.image == image(fs.name) or _fits(fs, device)
+        device.image is None or device.image == image(fs.name) or has_bits(fs, device.image)
     )
-
-
-def _fits(fs: Filesystem, device: Device) -> bool:
-    """Whether the checker can pass a volume that is not the filesystem's own."""
-    if fs.fsck_bits is None or device.image is None:
-        return True
-    at, bits = fs.fsck_bits
-    return bool(device.image.read(at, 1)[0] & bits)
 
 
 def _fields(case: MountCase, outcome: Outcome) -> list[str]:

@@ -13,6 +13,7 @@ from errpath.filesystems import Filesystem, known_filesystems, load_filesystem
 from errpath.filesystems.fsck import complaint, missing_checker
 from errpath.filesystems.mkfs import image, unmade
 from errpath.images.crafted.fields import write_fields
+from errpath.images.hfs.hfsplus import HfsPlusVolume
 
 _CHECKED = [name for name in known_filesystems() if load_filesystem(name).fsck]
 
@@ -83,3 +84,22 @@ def test_one_that_is_written_and_has_no_checker_says_why() -> None:
         if not fs.read_only and not fs.fsck:
             assert fs.no_fsck, name
         assert not (fs.fsck and fs.no_fsck), name
+
+
+@pytest.mark.parametrize(
+    ("text", "masked", "told"),
+    [
+        ("Unused node is not erased (node = 3)", False, False),
+        ("Unused node is not erased (node = 3)", True, True),
+        ("Incorrect block count", False, True),
+    ],
+)
+def test_what_is_wrong_only_with_a_bit_that_the_volume_lacks(
+    tmp_path: Path, text: str, masked: bool, told: bool
+) -> None:
+    who = tmp_path / "checker"
+    who.write_text(f"#!/bin/sh\necho '{text}'\nexit 8\n")
+    who.chmod(0o755)
+    fs = replace(load_filesystem("hfsplus"), fsck=(str(who), "{image}"))
+    volume = HfsPlusVolume(name="bits", unused_node_fix=masked).image()
+    assert bool(complaint(fs, volume)) == told
