@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import datetime
 import os
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 
 from errpath.cli import nightly_bisect
 from errpath.errors import NO_ANSWER, UsageError
@@ -82,7 +80,6 @@ def _run(arguments: argparse.Namespace) -> int:
     if job.minutes:
         budget = Deadline.after(job.minutes * 60.0, f"{job.minutes} min")
         deadline = min(budget, deadline or budget, key=lambda one: one.at)
-    signal.signal(signal.SIGTERM, _interrupt)
     with History(job.history_path) as history:
         row, directory, _ = open_run(
             history, job, host=host_name(), now=time.time(), fresh=arguments.fresh
@@ -110,10 +107,6 @@ def _run(arguments: argparse.Namespace) -> int:
     return _report_result(
         judged, [*job.mail_to, *arguments.mail_to], arguments.webhook or job.webhook
     )
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 class _ProgressLines:

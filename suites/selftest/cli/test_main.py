@@ -179,7 +179,8 @@ sys.exit(run_command(doctor.add_parser, "doctor", host=doctor.Host(wait)))
 """
 
 
-def test_ctrl_c_in_a_terminal() -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_command_in_one_line(ending: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _WAIT],
         cwd=_ROOT,
@@ -189,7 +190,7 @@ def test_ctrl_c_in_a_terminal() -> None:
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
-        child.send_signal(signal.SIGINT)
+        child.send_signal(ending)
         _, err = child.communicate(timeout=30)
     assert (child.returncode, err) == (130, b"errpath: interrupted\n")
 
