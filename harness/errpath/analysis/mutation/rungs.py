@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -43,6 +43,16 @@ _SWEEPS = (
     ("mount-rw", ("call",)),
 )
 
+# Events that come after those, by which less is killed.
+_MORE = (
+    ("recovery", ("plain", "alloc", "io")),
+    ("reconfigure", ("plain", "alloc", "io")),
+    ("reconfigure-ro", ("plain", "alloc", "io")),
+    ("fsopen", ("plain",)),
+    ("freeze", ("plain",)),
+)
+# What is swept of each further volume.
+_OF_VOLUMES = (("mount-rw", ("plain", "alloc", "io")),)
 _READ_ONLY = {"mount-rw": "mount-ro"}
 
 # Is shown results as soon as they are there, and may raise.
@@ -61,7 +71,11 @@ class Rung(Protocol):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """For people; no other has it."""
+
+    @property
+    def kind(self) -> str:
+        """What it is counted as."""
 
     def groups(self, testbed: Testbed) -> Iterator[tuple[Sequence[MountCase], Boot]]:
         """All its cases, with what boots a guest for them; builds what that needs.
@@ -88,6 +102,7 @@ class CaseRung:
     name: str
     filesystem: str
     cases: Sequence[MountCase]
+    kind: str = "suites"
 
     def groups(self, testbed: Testbed) -> Iterator[tuple[Sequence[MountCase], Boot]]:
         """All its cases, with what boots a guest for them."""
@@ -155,6 +170,7 @@ class SweepRung:
 
     name: str
     units: tuple[SweepUnit, ...]
+    kind: str = "sweeps"
 
     def groups(self, testbed: Testbed) -> Iterator[tuple[Sequence[MountCase], Boot]]:
         """The cases of each unit, with what boots a guest for them."""
@@ -201,18 +217,28 @@ def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
     ]
     rungs: list[Rung] = [CaseRung("suites", filesystem, cases)]
     if sweeps:
-        swept = ((event, kind) for event, kinds in _swept(filesystem) for kind in kinds)
-        units = tuple(SweepUnit(filesystem, event, kind) for event, kind in swept)
-        rungs.append(SweepRung("sweeps", units))
+        further = [
+            SweepRung(f"sweeps of {volume}", tuple(_units(filesystem, _OF_VOLUMES, volume)))
+            for volume in load_filesystem(filesystem).volumes
+        ]
+        images = tuple(_units(filesystem, (("mount-rw", ("image",)),)))
+        rungs += [
+            SweepRung("sweeps", tuple(_units(filesystem, _SWEEPS))),
+            SweepRung("further sweeps", tuple(_units(filesystem, _MORE))),
+            *(rung for rung in further if rung.units),
+            SweepRung("sweeps of broken images", images),
+        ]
     return tuple(rungs)
 
 
-def _swept(filesystem: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Events that the filesystem can have, with their kinds; what mounts read-only alone has the
-    mount that it can have."""
+def _units(
+    filesystem: str, events: Iterable[tuple[str, tuple[str, ...]]], volume: str = ""
+) -> Iterator[SweepUnit]:
+    """Those of events that a volume can have; what mounts read-only alone has the mount that it can
+    have."""
     fs = load_filesystem(filesystem)
-    for event, kinds in _SWEEPS:
+    for event, kinds in events:
         for possible in (event, _READ_ONLY.get(event, event)):
-            if not cannot_have(fs, possible):
-                yield possible, kinds
+            if not cannot_have(fs, possible, volume):
+                yield from (SweepUnit(filesystem, possible, kind, volume) for kind in kinds)
                 break

@@ -91,7 +91,7 @@ class Score:
             "kernel": kernel.description,
             "configuration": kernel.key,
             "guest": self.options.guest,
-            "tests": list(dict.fromkeys(rung.name for rung in self.rungs)),
+            "tests": [rung.name for rung in self.rungs],
             "sample": self.sample,
         }
         file = ResultFile(self.results, by)
@@ -145,7 +145,7 @@ class Score:
         why = name = ""
         try:
             for rung in rungs:
-                name = rung.name
+                name = rung.kind
                 wanted = functools.partial(self._baseline.may_tell, rung, mutant.id)
                 results = rung.run(testbed, self._look, self._hear, wanted)
                 errors = [r.verdict for r in results.values() if r.verdict.status is Status.ERROR]
