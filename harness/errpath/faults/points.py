@@ -41,11 +41,12 @@ POINT_KINDS = {
     "value": ("call",),
     "image": (),
     WAIT: ("call",),
+    "behind-alloc": (*ALLOCATORS, "read", "write", "flush"),
     "behind-io": (*ALLOCATORS, "read", "write", "flush"),
     "behind-image": (*ALLOCATORS, "read", "write", "flush"),
 }
 # Kinds that a recording of the event alone does not give.
-COSTLY = ("image", "behind-io", "behind-image")
+COSTLY = ("image", "behind-alloc", "behind-io", "behind-image")
 # The kinds that a sweep has by default; those that fail a call by force; and those that
 # any machine can have.
 USUAL = ("plain", "call", "alloc", "io")
