@@ -48,6 +48,12 @@ def test_planted_bugs_are_found_at_the_points_that_lead_to_them(
     # The inode of either tree cannot be allocated: the tree itself is lost.
     tree = "hfs_fill_super>hfs_mdb_get>hfs_btree_open>hfs_alloc_inode"
     assert {tree, f"{tree}#2"} <= allocations.keys()
+    # Nor is there memory for what is allocated then: 5000 bytes, rounded up, are lost as well.
+    assert not any(8192 in sizes for sizes in allocations.values())
+    behind = _leaks(_sweep(testbed, "behind-alloc"))
+    more = [pair for pair, sizes in behind.items() if 8192 in sizes]
+    assert more
+    assert all("&" in pair and pair.endswith("hfs_btree_open") for pair in more)
     calls = _leaks(_sweep(testbed, "call"))
     # kmalloc() rounds up: 700 bytes to 1024, 300 to 512.
     assert 1024 in calls["hfs_btree_open#2"]
