@@ -7,7 +7,7 @@ from pathlib import Path
 
 from errpath.cases.case import MountCase, Outcome, SecondTask
 from errpath.cases.steps import Step
-from errpath.faults.model import Fault
+from errpath.faults.model import Fault, parts
 from errpath.oracles.failure import LEAK, OOPS, RESOURCE_LEAK, WARNING
 from errpath.oracles.frames import is_helper
 from errpath.oracles.kmemleak import Record
@@ -238,7 +238,15 @@ def _fired(case: MountCase, fault: Fault, outcome: Outcome) -> int:
     if len(case.faults) == 1:
         return outcome.fired or 0
     ran = zip(case.steps, outcome.steps, strict=False)
-    return max((got.fired or 0 for step, got in ran if step.fail == fault), default=0)
+    # Of two faults in one step, how often both did.
+    return max(
+        (
+            got.fired or 0
+            for step, got in ran
+            if step.fail is not None and fault in parts(step.fail)
+        ),
+        default=0,
+    )
 
 
 def _traits(case: MountCase) -> str:

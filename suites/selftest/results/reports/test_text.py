@@ -13,6 +13,7 @@ import pytest
 from errpath.cases.case import Device, MountCase, Outcome, StepOutcome
 from errpath.cases.steps import FsOpen, Mount
 from errpath.errors import InfrastructureError
+from errpath.faults.model import Alloc, Both, Read
 from errpath.faults.plan import FaultPlan
 from errpath.images import blank
 from errpath.oracles.kmemleak import parse_records
@@ -220,3 +221,11 @@ def test_what_the_vfs_frees_was_lost_where_the_error_was_seen(
     (leak,) = parse_records(_LEAK)
     lines = ownership_lines(case, [leak], None, SimDecoder(), Lifetime(timeline))
     assert lines[-1] == f"  look at    {look}"
+
+
+def test_two_faults_of_a_step_have_fired_as_often_as_both_did() -> None:
+    step = Mount("hfs", fail=Both(Read(nth=1), Alloc(nth=2)), expect="EIO")
+    outcome = Outcome("errpath-000001", 34, (StepOutcome(0, "mount", fired=1),), fired=1)
+    verdict = judge(replace(_case("", ""), steps=(step,)), outcome, None)
+    text = render(Result(verdict), None, rerun="errpath run", folder=None)
+    assert text.count("(fired 1 times)") == 2
