@@ -11,7 +11,7 @@ from errpath.cases.case import MountCase
 from errpath.oracles.failure import HANG, Failure
 from errpath.oracles.frames import base_name, is_helper
 from errpath.oracles.ownership import OwnershipTrace
-from errpath.results.reports.decoding import Decoder
+from errpath.results.reports.decoding import Decoder, Frame
 from errpath.runner.blocked import HANGING_TASK, OWNER_LINE, SAMPLE_LINE, TASK_LINE
 from errpath.runner.origin import Measured
 
@@ -276,9 +276,13 @@ def _place(site: _Site, decoder: Decoder | None) -> str:
     frames = decoder.resolve(site.name, site.offset, site.module) if decoder is not None else ()
     if not frames:
         return base_name(site.name)
-    # The innermost that is no helper: it may have been inlined.
-    frame = next((one for one in frames if not is_helper(one.function)), frames[-1])
+    # The innermost that is no helper: it may have been inlined. What a header has is everybody's.
+    frame = next((one for one in frames if not _is_shared(one)), frames[-1])
     return f"{frame.function} ({frame.file}:{frame.line})"
+
+
+def _is_shared(frame: Frame) -> bool:
+    return is_helper(frame.function) or frame.file.startswith("include/")
 
 
 def _pointer(text: str) -> str:

@@ -20,6 +20,7 @@ from errpath.runner.lifetime import Lifetime
 from errpath.runner.result import Result
 from errpath.runner.verdict import Status, Verdict
 from suites.selftest.runner.simguest import make_case
+from suites.selftest.runner.simsession import SimFrame
 
 _TWICE = """\
 BUG kmalloc-512 (Tainted: G           O       ): Object already free
@@ -239,3 +240,17 @@ def test_what_became_of_the_pointer_to_what_is_not_put(
 
 def test_what_has_no_stack_has_no_story() -> None:
     assert _lines(failure.ERRNO, "") == []
+
+
+def test_what_a_header_has_is_not_where_to_look() -> None:
+    class Inlined:
+        def resolve(
+            self, function: str, offset: int, module: str | None = None
+        ) -> tuple[SimFrame, ...]:
+            return (
+                SimFrame("read_mapping_folio", "include/linux/pagemap.h", 1015, True),
+                SimFrame(function, "fs/hfsplus/super.c", 77),
+            )
+
+    lines = crash_lines(Failure(failure.OOPS, "title", evidence=_NULL), Inlined())
+    assert lines[-1] == "  look at    hfsplus_kill_super (fs/hfsplus/super.c:77)"
