@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from errpath.cases.case import MountCase, Outcome
-from errpath.errors import ErrpathError, GuestLostError
+from errpath.errors import ErrpathError, GuestLostError, GuestPoisonedError
 from errpath.kernel.log import Crash
 from errpath.oracles.failure import infrastructure
 from errpath.oracles.kmemleak import Record
@@ -123,7 +123,11 @@ class BatchJudge:
         except GuestLostError:
             raise
         except ErrpathError as error:
+            # The check itself may come upon what a case has left.
+            late = late_crashes(self._current, prepared, [outcome for _, outcome in batch.runs])
             self._current.close()
+            if late and isinstance(error, GuestPoisonedError):
+                return Judged(late=late)
             return Judged(
                 [
                     Result(infrastructure_error(case, str(error), outcome), prepared.artefacts)

@@ -11,6 +11,7 @@ What a case does in it is written in its first step's `data`, as comma-separated
     inversion           lockdep reports it, and nothing any more in this guest
     oops                the kernel logs an oops and kills the task
     reclaim             the kernel panics when it reclaims memory, in a later boot than the first
+    scan                it panics when kmemleak scans it, once the case is over
     panic               the console says so, and the guest is gone
     vanish              the guest is gone without a word
     crowd               what is lost hides every canary of this guest
@@ -282,7 +283,9 @@ class SimChannel:
     def _write(self, arguments: Mapping[str, Any], blob: bytes) -> Reply:
         path, text = arguments["path"], blob.decode()
         self.world.written.append((path, text))
-        if path == kmemleak.SCAN_FILE:
+        if path == kmemleak.SCAN_FILE and text == "scan" and "scan" in self._left:
+            self._panic()
+        elif path == kmemleak.SCAN_FILE:
             try:
                 self.model.write(text)
             except RefusedError as error:

@@ -92,3 +92,11 @@ def test_a_thread_that_stands_still_behind_the_cases_blames_none(tmp_path: Path)
     world.on_case = stall
     results = _run(world, [make_case("a", "id=a"), make_case("b", "id=b")])
     assert {one.verdict.status for one in results.values()} == {Status.ERROR}
+
+
+def test_a_crash_in_the_leak_check_is_its_case(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    cases = [make_case(f"a{number}", f"id={number}") for number in range(3)]
+    results = _run(world, [*cases, make_case("b", "scan"), make_case("c", "id=c")])
+    assert _failed(results) == {"b"}
+    assert results["b"].verdict.failures[0].title.startswith("kernel panic")
