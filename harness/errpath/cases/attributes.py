@@ -21,7 +21,7 @@ from errpath.cases.volume_steps import (
     Unlink,
     WriteFile,
 )
-from errpath.faults.model import Alloc
+from errpath.faults.model import Alloc, Read
 from errpath.images import Image
 from errpath.images.crafted.fields import write_fields
 from errpath.images.hfs.entries import File
@@ -69,6 +69,15 @@ def attribute_cases() -> Iterator[MountCase]:
     none = replace(volume, attributes_tree=True)
     yield _case("none-of-a-file", none.image(), ((Unlink("readme"), Sync()),))
     yield _case("finder-info", volume.image(), _finder_info())
+    # The catalog says of a file that it has attributes once one is stored.
+    bare = (
+        WriteFile("bare", ""),
+        SetXattr("bare", "user.one", "b" * (_LARGEST + 1), expect="E2BIG"),
+    )
+    yield _case("none-stored", _two().image(), ((*bare, Sync()),))
+    yield _case("file-of-no-blocks", _no_blocks(volume), (_inconsistent(),))
+    unread = SetXattr("readme", "user.one", "1", fail=Read(nth=_NODE_READ), expect="EIO")
+    yield _case("node-unread", volume.image(), ((unread,),))
     for one in (*_DAMAGES, *_NO_NODE):
         image = write_fields(_two().image(), one.fields, name=one.name)
         yield _case(one.name, image, (one.steps,))
@@ -183,6 +192,21 @@ def _removed() -> tuple[Step, ...]:
     )
 
 
+def _no_blocks(volume: HfsPlusVolume) -> Image:
+    """An attributes file that has a size, and no block."""
+    fields = {"vh.attributesFile.logicalSize": volume.block_size}
+    return write_fields(volume.image(), fields, name="no-blocks")
+
+
+def _inconsistent() -> tuple[Step, ...]:
+    """Found when the first attribute is stored; then the file is given up."""
+    one = "user.one"
+    return (
+        SetXattr("readme", one, "1", expect="EIO"),
+        SetXattr("readme", one, "1", expect="EOPNOTSUPP"),
+    )
+
+
 def _refused() -> tuple[Step, ...]:
     """Twice: the first try leaves the volume as it was."""
     refused = SetXattr("readme", "user.one", "1", expect="ENOSPC")
@@ -212,14 +236,15 @@ def _no_room() -> tuple[Step, ...]:
 
 def _finder_info() -> tuple[tuple[Step, ...], ...]:
     """Of a file and a directory it is there from the start, has one size, and stays."""
-    info, paths = "F" * _FINDER_SIZE, ("readme", "directory")
+    info, other = "F" * _FINDER_SIZE, "G" * _FINDER_SIZE
+    paths = ("readme", "directory")
     written = [
         step
         for path in paths
         for step in (
-            SetXattr(path, _FINDER, info, "create", expect="EOPNOTSUPP"),
-            SetXattr(path, _FINDER, info[1:], expect="ERANGE"),
             SetXattr(path, _FINDER, info),
+            SetXattr(path, _FINDER, other, "create", expect="EOPNOTSUPP"),
+            SetXattr(path, _FINDER, other[1:], expect="ERANGE"),
             RemoveXattr(path, _FINDER, expect="EOPNOTSUPP"),
             GetXattr(path, _FINDER, info),
         )
@@ -301,6 +326,8 @@ _NO_NODE = (
         ),
     ),
 )
+# Which read is the first of the attributes file that is made.
+_NODE_READ = 2
 # Where there is no attributes file yet.
 _MAKES_THE_FILE = "file"
 # A step, the function of fs/hfsplus that does it, and how many allocations there are below that, or

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -80,8 +79,14 @@ def _check(filesystem: Filesystem, folder: Path, volume: Image) -> Completed:
     user = _NOBODY if os.geteuid() == 0 else None
     if user is not None:
         # Wherever the program is, below root's home too: nobody may not be let in there.
-        program = Path(shutil.copy(program, folder / program.name))
-        program.chmod(0o755)
+        # By a process of its own: where another thread forks while this one writes it, that child
+        # holds it open for writing, and it cannot be executed (ETXTBSY).
+        copy = folder / program.name
+        run(
+            ["install", "-m", "755", str(program), str(copy)],
+            deadline=Deadline.after(_SECONDS, f"a copy of {program.name}"),
+        )
+        program = copy
         file.chmod(0o644)
         folder.chmod(0o755)
     words = [word.replace("{image}", str(file)) for word in filesystem.fsck[1:]]
