@@ -128,12 +128,7 @@ class BatchJudge:
             self._current.close()
             if late and isinstance(error, GuestPoisonedError):
                 return Judged(late=late)
-            return Judged(
-                [
-                    Result(infrastructure_error(case, str(error), outcome), prepared.artefacts)
-                    for case, outcome in batch.runs
-                ]
-            )
+            return _no_verdicts(batch, str(error))
         evidence = bool(leaks.others) or any(leaks.own.values())
         if leaks.blind:
             # What is kept and still referenced hides the canary as a leak does: an inode that is
@@ -280,3 +275,13 @@ class BatchJudge:
             f"{repeats} of {repeats} in a fresh guest"
         )
         return replace(verdict, status=Status.PASS, failures=())
+
+
+def _no_verdicts(batch: Observed, reason: str) -> Judged:
+    artefacts = batch.prepared.artefacts
+    return Judged(
+        [
+            Result(infrastructure_error(case, reason, outcome), artefacts)
+            for case, outcome in batch.runs
+        ]
+    )
