@@ -78,7 +78,7 @@ def attribute_cases() -> Iterator[MountCase]:
     yield _case("file-of-no-blocks", _no_blocks(volume), (_inconsistent(),))
     unread = SetXattr("readme", "user.one", "1", fail=Read(nth=_NODE_READ), expect="EIO")
     yield _case("node-unread", volume.image(), ((unread,),))
-    for one in (*_DAMAGES, *_NO_NODE):
+    for one in _DAMAGES:
         image = write_fields(_two().image(), one.fields, name=one.name)
         yield _case(one.name, image, (one.steps,))
     for name, step, function, count in _WITHOUT_MEMORY:
@@ -301,10 +301,7 @@ _DAMAGES = (
             Unlink(_FILE),
         ),
     ),
-)
-
-# Searches that end without a node.
-_NO_NODE = (
+    # Searches that end without a node.
     _Damage(
         "no-root",
         {"attributes.header.rootNode": 0},

@@ -58,10 +58,9 @@ _WRITES = 60
 
 def growth_cases() -> Iterator[MountCase]:
     """Three cases for each filesystem; for HFS, one that repeats, one of a map in two nodes, and
-    one of two tasks;
-    for HFS+, one of a tree with small nodes, one of a file that takes many blocks at once, one of
-    the volume header that is written behind ordinary writes, and one of direct writes, which need
-    blocks of two sectors: HFS hangs with those."""
+    one of two tasks; for HFS+, one of a tree with small nodes, one of a file that takes many blocks
+    at once, one of the volume header that is written behind ordinary writes, and one of direct
+    writes, which need blocks of two sectors: HFS hangs with those."""
     for name in ("hfs", "hfsplus"):
         volume = _volume(name)
         block = volume.block_size

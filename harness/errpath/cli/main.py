@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Sequence
-from types import FrameType
+from collections.abc import Sequence
 
 from errpath import __version__
 from errpath.cli import (
@@ -45,11 +42,10 @@ from errpath.cli.parser import USAGE_STATUS, Parser
 from errpath.errors import ErrpathError, UsageError
 from errpath.runner.options import LogOptions
 from errpath.util.logs import show_logs
+from errpath.util.signals import sigterm_interrupts
 
 __all__ = ["main"]
 
-# What signal.signal() takes and gives.
-Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers
 # Status of a command that a signal ended, as a shell would give it.
 _INTERRUPTED = 130
 
@@ -120,6 +116,7 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argpa
     return arguments
 
 
+@sigterm_interrupts()
 def main(
     argv: Sequence[str] | None = None, *, parser: argparse.ArgumentParser | None = None
 ) -> int:
@@ -127,7 +124,6 @@ def main(
 
     `parser` is that of the whole command unless given.
     """
-    before = _interrupted_by_sigterm()
     try:
         arguments = _parse(parser or build_parser(), argv)
         if LogOptions.from_namespace(arguments).verbose:
@@ -146,25 +142,6 @@ def main(
         # Whoever read our output has gone; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
-
-
-def _interrupted_by_sigterm() -> Handler | None:
-    """Have SIGTERM end the command as Ctrl-C does, with all that it cleans up; what SIGTERM did
-    before. None in a thread that gets no signals, and where somebody handles it already."""
-    if threading.current_thread() is not threading.main_thread():
-        return None
-    before = signal.getsignal(signal.SIGTERM)
-    if before is not signal.SIG_DFL:
-        return None
-    signal.signal(signal.SIGTERM, _interrupt)
-    return before
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ __all__ = [
 UNTOUCHED = "untouched"
 # The kind of which nothing fails: a task waits for a second one.
 WAIT = "wait"
+# What fails by itself, of the module's kinds.
+_NATURAL = (*ALLOCATORS, "read", "write", "flush")
 # Kinds of points, and the kinds of the module that belong to each; where there are none, nothing is
 # failed: the event itself is looked at.
 POINT_KINDS = {
@@ -41,9 +43,9 @@ POINT_KINDS = {
     "value": ("call",),
     "image": (),
     WAIT: ("call",),
-    "behind-alloc": (*ALLOCATORS, "read", "write", "flush"),
-    "behind-io": (*ALLOCATORS, "read", "write", "flush"),
-    "behind-image": (*ALLOCATORS, "read", "write", "flush"),
+    "behind-alloc": _NATURAL,
+    "behind-io": _NATURAL,
+    "behind-image": _NATURAL,
 }
 # Kinds that a recording of the event alone does not give.
 COSTLY = ("image", "behind-alloc", "behind-io", "behind-image")

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import argparse
 import functools
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
 from errpath import __version__
 from errpath.errors import BootError, BuildError, ConfigError, ErrpathError, PatchError
@@ -26,6 +24,7 @@ from errpath.runner.options import Choice, GuestOptions, KernelOptions, RunOptio
 from errpath.runner.testbed import Testbed
 from errpath.util.cache import scratch_directory
 from errpath.util.progress import Progress
+from errpath.util.signals import sigterm_interrupts
 
 __all__ = ["main"]
 
@@ -33,9 +32,9 @@ __all__ = ["main"]
 _KERNELS_OWN = (BuildError, PatchError, ConfigError, BootError)
 
 
+@sigterm_interrupts()
 def main(argv: Sequence[str] | None = None) -> int:
     """0: it builds and boots. 1: it does not. 3: the infrastructure failed."""
-    signal.signal(signal.SIGTERM, _interrupt)
     parser = argparse.ArgumentParser(prog="errpath-kernelstep")
     KernelOptions.add_to(parser.add_argument)
     GuestOptions.add_to(parser.add_argument)
@@ -57,10 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     worst = 3 if reason or CaseStatus.ERROR in statuses else int(CaseStatus.FAIL in statuses)
     writer.end(status=worst, reason=reason, ended=time.time())
     return worst
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 class _Steps:

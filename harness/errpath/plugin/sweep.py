@@ -59,10 +59,6 @@ BY_FORCE = IssueRecord(
 # Of a test: ids of its points that --cases-from names; none for all of them.
 CHOSEN_POINTS = pytest.StashKey[tuple[str, ...]]()
 
-# Guests beside one for each processor: a confirmed leak has waited five seconds for its age, and
-# other groups run meanwhile.
-_MORE = 1
-
 _NO_FAILURE = (CaseStatus.PASS, CaseStatus.SKIP)
 
 _runs_key = pytest.StashKey["_Runs"]()
@@ -204,7 +200,7 @@ class _Runs:
             groups.setdefault((kernel, unit.group), []).append(unit)
         usual = {(kernel, tuple(own)): usual_seconds(own) for (kernel, _), own in groups.items()}
         self._groups: tuple[_Group, ...] = tuple(in_order(usual))
-        self._jobs = self._session.jobs + _MORE
+        self._jobs = self._session.at_once
         self._pace: Pace[_Group] = Pace(usual, jobs=self._jobs)
         self._ahead: Background[_Group] | None = None
         self._whole = contextlib.ExitStack()

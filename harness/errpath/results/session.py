@@ -32,7 +32,7 @@ __all__ = ["RunSession", "run_directory"]
 # A test bed, and why filesystems cannot be had in its guests.
 _Ready = tuple[Testbed, Mapping[str, ErrpathError]]
 
-# Batches beside one for each job: what has taken a guest down, or is confirmed, waits for seconds,
+# Guests beside one for each job: what has taken a guest down, or is confirmed, waits for seconds,
 # and others run meanwhile.
 _MORE = 1
 
@@ -60,6 +60,7 @@ class RunSession:
         self.directory = directory
         self.progress = progress
         self.jobs = jobs
+        self.at_once = jobs + _MORE
         self.testbeds = Testbeds(choices, directory / "guests", progress, make)
         lifetimes = Lifetimes(self.testbeds)
         self.reporter = CaseReporter(
@@ -166,7 +167,7 @@ class RunSession:
         self._ahead = Background(
             ready,
             lambda batch: self._run(batch, *ready[batch]),
-            jobs=self.jobs + _MORE,
+            jobs=self.at_once,
             progress=self.progress,
         )
 

@@ -23,7 +23,6 @@ from errpath.runner.observation import (
     find_leaks,
     late_crashes,
     ran_at,
-    with_late_messages,
 )
 from errpath.runner.resource_check import Counted, ResourceCheck
 from errpath.runner.result import Result
@@ -57,6 +56,19 @@ class Observed:
     def cases(self) -> list[MountCase]:
         """Those that ran, in their order."""
         return [case for case, _ in self.runs]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What they did."""
+        return [outcome for _, outcome in self.runs]
+
+    def no_verdicts(self, reason: str) -> list[Result]:
+        """Errors of those that ran, all for one reason."""
+        artefacts = self.prepared.artefacts
+        return [
+            Result(infrastructure_error(case, reason, outcome), artefacts)
+            for case, outcome in self.runs
+        ]
 
     @property
     def own(self) -> list[MountCase]:
@@ -111,11 +123,10 @@ class BatchJudge:
             GuestLostError: it is not.
         """
         prepared = batch.prepared
-        batch.runs = with_late_messages(batch.runs)
         counted: Counted | None = None
         try:
-            leaks = find_leaks(prepared, [outcome for _, outcome in batch.runs])
-            late = late_crashes(self._current, prepared, [outcome for _, outcome in batch.runs])
+            leaks = find_leaks(prepared, batch.outcomes)
+            late = late_crashes(self._current, prepared, batch.outcomes)
             if late:
                 return Judged(late=late)
             if batch.counts is not None and not leaks.blind:
@@ -124,11 +135,10 @@ class BatchJudge:
             raise
         except ErrpathError as error:
             # The check itself may come upon what a case has left.
-            late = late_crashes(self._current, prepared, [outcome for _, outcome in batch.runs])
+            poisoned = isinstance(error, GuestPoisonedError)
+            late = late_crashes(self._current, prepared, batch.outcomes) if poisoned else ()
             self._current.close()
-            if late and isinstance(error, GuestPoisonedError):
-                return Judged(late=late)
-            return _no_verdicts(batch, str(error))
+            return Judged(late=late) if late else Judged(batch.no_verdicts(str(error)))
         evidence = bool(leaks.others) or any(leaks.own.values())
         if leaks.blind:
             # What is kept and still referenced hides the canary as a leak does: an inode that is
@@ -275,13 +285,3 @@ class BatchJudge:
             f"{repeats} of {repeats} in a fresh guest"
         )
         return replace(verdict, status=Status.PASS, failures=())
-
-
-def _no_verdicts(batch: Observed, reason: str) -> Judged:
-    artefacts = batch.prepared.artefacts
-    return Judged(
-        [
-            Result(infrastructure_error(case, reason, outcome), artefacts)
-            for case, outcome in batch.runs
-        ]
-    )

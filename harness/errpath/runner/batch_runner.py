@@ -26,6 +26,7 @@ from errpath.runner.batch_step import LostGuests, Show, Step
 from errpath.runner.case_loop import CaseLoop
 from errpath.runner.counting import begin_counts
 from errpath.runner.guests import Boot, CurrentGuest
+from errpath.runner.observation import with_late_messages
 from errpath.runner.pending_work import PendingWork
 from errpath.runner.result import Result
 from errpath.runner.subset import split_evenly
@@ -158,6 +159,7 @@ class BatchRunner:
                 batch.counts = begin_counts(batch.prepared.guest, possible)
             if not self._loop.run(batch, possible, step, show):
                 return step
+            batch.runs = with_late_messages(batch.runs)
             if self._pending.fire(batch, step, lambda note: show(len(batch.runs), note)):
                 return step
             show(len(batch.runs), "checking for leaks")

@@ -22,10 +22,10 @@ from errpath.oracles.titles import report_title
 from errpath.runner.batch_judge import Observed
 from errpath.runner.batch_step import Step
 from errpath.runner.guests import CurrentGuest
-from errpath.runner.observation import Show, late_crashes, with_late_messages
+from errpath.runner.observation import Show, late_crashes
 from errpath.runner.result import Result
 from errpath.runner.subset import split_evenly
-from errpath.runner.verdict import infrastructure_error, judge
+from errpath.runner.verdict import judge
 
 __all__ = ["PendingWork"]
 
@@ -66,9 +66,7 @@ class PendingWork:
         except GuestPoisonedError:
             # The console has what it said.
             pass
-        batch.runs = with_late_messages(batch.runs)
-        outcomes = [outcome for _, outcome in batch.runs]
-        crashes = late_crashes(self._current, batch.prepared, outcomes)
+        crashes = late_crashes(self._current, batch.prepared, batch.outcomes)
         if not crashes:
             return False
         self._current.close()
@@ -85,10 +83,7 @@ class PendingWork:
         # Of a thread that stands still, or of a host that does not come to it.
         log = batch.prepared.artefacts / "console.log"
         reason = f"kernel hang outside of every case: {crashes[0].title}; see {log}"
-        step.results += [
-            Result(infrastructure_error(case, reason, outcome), batch.prepared.artefacts)
-            for case, outcome in batch.runs
-        ]
+        step.results += batch.no_verdicts(reason)
 
     def _blame(
         self,
@@ -134,6 +129,8 @@ class PendingWork:
             title = report_title(crash).text
             if alone:
                 self._unexplained.pop(title, None)
+            elif not suspects:
+                self._unexplained[title] = f"{title}: reported before any case that counts"
             else:
                 which = f"{len(suspects)} cases, {suspects[0].id} to {suspects[-1].id}"
                 self._unexplained.setdefault(

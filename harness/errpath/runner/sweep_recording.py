@@ -139,9 +139,9 @@ class _Recorder:
         }
         if "image" in costly or "behind-image" in costly:
             points["image"] = _broken(self._testbed, self._filesystem, event, self._volume)
-        for kind in costly:
+        for kind in COSTLY:
             _, behind, first = kind.partition("behind-")
-            if behind:
+            if behind and kind in costly:
                 points[kind] = self._behind(event, kind, points[first][0], chains)
         return Recorded(points, _patience(seconds))
 

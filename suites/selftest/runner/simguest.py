@@ -190,8 +190,6 @@ class SimChannel:
         self._gone = False
         self._crowded = False
         self._lockdep_off = False
-        # Whether reclaim has reported what the last case left.
-        self._reclaimed = False
         # What the kernel logged since the last case was over.
         self._since = ""
         # Timers that are armed: seconds until they are due, task, whether their memory is freed.
@@ -381,15 +379,14 @@ class SimChannel:
         }
         if arguments.get("count"):
             values["counts"] = self._counts()
-        if self._reclaimed:
-            values["kmsg_before"] = _CORRUPTION
-        elif self._since:
+        if self._since:
             values["kmsg_before"] = self._since
-        self._since = ""
+        # Reclaim reports what the case left.
+        corrupts = "corrupts" in does and bool(arguments.get("settle"))
+        self._since = _CORRUPTION if corrupts else ""
         if "worker-warns" in does and first:
             self._since = _WARNING
             self.show(_WARNING)
-        self._reclaimed = "corrupts" in does and bool(arguments.get("settle"))
         if "warn" in does:
             values["kmsg"] = _WARNING
         if "inversion" in does and not self._lockdep_off:

@@ -53,6 +53,7 @@ _MORE = (
 )
 # What is swept of each further volume.
 _OF_VOLUMES = (("mount-rw", ("plain", "alloc", "io")),)
+_IMAGES = (("mount-rw", ("image",)),)
 _READ_ONLY = {"mount-rw": "mount-ro"}
 
 # Is shown results as soon as they are there, and may raise.
@@ -217,17 +218,17 @@ def rungs_of(filesystem: str, *, sweeps: bool) -> tuple[Rung, ...]:
     ]
     rungs: list[Rung] = [CaseRung("suites", filesystem, cases)]
     if sweeps:
-        further = [
-            SweepRung(f"sweeps of {volume}", tuple(_units(filesystem, _OF_VOLUMES, volume)))
-            for volume in load_filesystem(filesystem).volumes
-        ]
-        images = tuple(_units(filesystem, (("mount-rw", ("image",)),)))
-        rungs += [
+        volumes = load_filesystem(filesystem).volumes
+        swept = [
             SweepRung("sweeps", tuple(_units(filesystem, _SWEEPS))),
             SweepRung("further sweeps", tuple(_units(filesystem, _MORE))),
-            *(rung for rung in further if rung.units),
-            SweepRung("sweeps of broken images", images),
+            *(
+                SweepRung(f"sweeps of {volume}", tuple(_units(filesystem, _OF_VOLUMES, volume)))
+                for volume in volumes
+            ),
+            SweepRung("sweeps of broken images", tuple(_units(filesystem, _IMAGES))),
         ]
+        rungs += [rung for rung in swept if rung.units]
     return tuple(rungs)
 
 
